@@ -1,0 +1,2 @@
+//! tyrctl: the command line of TyrScale.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The recommender: follows recommendations and the resources they name.

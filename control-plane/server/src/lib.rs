@@ -1,0 +1,1 @@
+//! The control plane: owns the configuration and pushes it to every subscriber.

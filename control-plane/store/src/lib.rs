@@ -1,0 +1,1 @@
+//! The durable store of the configuration: one writer over sled.

@@ -1,0 +1,1 @@
+//! The exporter: follows rpcs and networks to measure them.

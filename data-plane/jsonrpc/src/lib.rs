@@ -1,0 +1,1 @@
+//! JSON-RPC envelopes, ids kept as bytes, methods and their properties, classification of answers.

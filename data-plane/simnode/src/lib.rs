@@ -1,0 +1,1 @@
+//! A scriptable EVM node for tests and the demo.

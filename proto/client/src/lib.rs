@@ -1,0 +1,1 @@
+//! Typed gRPC client of the control plane and the subscription to its configuration.

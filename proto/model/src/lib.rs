@@ -1,0 +1,1 @@
+//! The configuration as types: resources, snapshot, change set, pure apply, validation, digest.

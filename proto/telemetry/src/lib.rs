@@ -1,0 +1,1 @@
+//! Metrics, logs and the admin endpoints every service shares.
