@@ -1,0 +1,81 @@
+//! Ids as the bytes they came as.
+
+use std::borrow::Cow;
+
+use crate::scan::decode;
+
+/// Above this, a 64-bit float no longer tells neighbouring integers apart.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// The id of a call or an answer: the JSON text of a string, a number or `null`, kept as it was sent.
+///
+/// `1`, `1.0`, `9007199254740993` and `"\u0041"` stay what they are. Equality compares the text.
+/// Source: JSON-RPC 2.0, section 4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RawId<'a>(&'a str);
+
+impl<'a> RawId<'a> {
+    /// Takes the text of a scanned value; `None` when a value of that kind cannot be an id.
+    pub(crate) fn from_value(value: &'a str) -> Option<Self> {
+        matches!(value.as_bytes().first(), Some(b'"' | b'-' | b'0'..=b'9' | b'n')).then_some(Self(value))
+    }
+
+    /// The JSON text of the id.
+    #[must_use]
+    pub const fn as_str(self) -> &'a str {
+        self.0
+    }
+
+    /// The bytes of [`Self::as_str`].
+    #[must_use]
+    pub const fn as_bytes(self) -> &'a [u8] {
+        self.0.as_bytes()
+    }
+
+    /// A text that is the same for all spellings of one id, for upstreams that decode and re-encode ids:
+    /// `"A"` for `"\u0041"`, `1` for `1.0`.
+    pub(crate) fn canonical(self) -> Cow<'a, str> {
+        let text = self.0;
+        if text.starts_with('"') {
+            let escaped = decode(text).filter(|decoded| matches!(decoded, Cow::Owned(_)));
+            return escaped.map_or(Cow::Borrowed(text), |decoded| {
+                Cow::Owned(serde_json::Value::from(decoded).to_string())
+            });
+        }
+        if !text.contains(['.', 'e', 'E']) {
+            return Cow::Borrowed(text);
+        }
+        match text.parse::<f64>() {
+            Ok(number) if number.fract() == 0.0 && number.abs() < EXACT => Cow::Owned(format!("{number:.0}")),
+            _ => Cow::Borrowed(text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn canonical(text: &str) -> String {
+        RawId::from_value(text).unwrap().canonical().into_owned()
+    }
+
+    #[test]
+    fn spellings_of_one_id_are_the_same_and_different_ids_stay_apart() {
+        assert_eq!(canonical(r#""\u0041""#), canonical(r#""A""#));
+        assert_eq!(canonical("1.0"), canonical("1"));
+        assert_eq!(canonical("10e-1"), canonical("1"));
+        assert_ne!(canonical("9007199254740993"), canonical("9007199254740992"));
+        assert_ne!(canonical("9007199254740993.0"), canonical("9007199254740992.0"));
+        assert_ne!(canonical(r#""1""#), canonical("1"));
+        assert_ne!(canonical(r#""null""#), canonical("null"));
+        assert_ne!(canonical("1.5"), canonical("1"));
+    }
+
+    #[test]
+    fn only_strings_numbers_and_null_are_ids() {
+        for text in ["true", "false", "[]", "{}", ""] {
+            assert_eq!(RawId::from_value(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! What the upstream answered, from its bytes.
+//!
+//! [`inspect`] judges a whole body. [`peek`] tells a result from an error by the first part of a body whose
+//! rest is still to be streamed. Both are lenient about the envelope, as upstreams are about writing it: a
+//! body is an answer when it has `result` or a non-null `error`, whatever `jsonrpc` and `id` say. A non-null
+//! `error` wins over a `result` beside it, and may be anything: an object without a code, a text.
+
+use std::collections::HashMap;
+
+use crate::id::RawId;
+use crate::scan::{Scanner, Stop, decode};
+
+/// Characters kept of an error's message.
+const MAX_MESSAGE: usize = 512;
+
+/// What the request leads one to expect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// One answer to one call.
+    Single,
+    /// An array of answers to a batch with at least one call that has an id.
+    Batch,
+    /// Nothing needs to come: a notification, or a batch of them.
+    Nothing,
+}
+
+/// What an upstream's body is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// A result, `null` included.
+    Result,
+    /// A JSON-RPC error.
+    Error(RpcError),
+    /// An array with at least one answer in it, for a batch.
+    Batch,
+    /// One error object for a whole batch.
+    BatchRefused(RpcError),
+    /// No body where none was needed.
+    Empty,
+    /// Nothing that answers the request.
+    NotJsonRpc,
+}
+
+/// The error inside an answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RpcError {
+    /// `None` when absent or unreadable; a text such as `"-32000"` is read as its number.
+    pub code: Option<i64>,
+    /// The first 512 characters of the message; empty when there is none.
+    pub message: String,
+}
+
+/// One member of a batch's answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item<'a> {
+    /// The id it answers.
+    pub id: Option<RawId<'a>>,
+    /// Its JSON text.
+    pub raw: &'a str,
+    /// [`Answer::Result`], [`Answer::Error`] or [`Answer::NotJsonRpc`].
+    pub answer: Answer,
+}
+
+/// Judges a whole body. Cut short, it is no JSON-RPC.
+#[must_use]
+pub fn inspect(body: &[u8], expect: Expect) -> Answer {
+    let Ok(text) = std::str::from_utf8(body) else {
+        return Answer::NotJsonRpc;
+    };
+    let mut scanner = Scanner::new(text, usize::MAX);
+    match (scanner.token(), expect) {
+        (Err(_), Expect::Nothing) => Answer::Empty,
+        (Ok(b'{'), Expect::Single | Expect::Nothing) => whole_object(&mut scanner),
+        (Ok(b'{'), Expect::Batch) => for_batch(whole_object(&mut scanner)),
+        (Ok(b'['), Expect::Batch | Expect::Nothing) => match items_of(text) {
+            Ok(items) if items.iter().any(|item| item.answer != Answer::NotJsonRpc) => Answer::Batch,
+            _ => Answer::NotJsonRpc,
+        },
+        _ => Answer::NotJsonRpc,
+    }
+}
+
+/// Judges a body by its first part; `None` when that is too short to tell.
+///
+/// The parts that make an answer must be there: a result that has begun and is not `null`, or an error with
+/// its code and message. What follows can still be cut short, and a result already begun hides an error
+/// behind it, so give it as much as can be held. A batch is judged whole: `None`, unless it cannot become
+/// one.
+#[must_use]
+pub fn peek(head: &[u8], expect: Expect) -> Option<Answer> {
+    let text = match std::str::from_utf8(head) {
+        Ok(text) => text,
+        Err(error) if error.error_len().is_some() => return Some(Answer::NotJsonRpc),
+        Err(error) => head
+            .get(..error.valid_up_to())
+            .and_then(|valid| std::str::from_utf8(valid).ok())?,
+    };
+    let mut scanner = Scanner::new(text, usize::MAX);
+    match (scanner.token().ok()?, expect) {
+        (b'{', Expect::Single | Expect::Nothing) => head_of_object(&mut scanner),
+        (b'{', Expect::Batch) => head_of_object(&mut scanner).map(for_batch),
+        (b'[', Expect::Batch | Expect::Nothing) => match scanner.value() {
+            Ok(_) | Err(Stop::End) => None,
+            Err(Stop::Invalid | Stop::TooDeep) => Some(Answer::NotJsonRpc),
+        },
+        _ => Some(Answer::NotJsonRpc),
+    }
+}
+
+/// A batch's answer is not an array of JSON values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the answer to a batch is not a JSON array")]
+pub struct NotABatch;
+
+/// The members of a batch's answer, in the upstream's order. A member of the wrong shape spoils only itself.
+///
+/// # Errors
+/// [`NotABatch`] when the body is not a whole JSON array.
+pub fn batch_items(body: &[u8]) -> Result<Vec<Item<'_>>, NotABatch> {
+    std::str::from_utf8(body)
+        .ok()
+        .and_then(|text| items_of(text).ok())
+        .ok_or(NotABatch)
+}
+
+/// Puts the members of a batch's answer in the order of the calls' `ids` (without notifications).
+///
+/// `None` stands where the upstream gave no answer. When one id was asked or answered a different number of
+/// times, none of its answers can be told to belong to a call, so all are dropped; asked and answered
+/// equally often, they keep their order. Spellings of one id (`1.0`, `1`) match.
+#[must_use]
+pub fn pair<'a>(ids: &[RawId<'_>], items: Vec<Item<'a>>) -> Vec<Option<Item<'a>>> {
+    let mut calls = HashMap::<_, Vec<usize>>::with_capacity(ids.len());
+    for (at, id) in ids.iter().enumerate() {
+        calls.entry(id.canonical()).or_default().push(at);
+    }
+    let mut answers = HashMap::<_, Vec<Item<'a>>>::with_capacity(items.len());
+    for item in items.into_iter().filter(|item| item.answer != Answer::NotJsonRpc) {
+        if let Some(id) = item.id {
+            answers.entry(id.canonical()).or_default().push(item);
+        }
+    }
+    let mut ordered = vec![None; ids.len()];
+    for (id, positions) in calls {
+        let found = answers
+            .remove(&id)
+            .filter(|found| found.len() == positions.len())
+            .unwrap_or_default();
+        for (at, item) in positions.into_iter().zip(found) {
+            if let Some(slot) = ordered.get_mut(at) {
+                *slot = Some(item);
+            }
+        }
+    }
+    ordered
+}
+
+fn items_of(text: &str) -> Result<Vec<Item<'_>>, Stop> {
+    let mut scanner = Scanner::new(text, usize::MAX);
+    let mut items = Vec::new();
+    if scanner.token()? != b'[' {
+        return Err(Stop::Invalid);
+    }
+    let mut item_follows = scanner.enter()?;
+    while item_follows {
+        let is_object = scanner.token()? == b'{';
+        let start = scanner.position();
+        let mut envelope = Envelope::default();
+        if is_object {
+            envelope.read(&mut scanner)?;
+        } else {
+            scanner.value()?;
+        }
+        let raw = scanner.slice_from(start);
+        items.push(Item {
+            id: envelope.id,
+            raw,
+            answer: envelope.judge(),
+        });
+        item_follows = scanner.more()?;
+    }
+    scanner.end()?;
+    Ok(items)
+}
+
+fn whole_object(scanner: &mut Scanner<'_>) -> Answer {
+    let mut envelope = Envelope::default();
+    match envelope.read(scanner).and_then(|()| scanner.end()) {
+        Ok(()) => envelope.judge(),
+        Err(_) => Answer::NotJsonRpc,
+    }
+}
+
+fn head_of_object(scanner: &mut Scanner<'_>) -> Option<Answer> {
+    let mut envelope = Envelope::default();
+    match envelope.read(scanner) {
+        Ok(()) if scanner.end().is_ok() => Some(envelope.judge()),
+        Ok(()) => Some(Answer::NotJsonRpc),
+        Err(Stop::End) => envelope.foresee(),
+        Err(Stop::Invalid | Stop::TooDeep) => Some(Answer::NotJsonRpc),
+    }
+}
+
+fn for_batch(answer: Answer) -> Answer {
+    match answer {
+        Answer::Error(error) => Answer::BatchRefused(error),
+        _ => Answer::NotJsonRpc,
+    }
+}
+
+/// How much of a member has been seen. Ordered: a repeated member takes nothing back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Seen {
+    #[default]
+    Absent,
+    Null,
+    /// It has begun and is not `null`.
+    Begun,
+    Whole,
+}
+
+/// The members of an answer that mean something, as far as they have been read.
+#[derive(Debug, Default)]
+struct Envelope<'a> {
+    id: Option<RawId<'a>>,
+    result: Seen,
+    error: Seen,
+    code: Option<i64>,
+    message: Option<String>,
+}
+
+impl<'a> Envelope<'a> {
+    fn read(&mut self, scanner: &mut Scanner<'a>) -> Result<(), Stop> {
+        let mut member_follows = scanner.enter()?;
+        while member_follows {
+            match scanner.key()?.as_ref() {
+                "id" => self.id = RawId::from_value(scanner.value()?),
+                "result" => self.read_result(scanner)?,
+                "error" => self.read_error(scanner)?,
+                _ => {
+                    scanner.value()?;
+                }
+            }
+            member_follows = scanner.more()?;
+        }
+        Ok(())
+    }
+
+    fn read_result(&mut self, scanner: &mut Scanner<'a>) -> Result<(), Stop> {
+        if scanner.token()? == b'n' {
+            scanner.value()?;
+            self.result = self.result.max(Seen::Null);
+        } else {
+            self.result = self.result.max(Seen::Begun);
+            scanner.value()?;
+            self.result = Seen::Whole;
+        }
+        Ok(())
+    }
+
+    fn read_error(&mut self, scanner: &mut Scanner<'a>) -> Result<(), Stop> {
+        match scanner.token()? {
+            b'n' => {
+                scanner.value()?;
+                self.error = self.error.max(Seen::Null);
+                return Ok(());
+            }
+            b'{' => {
+                self.error = self.error.max(Seen::Begun);
+                self.read_error_object(scanner)?;
+            }
+            _ => self.message = Some(message(scanner.value()?)),
+        }
+        self.error = Seen::Whole;
+        Ok(())
+    }
+
+    fn read_error_object(&mut self, scanner: &mut Scanner<'a>) -> Result<(), Stop> {
+        let mut member_follows = scanner.enter()?;
+        while member_follows {
+            let key = scanner.key()?;
+            let value = scanner.value()?;
+            match key.as_ref() {
+                "code" => self.code = value.trim_matches('"').parse().ok(),
+                "message" => self.message = Some(message(value)),
+                _ => {}
+            }
+            member_follows = scanner.more()?;
+        }
+        Ok(())
+    }
+
+    /// What a whole envelope is.
+    fn judge(self) -> Answer {
+        match (self.error, self.result) {
+            (Seen::Begun | Seen::Whole, _) => Answer::Error(self.into_error()),
+            (_, Seen::Absent) => Answer::NotJsonRpc,
+            _ => Answer::Result,
+        }
+    }
+
+    /// What an envelope that goes on after what was read will be.
+    fn foresee(self) -> Option<Answer> {
+        match (self.error, self.result) {
+            (Seen::Whole, _) => Some(Answer::Error(self.into_error())),
+            (Seen::Begun, _) if self.code.is_some() && self.message.is_some() => {
+                Some(Answer::Error(self.into_error()))
+            }
+            (Seen::Absent | Seen::Null, Seen::Begun) => Some(Answer::Result),
+            _ => None,
+        }
+    }
+
+    fn into_error(self) -> RpcError {
+        RpcError {
+            code: self.code,
+            message: self.message.unwrap_or_default(),
+        }
+    }
+}
+
+fn message(value: &str) -> String {
+    let text = decode(value).unwrap_or_else(|| value.into());
+    text.chars().take(MAX_MESSAGE).collect()
+}
+
+#[cfg(test)]
+mod tests;
