@@ -1,1 +1,46 @@
-//! The configuration as types: resources, snapshot, change set, pure apply, validation, digest.
+//! The configuration of TyrScale as types, and everything that may happen to it, as pure functions.
+//!
+//! [`Snapshot`] is the whole configuration at one [`Version`]: immutable, structure shared between versions.
+//! [`apply`] turns one snapshot and one [`ChangeSet`] into the next, all or nothing, with every broken rule
+//! named. The control plane commits what `apply` returns; subscribers rebuild the same snapshot from the
+//! payloads they are sent ([`Snapshot::advance`]) and prove it with the same [`Digest`]. Nothing here reads a
+//! clock, a socket or a file.
+
+mod apply;
+mod digest;
+mod filter;
+mod http_url;
+mod id;
+mod kind;
+mod network;
+mod plugin;
+mod proxy;
+mod recommendation;
+mod resource;
+mod route;
+mod route_key;
+mod rpc;
+mod snapshot;
+mod upstream;
+mod version;
+mod violation;
+pub mod wire;
+
+pub use apply::{Applied, Change, ChangeAction, ChangeSet, Expectation, Operation, Policy, apply};
+pub use digest::{ContentDigest, Digest, KindDigest, KindHashes};
+pub use filter::Filter;
+pub use http_url::{HttpUrl, Scheme};
+pub use id::{Name, RouteId, RpcId, UpstreamId};
+pub use kind::{Kind, ResourceKey, View};
+pub use network::{ChainId, Network};
+pub use plugin::{PluginAttachment, PluginPriority, PluginType};
+pub use proxy::ProxyAddress;
+pub use recommendation::{Recommendation, RecommendationStrategy, Schedule};
+pub use resource::Resource;
+pub use route::{CircuitBreaker, HealthCheck, HealthCheckRequest, HealthCheckType, LoadBalancer, Route};
+pub use route_key::{HostKey, PathKey, RouteKey};
+pub use rpc::{Collector, Rpc, Visibility};
+pub use snapshot::{AdvanceError, Entry, Etag, Meta, Row, Snapshot, UnixMillis};
+pub use upstream::{Address, Target, Upstream, Weight};
+pub use version::{Lane, Lineage, Revision, Version};
+pub use violation::{Rejection, Violation, ViolationCode};

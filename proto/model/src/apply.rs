@@ -1,0 +1,300 @@
+//! The one way the configuration changes: a snapshot and a change set give the next snapshot, or every reason
+//! why not.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    Entry, Etag, Kind, Meta, Name, PluginType, Rejection, Resource, ResourceKey, Revision, Snapshot,
+    UnixMillis, Violation, ViolationCode,
+    snapshot::{Draft, Touched},
+};
+
+/// What an upsert expects to find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Expectation {
+    /// Whatever is there.
+    #[default]
+    Any,
+    /// Nothing.
+    Absent,
+    /// Something.
+    Present,
+}
+
+/// One step of a change set.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Operation {
+    /// Puts a whole resource.
+    Upsert {
+        /// The content.
+        resource: Resource,
+        /// What must be there before.
+        expectation: Expectation,
+        /// When given, must be the current one.
+        etag: Option<Etag>,
+    },
+    /// Takes a resource away.
+    Delete {
+        /// Which.
+        key: ResourceKey,
+        /// When given, must be the current one.
+        etag: Option<Etag>,
+        /// Whether rpcs, upstreams and plugins that cannot live without it go with it. Recommendations never
+        /// do.
+        cascade: bool,
+    },
+}
+
+/// A change, all or nothing.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ChangeSet {
+    /// When given, the revision the configuration must be at.
+    pub expected_revision: Option<Revision>,
+    /// The steps, in order; references and uniqueness count after the last.
+    pub operations: Vec<Operation>,
+    /// Who, as the client named itself.
+    pub author: String,
+    /// Why, for the log.
+    pub message: String,
+}
+
+/// What the rules depend on besides the configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Policy {
+    /// The plugins gateways have loaded.
+    pub plugins: BTreeMap<Name, PluginType>,
+}
+
+/// What became of a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeAction {
+    /// It came.
+    Created,
+    /// Its content is another.
+    Updated,
+    /// It went.
+    Deleted,
+}
+
+/// One resource that a change set changed.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// Which.
+    pub key: ResourceKey,
+    /// What became of it.
+    pub action: ChangeAction,
+    /// The resource after the change; `None` when deleted.
+    pub entry: Option<Arc<Entry>>,
+}
+
+/// A change set applied.
+#[derive(Debug, Clone)]
+pub struct Applied {
+    /// The next snapshot, one revision on; the same as before when nothing changed.
+    pub snapshot: Snapshot,
+    /// What changed, in the order it was asked for; empty when the content was there already.
+    pub changes: Vec<Change>,
+}
+
+/// Applies a change set. Pure: equal arguments give equal results.
+///
+/// # Errors
+/// A [`Rejection`] with every broken rule; nothing is applied.
+pub fn apply(
+    snapshot: &Snapshot,
+    change_set: &ChangeSet,
+    policy: &Policy,
+    now: UnixMillis,
+) -> Result<Applied, Rejection> {
+    if let Some(expected) = change_set.expected_revision
+        && expected != snapshot.revision()
+    {
+        let message = format!(
+            "the configuration is at revision {}, not {expected}",
+            snapshot.revision()
+        );
+        return Err(Violation::new("expected_revision", ViolationCode::RevisionMismatch, message).into());
+    }
+    let mut step = Step {
+        draft: Draft::of(snapshot),
+        policy,
+        violations: Vec::new(),
+        meta: Meta {
+            create_revision: snapshot.revision().next(),
+            modify_revision: snapshot.revision().next(),
+            create_time: now,
+            modify_time: now,
+            modified_by: change_set.author.clone(),
+        },
+    };
+    for operation in &change_set.operations {
+        match operation {
+            Operation::Upsert {
+                resource,
+                expectation,
+                etag,
+            } => step.upsert(resource, *expectation, etag.as_ref()),
+            Operation::Delete { key, etag, cascade } => step.delete(key, etag.as_ref(), *cascade),
+        }
+    }
+    step.finish(snapshot)
+}
+
+struct Step<'a> {
+    draft: Draft,
+    policy: &'a Policy,
+    violations: Vec<Violation>,
+    /// Of a resource that this change creates.
+    meta: Meta,
+}
+
+impl Step<'_> {
+    fn upsert(&mut self, resource: &Resource, expectation: Expectation, etag: Option<&Etag>) {
+        let key = resource.key();
+        let current = self.draft.snapshot().get(&key).cloned();
+        let found = self.precondition(&key, current.as_deref(), expectation, etag);
+        let before = current.as_ref().map(|entry| &entry.resource);
+        let mut found: Vec<Violation> = found.into_iter().collect();
+        match resource.clone().unmasked(before) {
+            Ok(resource) => {
+                found.extend(resource.violations());
+                found.extend(
+                    before
+                        .map(|before| resource.change_violations(before))
+                        .unwrap_or_default(),
+                );
+                found.extend(self.plugin_violation(&resource));
+                let payload = resource.payload();
+                let changed = current.as_ref().is_none_or(|entry| entry.payload != payload);
+                if found.is_empty() && changed {
+                    let meta = self.meta_after(current.as_deref());
+                    self.draft.put(Entry {
+                        resource,
+                        payload,
+                        meta,
+                    });
+                }
+            }
+            Err(violation) => found.push(violation),
+        }
+        self.violations
+            .extend(found.into_iter().map(|violation| violation.of(key.clone())));
+    }
+
+    fn meta_after(&self, before: Option<&Entry>) -> Meta {
+        let mut meta = self.meta.clone();
+        if let Some(before) = before {
+            meta.create_revision = before.meta.create_revision;
+            meta.create_time = before.meta.create_time;
+        }
+        meta
+    }
+
+    fn precondition(
+        &self,
+        key: &ResourceKey,
+        current: Option<&Entry>,
+        expectation: Expectation,
+        etag: Option<&Etag>,
+    ) -> Option<Violation> {
+        match (current, expectation) {
+            (Some(_), Expectation::Absent) => {
+                let field = if key.kind == Kind::Network { "name" } else { "id" };
+                let violation = Violation::new(
+                    field,
+                    ViolationCode::AlreadyExists,
+                    format!("{key} already exists"),
+                );
+                Some(violation.against(key.clone()))
+            }
+            (None, Expectation::Present) => Some(absent(key)),
+            (None, _) if etag.is_some() => Some(absent(key)),
+            (Some(entry), _) => stale(entry, etag),
+            (None, _) => None,
+        }
+    }
+
+    fn plugin_violation(&self, resource: &Resource) -> Option<Violation> {
+        let Resource::Plugin(plugin) = resource else {
+            return None;
+        };
+        match self.policy.plugins.get(&plugin.name) {
+            Some(loaded) if *loaded == plugin.plugin_type => None,
+            _ => Some(Violation::new(
+                "name",
+                ViolationCode::ReferenceNotFound,
+                "plugin not found: no gateway has loaded it",
+            )),
+        }
+    }
+
+    fn delete(&mut self, key: &ResourceKey, etag: Option<&Etag>, cascade: bool) {
+        let Some(current) = self.draft.snapshot().get(key).cloned() else {
+            self.violations.push(absent(key).of(key.clone()));
+            return;
+        };
+        if let Some(violation) = stale(&current, etag) {
+            self.violations.push(violation.of(key.clone()));
+            return;
+        }
+        let mut doomed = vec![key.clone()];
+        while let Some(next) = doomed.pop() {
+            if cascade {
+                let goes_along = |referrer: &&ResourceKey| referrer.kind != Kind::Recommendation;
+                doomed.extend(
+                    self.draft
+                        .snapshot()
+                        .referrers_of(&next)
+                        .filter(goes_along)
+                        .cloned(),
+                );
+            }
+            self.draft.remove(&next);
+        }
+    }
+
+    fn finish(self, before: &Snapshot) -> Result<Applied, Rejection> {
+        if !self.violations.is_empty() {
+            return Err(self.violations.into());
+        }
+        let (mut snapshot, touched) = self.draft.finish()?;
+        let changes: Vec<Change> = touched
+            .into_iter()
+            .filter_map(|touched| change_of(&touched, &snapshot))
+            .collect();
+        if changes.is_empty() {
+            return Ok(Applied {
+                snapshot: before.clone(),
+                changes,
+            });
+        }
+        Draft::set_revision(&mut snapshot, before.revision().next());
+        Ok(Applied { snapshot, changes })
+    }
+}
+
+fn absent(key: &ResourceKey) -> Violation {
+    Violation::new("", ViolationCode::NotFound, format!("{key} does not exist"))
+}
+
+fn stale(current: &Entry, etag: Option<&Etag>) -> Option<Violation> {
+    let etag = etag.filter(|etag| **etag != current.etag())?;
+    let message = format!("{} is not the current one, {}", etag.0, current.etag().0);
+    Some(Violation::new("meta.etag", ViolationCode::EtagMismatch, message))
+}
+
+fn change_of(touched: &Touched, after: &Snapshot) -> Option<Change> {
+    let entry = after.get(&touched.key).cloned();
+    let action = match (&touched.before, &entry) {
+        (None, None) => return None,
+        (None, Some(_)) => ChangeAction::Created,
+        (Some(_), None) => ChangeAction::Deleted,
+        (Some(before), Some(after)) if before.payload == after.payload => return None,
+        (Some(_), Some(_)) => ChangeAction::Updated,
+    };
+    Some(Change {
+        key: touched.key.clone(),
+        action,
+        entry,
+    })
+}

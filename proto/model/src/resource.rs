@@ -1,0 +1,181 @@
+//! A resource of any kind, and what all kinds have in common.
+
+use bytes::Bytes;
+
+use crate::{
+    Kind, Network, PluginAttachment, Recommendation, ResourceKey, Route, Rpc, Target, Upstream, Violation,
+    ViolationCode, wire,
+};
+
+/// One resource of the configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Resource {
+    /// A chain.
+    Network(Network),
+    /// An endpoint of a network.
+    Rpc(Rpc),
+    /// A plugin attached to a route.
+    Plugin(PluginAttachment),
+    /// A place a route sends requests to.
+    Upstream(Upstream),
+    /// Where clients connect.
+    Route(Route),
+    /// Whose weights are computed.
+    Recommendation(Recommendation),
+}
+
+/// A field whose value only one resource may have, in its normal form.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct UniqueKey {
+    pub(crate) kind: Kind,
+    pub(crate) field: &'static str,
+    pub(crate) value: String,
+}
+
+impl Resource {
+    /// The largest resource, in bytes of its payload.
+    pub const MAX_PAYLOAD: usize = 256 * 1024;
+
+    /// Its key.
+    #[must_use]
+    pub fn key(&self) -> ResourceKey {
+        match self {
+            Self::Network(network) => network.key(),
+            Self::Rpc(rpc) => rpc.key(),
+            Self::Plugin(plugin) => plugin.key(),
+            Self::Upstream(upstream) => upstream.key(),
+            Self::Route(route) => route.key(),
+            Self::Recommendation(recommendation) => recommendation.key(),
+        }
+    }
+
+    /// The encoded wire message without meta, secrets included: what is stored, sent and hashed.
+    #[must_use]
+    pub fn payload(&self) -> Bytes {
+        wire::encode_payload(self)
+    }
+
+    /// What it names, by field.
+    pub(crate) fn references(&self) -> Vec<(&'static str, ResourceKey)> {
+        match self {
+            Self::Network(_) | Self::Route(_) => Vec::new(),
+            Self::Rpc(rpc) => vec![("network", Network::key_of(&rpc.network))],
+            Self::Plugin(plugin) => vec![("route_id", plugin.route_id.key())],
+            Self::Upstream(upstream) => {
+                let route = ("route_id", upstream.route_id.key());
+                match &upstream.target {
+                    Target::Rpc(rpc) => vec![route, ("rpc_id", rpc.key())],
+                    Target::Address(_) => vec![route],
+                }
+            }
+            Self::Recommendation(recommendation) => vec![
+                ("route_id", recommendation.route_id.key()),
+                ("network", Network::key_of(&recommendation.network)),
+            ],
+        }
+    }
+
+    /// The field that no other resource of the kind may share, besides the id.
+    pub(crate) fn unique_key(&self) -> Option<UniqueKey> {
+        let (field, value) = match self {
+            Self::Rpc(rpc) => ("url", rpc.url.normalized()),
+            Self::Route(route) => ("host", route.route_key().to_string()),
+            Self::Recommendation(recommendation) => ("network", recommendation.network.to_string()),
+            Self::Network(_) | Self::Plugin(_) | Self::Upstream(_) => return None,
+        };
+        Some(UniqueKey {
+            kind: self.key().kind,
+            field,
+            value,
+        })
+    }
+
+    /// The rules of its fields that the types do not hold already.
+    pub(crate) fn violations(&self) -> Vec<Violation> {
+        let mut found = match self {
+            Self::Route(route) => route.violations(),
+            Self::Plugin(plugin) => plugin.violations(),
+            Self::Rpc(rpc) if rpc.collectors.is_empty() => {
+                vec![Violation::new(
+                    "collectors",
+                    ViolationCode::Required,
+                    "must contain at least 1 item",
+                )]
+            }
+            Self::Rpc(rpc) if rpc.collectors.len() > 64 => {
+                vec![Violation::new(
+                    "collectors",
+                    ViolationCode::OutOfRange,
+                    "must contain at most 64 items",
+                )]
+            }
+            Self::Network(_) | Self::Rpc(_) | Self::Upstream(_) | Self::Recommendation(_) => Vec::new(),
+        };
+        if self.payload().len() > Self::MAX_PAYLOAD {
+            found.push(Violation::new(
+                "",
+                ViolationCode::OutOfRange,
+                "must have at most 262144 bytes",
+            ));
+        }
+        found
+    }
+
+    /// The rules on how it may differ from what it replaces.
+    pub(crate) fn change_violations(&self, before: &Self) -> Vec<Violation> {
+        let field = match (self, before) {
+            (Self::Rpc(after), Self::Rpc(before)) if after.network != before.network => "network",
+            (Self::Upstream(after), Self::Upstream(before)) if after.route_id != before.route_id => {
+                "route_id"
+            }
+            _ => return Vec::new(),
+        };
+        vec![Violation::new(field, ViolationCode::Immutable, "cannot change")]
+    }
+
+    /// Puts the stored secrets back where this resource shows them masked: what is read can be written back.
+    ///
+    /// # Errors
+    /// A masked text that is not the masked form of what is stored.
+    pub(crate) fn unmasked(mut self, before: Option<&Self>) -> Result<Self, Violation> {
+        let stale = |field: &str| {
+            Violation::new(
+                field,
+                ViolationCode::Invalid,
+                "a masked value stands only for the one that is stored here",
+            )
+        };
+        match &mut self {
+            Self::Rpc(rpc) if rpc.url.is_masked() => match before {
+                Some(Self::Rpc(stored)) if stored.url.masked() == rpc.url.expose() => {
+                    rpc.url = stored.url.clone();
+                }
+                _ => return Err(stale("url")),
+            },
+            Self::Upstream(upstream) => {
+                let stored = match before {
+                    Some(Self::Upstream(stored)) => Some(stored),
+                    _ => None,
+                };
+                if let Target::Address(address) = &mut upstream.target
+                    && address.is_masked()
+                {
+                    match stored.map(|stored| &stored.target) {
+                        Some(Target::Address(known)) if known.masks_to(address) => *address = known.clone(),
+                        _ => return Err(stale("path")),
+                    }
+                }
+                if let Some(proxy) = &mut upstream.proxy
+                    && proxy.is_masked()
+                {
+                    match stored.and_then(|stored| stored.proxy.as_ref()) {
+                        Some(known) if known.masked() == proxy.expose() => *proxy = known.clone(),
+                        _ => return Err(stale("proxy_host")),
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(self)
+    }
+}

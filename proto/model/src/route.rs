@@ -1,0 +1,245 @@
+//! Routes: where clients connect.
+
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+use crate::{ResourceKey, RouteId, RouteKey, Violation, ViolationCode, rpc::words};
+
+/// How a route picks an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LoadBalancer {
+    /// Smooth weighted round robin.
+    WeightRoundRobin,
+    /// Fewest requests in flight for its weight.
+    LeastLoad,
+    /// The highest weight that works.
+    FailoverPriority,
+}
+
+words!(LoadBalancer, "load_balancer", "must be one of [weight-round-robin least-load failover-priority]", {
+    WeightRoundRobin => "weight-round-robin",
+    LeastLoad => "least-load",
+    FailoverPriority => "failover-priority",
+});
+
+/// When to stop sending to an upstream that fails, and when to try again. Zeros mean the defaults
+/// 3, 3, 120,000 ms and 60,000 ms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CircuitBreaker {
+    /// Whether it acts.
+    pub enabled: bool,
+    /// Trial requests while half-open; as many successes close it.
+    pub max_requests: u32,
+    /// Failures in a row that open it.
+    pub max_consecutive_failures: u32,
+    /// How often the closed state forgets its failures, milliseconds.
+    pub interval_ms: u32,
+    /// How long it stays open, milliseconds.
+    pub timeout_ms: u32,
+}
+
+/// What a health check asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum HealthCheckType {
+    /// `eth_blockNumber`, compared with the highest of the route.
+    EthBlockNumber,
+    /// `eth_syncing`, which must answer `false`.
+    EthSyncing,
+    /// A given HTTP request, which must answer a given status.
+    Custom,
+}
+
+words!(HealthCheckType, "health_check.type", "must be one of [eth_block_number eth_syncing custom]", {
+    EthBlockNumber => "eth_block_number",
+    EthSyncing => "eth_syncing",
+    Custom => "custom",
+});
+
+/// The request of a custom health check.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HealthCheckRequest {
+    /// HTTP method; empty means GET.
+    pub method: String,
+    /// The status of a healthy answer; 0 means 200.
+    pub status_code: u32,
+    /// The body sent.
+    pub body: String,
+    /// Headers sent, by name.
+    pub headers: BTreeMap<String, String>,
+}
+
+impl HealthCheckRequest {
+    fn violations(&self) -> Vec<Violation> {
+        let mut found = Vec::new();
+        let mut rule = |broken: bool, field: &str, code, message: &str| {
+            if broken {
+                found.push(Violation::new(
+                    format!("health_check.request.{field}"),
+                    code,
+                    message,
+                ));
+            }
+        };
+        let bad_status = self.status_code != 0 && !(100..=599).contains(&self.status_code);
+        rule(
+            bad_status,
+            "status_code",
+            ViolationCode::OutOfRange,
+            "must be 100 to 599",
+        );
+        let bad_method = !self.method.is_empty() && http::Method::from_bytes(self.method.as_bytes()).is_err();
+        rule(
+            bad_method,
+            "method",
+            ViolationCode::Invalid,
+            "must be an HTTP method",
+        );
+        let bad_header = self.headers.iter().any(|(name, value)| {
+            http::HeaderName::from_bytes(name.as_bytes()).is_err()
+                || http::HeaderValue::from_str(value).is_err()
+        });
+        rule(
+            bad_header,
+            "headers",
+            ViolationCode::Invalid,
+            "must be HTTP header names and values",
+        );
+        rule(
+            self.body.len() > 65_536,
+            "body",
+            ViolationCode::OutOfRange,
+            "must have at most 65536 bytes",
+        );
+        found
+    }
+}
+
+/// How a route probes its upstreams.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HealthCheck {
+    /// Whether it acts.
+    pub enabled: bool,
+    /// What is asked; set when enabled.
+    pub check: Option<HealthCheckType>,
+    /// Probes count in the circuit breaker, and an open breaker is unhealthy without a probe. Has no effect
+    /// while the route's breaker is not enabled.
+    pub combined_with_circuit_breaker: bool,
+    /// Milliseconds between two probes of an upstream; above 0 when enabled.
+    pub interval_ms: u32,
+    /// Milliseconds one probe may take; above 0 when enabled.
+    pub timeout_ms: u32,
+    /// The request of the type custom.
+    pub request: Option<HealthCheckRequest>,
+    /// Blocks an upstream may be behind; absent means [`HealthCheck::DEFAULT_TOLERANCE_BLOCKS`].
+    pub tolerance_blocks: Option<u32>,
+    /// Bad probes in a row to leave; 0 means [`HealthCheck::DEFAULT_THRESHOLD`].
+    pub unhealthy_threshold: u32,
+    /// Good probes in a row to return; 0 means [`HealthCheck::DEFAULT_THRESHOLD`].
+    pub healthy_threshold: u32,
+}
+
+impl HealthCheck {
+    /// Blocks an upstream may be behind when the route does not say.
+    pub const DEFAULT_TOLERANCE_BLOCKS: u32 = 2;
+    /// Probes in a row that change the verdict when the route does not say.
+    pub const DEFAULT_THRESHOLD: u32 = 2;
+    /// The longest interval and timeout, milliseconds: a day.
+    pub const MAX_MS: u32 = 86_400_000;
+
+    fn violations(&self) -> Vec<Violation> {
+        let mut found = Vec::new();
+        let mut rule = |broken: bool, field: &str, code, message: &str| {
+            if broken {
+                found.push(Violation::new(format!("health_check.{field}"), code, message));
+            }
+        };
+        rule(
+            self.enabled && self.check.is_none(),
+            "type",
+            ViolationCode::Required,
+            "must be set",
+        );
+        for (field, value) in [("interval_ms", self.interval_ms), ("timeout_ms", self.timeout_ms)] {
+            rule(
+                self.enabled && value == 0,
+                field,
+                ViolationCode::Required,
+                "must be greater than 0",
+            );
+            rule(
+                value > Self::MAX_MS,
+                field,
+                ViolationCode::OutOfRange,
+                "must be 86400000 or less",
+            );
+        }
+        let custom = self.check == Some(HealthCheckType::Custom);
+        rule(
+            custom && self.request.is_none(),
+            "request",
+            ViolationCode::Required,
+            "must be set for the type custom",
+        );
+        found.extend(self.request.iter().flat_map(HealthCheckRequest::violations));
+        found
+    }
+}
+
+/// Requests for a host and path are balanced over the upstreams that name this route.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Route {
+    /// The id.
+    pub id: RouteId,
+    /// As given; compared by [`Route::route_key`].
+    pub host: String,
+    /// As given; compared by [`Route::route_key`].
+    pub path: String,
+    /// How an upstream is picked.
+    pub load_balancer: LoadBalancer,
+    /// When an upstream is left alone.
+    pub circuit_breaker: Option<CircuitBreaker>,
+    /// How upstreams are probed.
+    pub health_check: Option<HealthCheck>,
+}
+
+impl Route {
+    /// The longest host and path, in bytes.
+    pub const MAX_TEXT: usize = 1024;
+
+    /// Its key.
+    #[must_use]
+    pub fn key(&self) -> ResourceKey {
+        self.id.key()
+    }
+
+    /// What requests are looked up by; unique among routes.
+    #[must_use]
+    pub fn route_key(&self) -> RouteKey {
+        RouteKey::normalize(&self.host, &self.path)
+    }
+
+    /// The rules the types do not hold already.
+    pub(crate) fn violations(&self) -> Vec<Violation> {
+        let mut found = Vec::new();
+        if self.route_key().host.as_str().is_empty() {
+            found.push(Violation::new("host", ViolationCode::Required, "must be set"));
+        }
+        for (field, text) in [("host", &self.host), ("path", &self.path)] {
+            if text.len() > Self::MAX_TEXT {
+                found.push(Violation::new(
+                    field,
+                    ViolationCode::OutOfRange,
+                    "must have at most 1024 bytes",
+                ));
+            }
+            if text.chars().any(char::is_control) {
+                found.push(Violation::new(
+                    field,
+                    ViolationCode::Invalid,
+                    "must not have control characters",
+                ));
+            }
+        }
+        found.extend(self.health_check.iter().flat_map(HealthCheck::violations));
+        found
+    }
+}

@@ -1,0 +1,139 @@
+//! The normal form of a host and a path: what makes two routes the same, and what a request is looked up by.
+
+use std::{borrow::Cow, fmt};
+
+use percent_encoding::percent_decode_str;
+
+/// A host without port, in lower case.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HostKey(String);
+
+impl HostKey {
+    /// Normalises a host as given in a route or a `Host` header. An IPv6 literal keeps its brackets; a trailing
+    /// dot is dropped.
+    #[must_use]
+    pub fn normalize(host: &str) -> Self {
+        let host = host.trim();
+        let name = if let Some(end) = host.strip_prefix('[').and_then(|rest| rest.find(']')) {
+            host.get(..end + 2).unwrap_or(host)
+        } else if host.matches(':').count() > 1 {
+            host
+        } else {
+            host.split_once(':').map_or(host, |(name, _)| name)
+        };
+        Self(name.trim_end_matches('.').to_ascii_lowercase())
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A path that starts with `/`, percent-decoded, without doubled and trailing slashes and dot segments.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PathKey(String);
+
+impl PathKey {
+    /// Normalises a path as given in a route or a request line, without query.
+    #[must_use]
+    pub fn normalize(path: &str) -> Self {
+        let decoded: Cow<'_, str> = percent_decode_str(path).decode_utf8_lossy();
+        let mut segments: Vec<&str> = Vec::new();
+        for segment in decoded.split('/') {
+            match segment {
+                "" | "." => {}
+                ".." => {
+                    segments.pop();
+                }
+                segment => segments.push(segment),
+            }
+        }
+        Self(format!("/{}", segments.join("/")))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What a request is looked up by; unique among routes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RouteKey {
+    /// The host.
+    pub host: HostKey,
+    /// The path.
+    pub path: PathKey,
+}
+
+impl RouteKey {
+    /// Normalises both parts.
+    #[must_use]
+    pub fn normalize(host: &str, path: &str) -> Self {
+        Self {
+            host: HostKey::normalize(host),
+            path: PathKey::normalize(path),
+        }
+    }
+}
+
+impl fmt::Display for RouteKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.host.0, self.path.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn hosts_lose_case_and_port() {
+        for host in ["A.Example", "a.example", "a.example:9999", "a.example."] {
+            assert_eq!(HostKey::normalize(host).as_str(), "a.example");
+        }
+        assert_eq!(HostKey::normalize("[::1]:7777").as_str(), "[::1]");
+        assert_eq!(HostKey::normalize("::1").as_str(), "::1");
+    }
+
+    #[test]
+    fn paths_lose_slashes_dots_and_encoding() {
+        for path in [
+            "/eth",
+            "/eth/",
+            "//eth",
+            "/eth//",
+            "/a/../eth",
+            "/%65th",
+            "eth",
+            "/./eth",
+        ] {
+            assert_eq!(PathKey::normalize(path).as_str(), "/eth");
+        }
+        assert_eq!(PathKey::normalize("").as_str(), "/");
+        assert_eq!(PathKey::normalize("/../..").as_str(), "/");
+        assert_ne!(PathKey::normalize("/ETH"), PathKey::normalize("/eth"));
+    }
+
+    proptest! {
+        #[test]
+        fn a_normal_path_starts_with_a_slash_and_has_no_empty_segment(path in "\\PC{0,40}") {
+            let key = PathKey::normalize(&path);
+            prop_assert!(key.as_str().starts_with('/'));
+            prop_assert!(key.as_str() == "/" || key.as_str().split('/').skip(1).all(|s| !s.is_empty()));
+        }
+
+        #[test]
+        fn a_host_is_normal_after_one_pass(host in "\\PC{0,40}") {
+            let once = HostKey::normalize(&host);
+            if !once.as_str().contains(':') {
+                prop_assert_eq!(HostKey::normalize(once.as_str()), once);
+            }
+        }
+    }
+}

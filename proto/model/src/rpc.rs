@@ -1,0 +1,87 @@
+//! Rpcs: the JSON-RPC endpoints of networks.
+
+use std::{fmt, str::FromStr};
+
+use crate::{HttpUrl, Name, ResourceKey, RpcId, Violation, ViolationCode};
+
+/// Who may use an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Visibility {
+    /// Ours, or rented for us.
+    Private,
+    /// Anybody's.
+    Public,
+}
+
+/// What the exporter measures of an rpc.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Collector {
+    /// The height, with `eth_blockNumber`.
+    EthBlockNumber,
+    /// The peers, with `net_peerCount`.
+    NetPeers,
+}
+
+macro_rules! words {
+    ($name:ident, $field:literal, $rule:literal, { $($variant:ident => $word:literal),+ $(,)? }) => {
+        impl $name {
+            /// The word for it in REST bodies and commands.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Violation;
+
+            fn from_str(text: &str) -> Result<Self, Violation> {
+                match text {
+                    $($word => Ok(Self::$variant),)+
+                    _ => Err(Violation::new($field, ViolationCode::Invalid, $rule)),
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+pub(crate) use words;
+
+words!(Visibility, "visibility", "must be one of [private public]", {
+    Private => "private",
+    Public => "public",
+});
+words!(Collector, "collectors", "must be one of [eth_block_number net_peers]", {
+    EthBlockNumber => "eth_block_number",
+    NetPeers => "net_peers",
+});
+
+/// An endpoint of a network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rpc {
+    /// The id.
+    pub id: RpcId,
+    /// The network it serves; never changes.
+    pub network: Name,
+    /// Who runs it.
+    pub provider: Name,
+    /// Who may use it.
+    pub visibility: Visibility,
+    /// Where it is; unique in its normal form.
+    pub url: HttpUrl,
+    /// What is measured of it, at least one.
+    pub collectors: Vec<Collector>,
+}
+
+impl Rpc {
+    /// Its key.
+    #[must_use]
+    pub fn key(&self) -> ResourceKey {
+        self.id.key()
+    }
+}

@@ -1,0 +1,484 @@
+//! The whole configuration at one version.
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
+
+use crate::{
+    ContentDigest, Digest, Kind, KindHashes, Lane, Lineage, Network, PluginAttachment, Recommendation,
+    Rejection, Resource, ResourceKey, Revision, Route, RouteId, Rpc, RpcId, Upstream, UpstreamId, Version,
+    View, Violation, ViolationCode, resource::UniqueKey, wire,
+};
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct UnixMillis(pub u64);
+
+/// Changes with a resource's content; 16 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Etag(pub String);
+
+/// What is known about a resource besides its content.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Meta {
+    /// At which revision it came.
+    pub create_revision: Revision,
+    /// At which revision it last changed.
+    pub modify_revision: Revision,
+    /// When it came.
+    pub create_time: UnixMillis,
+    /// When it last changed.
+    pub modify_time: UnixMillis,
+    /// Who changed it last, as the client named itself.
+    pub modified_by: String,
+}
+
+/// A resource with its payload and meta. `Debug` leaves the payload out, which may hold secrets.
+#[derive(Clone)]
+pub struct Entry {
+    /// The content, decoded.
+    pub resource: Resource,
+    /// The content as it is stored, sent and hashed.
+    pub payload: Bytes,
+    /// What is known about it.
+    pub meta: Meta,
+}
+
+impl Entry {
+    /// The etag of the content.
+    #[must_use]
+    pub fn etag(&self) -> Etag {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&[self.resource.key().kind.number()]);
+        hasher.update(&self.payload);
+        let hash = hasher.finalize();
+        Etag(hash.to_hex().chars().take(16).collect())
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry")
+            .field("resource", &self.resource)
+            .field("meta", &self.meta)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A resource as it travels to subscribers and rests on their disks.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Which resource.
+    pub key: ResourceKey,
+    /// At which revision it last changed.
+    pub revision: Revision,
+    /// Its payload.
+    pub payload: Bytes,
+}
+
+impl fmt::Debug for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Row")
+            .field("key", &self.key)
+            .field("revision", &self.revision)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a snapshot cannot be advanced.
+#[derive(Debug, thiserror::Error)]
+pub enum AdvanceError {
+    /// The update contradicts itself, or a payload is no message of its kind.
+    #[error("update cannot be decoded: {0}")]
+    Decode(Rejection),
+    /// The content after the update would break a rule.
+    #[error("update is not valid: {0}")]
+    Invalid(Rejection),
+}
+
+/// The whole configuration at one version. Immutable; cloning it is cheap and versions share structure.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    lineage: Lineage,
+    revision: Revision,
+    entries: RedBlackTreeMapSync<ResourceKey, Arc<Entry>>,
+    unique: HashTrieMapSync<UniqueKey, ResourceKey>,
+    referrers: RedBlackTreeMapSync<(ResourceKey, ResourceKey), ()>,
+    digest: ContentDigest,
+}
+
+impl Snapshot {
+    /// Nothing, at revision 0.
+    #[must_use]
+    pub fn empty(lineage: Lineage) -> Self {
+        Self {
+            lineage,
+            revision: Revision(0),
+            entries: RedBlackTreeMapSync::new_sync(),
+            unique: HashTrieMapSync::new_sync(),
+            referrers: RedBlackTreeMapSync::new_sync(),
+            digest: ContentDigest::default(),
+        }
+    }
+
+    /// Whose order its revision is in.
+    #[must_use]
+    pub const fn lineage(&self) -> Lineage {
+        self.lineage
+    }
+
+    /// How many changes led to it.
+    #[must_use]
+    pub const fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// The hash of each kind.
+    #[must_use]
+    pub fn hashes(&self) -> KindHashes {
+        self.digest.hashes()
+    }
+
+    /// The digest of what `view` sees.
+    #[must_use]
+    pub fn digest(&self, view: View) -> Digest {
+        self.hashes().digest(Lane::Config, view)
+    }
+
+    /// The version as `view` sees it.
+    #[must_use]
+    pub fn version(&self, view: View) -> Version {
+        Version {
+            lane: Lane::Config,
+            lineage: self.lineage,
+            revision: self.revision,
+            digest: self.digest(view),
+        }
+    }
+
+    /// How many resources there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.size()
+    }
+
+    /// Whether there is no resource.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The resource of this key.
+    #[must_use]
+    pub fn get(&self, key: &ResourceKey) -> Option<&Arc<Entry>> {
+        self.entries.get(key)
+    }
+
+    /// Every resource, by kind, then by id.
+    pub fn iter(&self) -> impl Iterator<Item = (&ResourceKey, &Arc<Entry>)> {
+        self.entries.iter()
+    }
+
+    /// The resources of a kind, by id.
+    pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = (&ResourceKey, &Arc<Entry>)> {
+        self.entries
+            .range(ResourceKey::new(kind, "")..)
+            .take_while(move |(key, _)| key.kind == kind)
+    }
+
+    /// The networks, by name.
+    pub fn networks(&self) -> impl Iterator<Item = &Network> {
+        self.of_kind(Kind::Network)
+            .filter_map(|(_, entry)| match &entry.resource {
+                Resource::Network(network) => Some(network),
+                _ => None,
+            })
+    }
+
+    /// The rpcs, by id.
+    pub fn rpcs(&self) -> impl Iterator<Item = &Rpc> {
+        self.of_kind(Kind::Rpc)
+            .filter_map(|(_, entry)| match &entry.resource {
+                Resource::Rpc(rpc) => Some(rpc),
+                _ => None,
+            })
+    }
+
+    /// The routes, by id.
+    pub fn routes(&self) -> impl Iterator<Item = &Route> {
+        self.of_kind(Kind::Route)
+            .filter_map(|(_, entry)| match &entry.resource {
+                Resource::Route(route) => Some(route),
+                _ => None,
+            })
+    }
+
+    /// The recommendations, by route.
+    pub fn recommendations(&self) -> impl Iterator<Item = &Recommendation> {
+        self.of_kind(Kind::Recommendation)
+            .filter_map(|(_, entry)| match &entry.resource {
+                Resource::Recommendation(recommendation) => Some(recommendation),
+                _ => None,
+            })
+    }
+
+    /// The upstreams of a route, by id.
+    pub fn upstreams_of(&self, route: RouteId) -> impl Iterator<Item = &Upstream> {
+        self.referrers_of(&route.key())
+            .filter_map(|key| match &self.get(key)?.resource {
+                Resource::Upstream(upstream) => Some(upstream),
+                _ => None,
+            })
+    }
+
+    /// The plugins attached to a route, by name.
+    pub fn plugins_of(&self, route: RouteId) -> impl Iterator<Item = &PluginAttachment> {
+        self.referrers_of(&route.key())
+            .filter_map(|key| match &self.get(key)?.resource {
+                Resource::Plugin(plugin) => Some(plugin),
+                _ => None,
+            })
+    }
+
+    /// The route of this id.
+    #[must_use]
+    pub fn route(&self, id: RouteId) -> Option<&Route> {
+        match &self.get(&id.key())?.resource {
+            Resource::Route(route) => Some(route),
+            _ => None,
+        }
+    }
+
+    /// The rpc of this id.
+    #[must_use]
+    pub fn rpc(&self, id: RpcId) -> Option<&Rpc> {
+        match &self.get(&id.key())?.resource {
+            Resource::Rpc(rpc) => Some(rpc),
+            _ => None,
+        }
+    }
+
+    /// The upstream of this id.
+    #[must_use]
+    pub fn upstream(&self, id: UpstreamId) -> Option<&Upstream> {
+        match &self.get(&id.key())?.resource {
+            Resource::Upstream(upstream) => Some(upstream),
+            _ => None,
+        }
+    }
+
+    /// The keys of the resources that name `target`.
+    pub fn referrers_of<'a>(
+        &'a self,
+        target: &ResourceKey,
+    ) -> impl Iterator<Item = &'a ResourceKey> + use<'a> {
+        let first = (target.clone(), ResourceKey::new(Kind::Network, ""));
+        let target = target.clone();
+        self.referrers
+            .range(first..)
+            .map(|(pair, ())| pair)
+            .take_while(move |pair| pair.0 == target)
+            .map(|pair| &pair.1)
+    }
+
+    /// The content after an update from the control plane, at its target's lineage and revision. Starting
+    /// from [`Snapshot::empty`] it takes a whole snapshot. The caller compares the digest.
+    ///
+    /// # Errors
+    /// [`AdvanceError`], with `self` untouched.
+    pub fn advance(
+        &self,
+        lineage: Lineage,
+        revision: Revision,
+        upserts: Vec<Row>,
+        removals: &[ResourceKey],
+    ) -> Result<Self, AdvanceError> {
+        let mut draft = Draft::of(self);
+        let mut undecoded = Vec::new();
+        for row in upserts {
+            if draft.is_touched(&row.key) {
+                undecoded.push(twice(&row.key));
+                continue;
+            }
+            match wire::decode_payload(row.key.kind, &row.payload) {
+                Ok(resource) if resource.key() == row.key => {
+                    let meta = Meta {
+                        modify_revision: row.revision,
+                        ..Meta::default()
+                    };
+                    draft.put(Entry {
+                        resource,
+                        payload: row.payload,
+                        meta,
+                    });
+                }
+                Ok(_) => undecoded.push(
+                    Violation::new("id", ViolationCode::Invalid, "payload has another id")
+                        .of(row.key.clone()),
+                ),
+                Err(violations) => {
+                    undecoded.extend(
+                        violations
+                            .into_iter()
+                            .map(|violation| violation.of(row.key.clone())),
+                    );
+                }
+            }
+        }
+        for key in removals {
+            if draft.is_touched(key) {
+                undecoded.push(twice(key));
+            } else {
+                draft.remove(key);
+            }
+        }
+        if !undecoded.is_empty() {
+            return Err(AdvanceError::Decode(undecoded.into()));
+        }
+        let (mut snapshot, _) = draft
+            .finish()
+            .map_err(|violations| AdvanceError::Invalid(violations.into()))?;
+        snapshot.lineage = lineage;
+        snapshot.revision = revision;
+        Ok(snapshot)
+    }
+}
+
+fn twice(key: &ResourceKey) -> Violation {
+    Violation::new("", ViolationCode::Invalid, "is named twice in one update").of(key.clone())
+}
+
+/// A resource that a draft changed: what was there before, if anything.
+pub(crate) struct Touched {
+    pub(crate) key: ResourceKey,
+    pub(crate) before: Option<Arc<Entry>>,
+}
+
+/// A snapshot being changed; references and uniqueness are checked when it is finished.
+pub(crate) struct Draft {
+    snapshot: Snapshot,
+    touched: Vec<Touched>,
+    index: std::collections::HashSet<ResourceKey>,
+}
+
+impl Draft {
+    pub(crate) fn of(snapshot: &Snapshot) -> Self {
+        Self {
+            snapshot: snapshot.clone(),
+            touched: Vec::new(),
+            index: std::collections::HashSet::new(),
+        }
+    }
+
+    pub(crate) const fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    pub(crate) fn is_touched(&self, key: &ResourceKey) -> bool {
+        self.index.contains(key)
+    }
+
+    fn touch(&mut self, key: &ResourceKey) -> Option<Arc<Entry>> {
+        let current = self.snapshot.entries.get(key).cloned();
+        if self.index.insert(key.clone()) {
+            self.touched.push(Touched {
+                key: key.clone(),
+                before: current.clone(),
+            });
+        }
+        if let Some(entry) = &current {
+            self.snapshot.digest.remove(key.kind, &key.id, &entry.payload);
+            for (_, target) in entry.resource.references() {
+                self.snapshot.referrers.remove_mut(&(target, key.clone()));
+            }
+        }
+        current
+    }
+
+    pub(crate) fn put(&mut self, entry: Entry) {
+        let key = entry.resource.key();
+        self.touch(&key);
+        self.snapshot.digest.add(key.kind, &key.id, &entry.payload);
+        for (_, target) in entry.resource.references() {
+            self.snapshot.referrers.insert_mut((target, key.clone()), ());
+        }
+        self.snapshot.entries.insert_mut(key, Arc::new(entry));
+    }
+
+    pub(crate) fn remove(&mut self, key: &ResourceKey) {
+        if self.touch(key).is_some() {
+            self.snapshot.entries.remove_mut(key);
+        }
+    }
+
+    /// The changed snapshot, at the revision it started from, and what was touched in order.
+    pub(crate) fn finish(mut self) -> Result<(Snapshot, Vec<Touched>), Vec<Violation>> {
+        let mut violations = self.claim_unique_keys();
+        for Touched { key, .. } in &self.touched {
+            match self.snapshot.entries.get(key) {
+                Some(entry) => violations.extend(self.dangling(key, &entry.resource)),
+                None => violations.extend(self.snapshot.referrers_of(key).map(|referrer| {
+                    Violation::new("", ViolationCode::InUse, format!("is used by {referrer}"))
+                        .of(key.clone())
+                        .against(referrer.clone())
+                })),
+            }
+        }
+        if violations.is_empty() {
+            Ok((self.snapshot, self.touched))
+        } else {
+            Err(violations)
+        }
+    }
+
+    fn dangling(&self, key: &ResourceKey, resource: &Resource) -> Vec<Violation> {
+        let missing = |(_, target): &(&'static str, ResourceKey)| !self.snapshot.entries.contains_key(target);
+        let references = resource.references().into_iter().filter(missing);
+        references
+            .map(|(field, target)| {
+                let message = format!("names {target}, which does not exist");
+                Violation::new(field, ViolationCode::ReferenceNotFound, message).of(key.clone())
+            })
+            .collect()
+    }
+
+    fn claim_unique_keys(&mut self) -> Vec<Violation> {
+        let unique = &mut self.snapshot.unique;
+        for Touched { key, before } in &self.touched {
+            let held = before.as_ref().and_then(|entry| entry.resource.unique_key());
+            if let Some(held) = held
+                && unique.get(&held) == Some(key)
+            {
+                unique.remove_mut(&held);
+            }
+        }
+        let mut violations = Vec::new();
+        for Touched { key, .. } in &self.touched {
+            let wanted = self
+                .snapshot
+                .entries
+                .get(key)
+                .and_then(|entry| entry.resource.unique_key());
+            let Some(wanted) = wanted else { continue };
+            match unique.get(&wanted) {
+                Some(owner) if owner != key => violations.push(
+                    Violation::new(
+                        wanted.field,
+                        ViolationCode::AlreadyExists,
+                        format!("is taken by {owner}"),
+                    )
+                    .of(key.clone())
+                    .against(owner.clone()),
+                ),
+                _ => unique.insert_mut(wanted, key.clone()),
+            }
+        }
+        violations
+    }
+
+    /// Sets the revision of what is being made.
+    pub(crate) fn set_revision(snapshot: &mut Snapshot, revision: Revision) {
+        snapshot.revision = revision;
+    }
+}

@@ -1,0 +1,160 @@
+//! Versions, keys, rows, views and violations as messages.
+
+use tyrscale_proto::v1;
+
+use crate::{
+    Digest, Kind, Lane, Lineage, ResourceKey, Revision, Row, UnixMillis, Version, View, Violation,
+    ViolationCode,
+};
+
+/// The message of a version.
+#[must_use]
+pub fn version_to_wire(version: &Version) -> v1::Version {
+    v1::Version {
+        lane: match version.lane {
+            Lane::Config => v1::Lane::Config.into(),
+        },
+        lineage: version.lineage.0.to_vec().into(),
+        revision: version.revision.0,
+        digest: version.digest.0.to_vec().into(),
+    }
+}
+
+/// Reads a version; `None` when it is of another lane or not well-formed.
+#[must_use]
+pub fn version_from_wire(message: &v1::Version) -> Option<Version> {
+    if message.lane != i32::from(v1::Lane::Config) {
+        return None;
+    }
+    Some(Version {
+        lane: Lane::Config,
+        lineage: Lineage(message.lineage.as_ref().try_into().ok()?),
+        revision: Revision(message.revision),
+        digest: Digest(message.digest.as_ref().try_into().ok()?),
+    })
+}
+
+/// The wire value of a kind.
+#[must_use]
+pub const fn kind_to_wire(kind: Kind) -> v1::Kind {
+    match kind {
+        Kind::Network => v1::Kind::Network,
+        Kind::Rpc => v1::Kind::Rpc,
+        Kind::Plugin => v1::Kind::Plugin,
+        Kind::Upstream => v1::Kind::Upstream,
+        Kind::Route => v1::Kind::Route,
+        Kind::Recommendation => v1::Kind::Recommendation,
+    }
+}
+
+/// The message of a key.
+#[must_use]
+pub fn key_to_wire(key: &ResourceKey) -> v1::ResourceRef {
+    v1::ResourceRef {
+        kind: kind_to_wire(key.kind).into(),
+        id: key.id.to_string(),
+    }
+}
+
+/// Reads a key; `None` when the kind is unknown.
+#[must_use]
+pub fn key_from_wire(message: &v1::ResourceRef) -> Option<ResourceKey> {
+    Some(ResourceKey::new(
+        Kind::from_number(message.kind)?,
+        message.id.as_str(),
+    ))
+}
+
+/// The message of a row.
+#[must_use]
+pub fn row_to_wire(row: &Row) -> v1::DiscoveryResource {
+    v1::DiscoveryResource {
+        kind: kind_to_wire(row.key.kind).into(),
+        id: row.key.id.to_string(),
+        revision: row.revision.0,
+        payload: row.payload.clone(),
+    }
+}
+
+/// Reads a row; `None` when the kind is unknown.
+#[must_use]
+pub fn row_from_wire(message: &v1::DiscoveryResource) -> Option<Row> {
+    Some(Row {
+        key: ResourceKey::new(Kind::from_number(message.kind)?, message.id.as_str()),
+        revision: Revision(message.revision),
+        payload: message.payload.clone(),
+    })
+}
+
+/// The selector of a view.
+#[must_use]
+pub fn view_to_wire(view: View) -> v1::Selector {
+    v1::Selector {
+        kinds: view.kinds().map(|kind| kind_to_wire(kind).into()).collect(),
+    }
+}
+
+/// Reads a selector; kinds this build does not know are left out. No kinds at all: everything.
+#[must_use]
+pub fn view_from_wire(message: Option<&v1::Selector>) -> View {
+    match message {
+        Some(selector) if !selector.kinds.is_empty() => {
+            let kinds: Vec<Kind> = selector
+                .kinds
+                .iter()
+                .filter_map(|number| Kind::from_number(*number))
+                .collect();
+            View::of(&kinds)
+        }
+        _ => View::ALL,
+    }
+}
+
+/// A moment as a message.
+#[must_use]
+pub fn timestamp_to_wire(time: UnixMillis) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        seconds: i64::try_from(time.0 / 1000).unwrap_or(i64::MAX),
+        nanos: i32::try_from(time.0 % 1000).unwrap_or_default() * 1_000_000,
+    }
+}
+
+/// The message of a violation.
+#[must_use]
+pub fn violation_to_wire(violation: &Violation) -> v1::Violation {
+    v1::Violation {
+        resource: violation.resource.as_ref().map(key_to_wire),
+        field: violation.field.clone(),
+        code: violation.code.as_str().to_owned(),
+        message: violation.message.clone(),
+        conflict: violation.conflict.as_ref().map(key_to_wire),
+    }
+}
+
+/// Reads a violation; a code this build does not know reads as [`ViolationCode::Invalid`].
+#[must_use]
+pub fn violation_from_wire(message: &v1::Violation) -> Violation {
+    use ViolationCode as Code;
+    let known = [
+        Code::Required,
+        Code::Invalid,
+        Code::OutOfRange,
+        Code::Immutable,
+        Code::AlreadyExists,
+        Code::NotFound,
+        Code::ReferenceNotFound,
+        Code::InUse,
+        Code::EtagMismatch,
+        Code::RevisionMismatch,
+    ];
+    Violation {
+        resource: message.resource.as_ref().and_then(key_from_wire),
+        field: message.field.clone(),
+        code: known
+            .into_iter()
+            .find(|code| code.as_str() == message.code)
+            .unwrap_or(Code::Invalid),
+        message: message.message.clone(),
+        conflict: message.conflict.as_ref().and_then(key_from_wire),
+    }
+}
