@@ -2,11 +2,11 @@
 //! eligible upstream with its weight, takes the one with the most credit and debits it with all that
 //! was credited.
 //!
-//! Credit is what an upstream deserved minus what it got, in weight. The sum never changes, so
-//! credits stay bounded; who is picked had positive credit over its peers, so nobody runs ahead of
-//! its share by a whole request; and with everybody eligible a cycle ends where it began, with exact
-//! shares. A retry is shared among those left only: it moves no credit of those already tried, and
-//! an upstream that was away comes back with its old credit instead of a burst.
+//! Credit is what an upstream deserved minus what it got, in weight. Picks never change the sum, so
+//! credits stay bounded. Who is picked is the most behind, so with everybody eligible nobody runs
+//! ahead of its share by a whole request, and a cycle ends where it began, with exact shares. A retry
+//! is shared among those left only: it moves no credit of those already tried, and an upstream that
+//! was away comes back with its old credit instead of a burst.
 
 use super::weight::{Scale, Weight};
 use super::{Candidate, eligible};
@@ -49,19 +49,24 @@ impl WeightRoundRobin {
             let earned = from.and_then(|position| old.credits.get(position));
             *credit = earned.map_or(0, |earned| scale.apply(*earned));
         }
-        self.balance();
     }
+}
 
-    /// Brings the sum back to about zero after upstreams came or went, lest it add up over many
-    /// changes and put newcomers at a loss.
-    fn balance(&mut self) {
-        let sum = self
-            .credits
-            .iter()
-            .fold(0_i64, |sum, credit| sum.saturating_add(*credit));
-        let surplus = i64::try_from(self.credits.len()).map_or(0, |upstreams| sum / upstreams.max(1));
-        for credit in &mut self.credits {
-            *credit = credit.saturating_sub(surplus);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cycle_ends_where_it_began() {
+        let weights = [99.5, 0.5, 33.3].map(Weight::new);
+        let candidates = [Candidate {
+            in_flight: 0,
+            eligible: true,
+        }; 3];
+        let mut turns = WeightRoundRobin::new(3);
+        for _ in 0..1_333 {
+            turns.pick(&weights, &candidates);
         }
+        assert_eq!(turns.credits, [0; 3]);
     }
 }
