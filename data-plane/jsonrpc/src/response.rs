@@ -208,7 +208,7 @@ fn for_batch(answer: Answer) -> Answer {
     }
 }
 
-/// How much of a member has been seen. Ordered: a repeated member takes nothing back.
+/// How much of a member has been seen. Ordered, so that a second `error` cannot take the first one back.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum Seen {
     #[default]
@@ -249,9 +249,9 @@ impl<'a> Envelope<'a> {
     fn read_result(&mut self, scanner: &mut Scanner<'a>) -> Result<(), Stop> {
         if scanner.token()? == b'n' {
             scanner.value()?;
-            self.result = self.result.max(Seen::Null);
+            self.result = Seen::Null;
         } else {
-            self.result = self.result.max(Seen::Begun);
+            self.result = Seen::Begun;
             scanner.value()?;
             self.result = Seen::Whole;
         }

@@ -120,6 +120,7 @@ fn the_first_part_of_a_large_body_tells_result_from_error() {
         ),
         (format!(r#"{{"error":{{"code":3,"data":"{long}"#), None),
         (format!(r#"{{"jsonrpc":"{long}"#), None),
+        (format!(r#"{{"result":1}}{long}"#), Some(Answer::NotJsonRpc)),
         (format!("<!DOCTYPE html>{long}"), Some(Answer::NotJsonRpc)),
         (format!(r#"{{"result":tru3{long}"#), Some(Answer::NotJsonRpc)),
     ] {
