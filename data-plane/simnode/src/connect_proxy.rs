@@ -19,6 +19,8 @@ use crate::node::SimNodeError;
 
 /// Requests kept; further ones are served but not recorded.
 const MAX_REQUESTS: usize = 10_000;
+/// Connections and tunnels open at once; further connections are closed at once.
+const MAX_TASKS: usize = 1_024;
 
 /// A `CONNECT` request as it arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,6 +121,9 @@ impl ConnectProxy {
 impl Tunnels {
     async fn accept(self, listener: TcpListener) {
         while let Some(Ok((stream, _))) = self.cancel.run_until_cancelled(listener.accept()).await {
+            if self.tasks.len() >= MAX_TASKS {
+                continue;
+            }
             let tunnels = self.clone();
             self.tasks.spawn(async move {
                 let cancel = tunnels.cancel.clone();
