@@ -21,7 +21,7 @@ impl HostKey {
         } else {
             host.split_once(':').map_or(host, |(name, _)| name)
         };
-        Self(name.trim_end_matches('.').to_ascii_lowercase())
+        Self(name.trim_end_matches('.').trim().to_ascii_lowercase())
     }
 
     /// The text.

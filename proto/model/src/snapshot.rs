@@ -282,6 +282,20 @@ impl Snapshot {
             .map(|pair| &pair.1)
     }
 
+    /// The content as it was stored: every entry with its meta, at this lineage and revision.
+    ///
+    /// # Errors
+    /// A [`Rejection`] when the entries do not fit together.
+    pub fn restore(lineage: Lineage, revision: Revision, entries: Vec<Entry>) -> Result<Self, Rejection> {
+        let mut draft = Draft::of(&Self::empty(lineage));
+        for entry in entries {
+            draft.put(entry);
+        }
+        let (mut snapshot, _) = draft.finish()?;
+        snapshot.revision = revision;
+        Ok(snapshot)
+    }
+
     /// The content after an update from the control plane, at its target's lineage and revision. Starting
     /// from [`Snapshot::empty`] it takes a whole snapshot. The caller compares the digest.
     ///
