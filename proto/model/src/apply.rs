@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     Entry, Etag, Kind, Meta, Name, PluginType, Rejection, Resource, ResourceKey, Revision, Snapshot,
     UnixMillis, Violation, ViolationCode,
-    snapshot::{Draft, Touched},
+    draft::{Draft, Touched},
 };
 
 /// What an upsert expects to find.
@@ -268,7 +268,7 @@ impl Step<'_> {
                 changes,
             });
         }
-        Draft::set_revision(&mut snapshot, before.revision().next());
+        snapshot.revision = before.revision().next();
         Ok(Applied { snapshot, changes })
     }
 }

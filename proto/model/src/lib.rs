@@ -8,6 +8,7 @@
 
 mod apply;
 mod digest;
+mod draft;
 mod filter;
 mod http_url;
 mod id;

@@ -8,7 +8,7 @@ use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
 use crate::{
     ContentDigest, Digest, Kind, KindHashes, Lane, Lineage, Network, PluginAttachment, Recommendation,
     Rejection, Resource, ResourceKey, Revision, Route, RouteId, Rpc, RpcId, Upstream, UpstreamId, Version,
-    View, Violation, ViolationCode, resource::UniqueKey, wire,
+    View, Violation, ViolationCode, draft::Draft, resource::UniqueKey, wire,
 };
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
@@ -101,11 +101,11 @@ pub enum AdvanceError {
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     lineage: Lineage,
-    revision: Revision,
-    entries: RedBlackTreeMapSync<ResourceKey, Arc<Entry>>,
-    unique: HashTrieMapSync<UniqueKey, ResourceKey>,
-    referrers: RedBlackTreeMapSync<(ResourceKey, ResourceKey), ()>,
-    digest: ContentDigest,
+    pub(crate) revision: Revision,
+    pub(crate) entries: RedBlackTreeMapSync<ResourceKey, Arc<Entry>>,
+    pub(crate) unique: HashTrieMapSync<UniqueKey, ResourceKey>,
+    pub(crate) referrers: RedBlackTreeMapSync<(ResourceKey, ResourceKey), ()>,
+    pub(crate) digest: ContentDigest,
 }
 
 impl Snapshot {
@@ -361,138 +361,4 @@ impl Snapshot {
 
 fn twice(key: &ResourceKey) -> Violation {
     Violation::new("", ViolationCode::Invalid, "is named twice in one update").of(key.clone())
-}
-
-/// A resource that a draft changed: what was there before, if anything.
-pub(crate) struct Touched {
-    pub(crate) key: ResourceKey,
-    pub(crate) before: Option<Arc<Entry>>,
-}
-
-/// A snapshot being changed; references and uniqueness are checked when it is finished.
-pub(crate) struct Draft {
-    snapshot: Snapshot,
-    touched: Vec<Touched>,
-    index: std::collections::HashSet<ResourceKey>,
-}
-
-impl Draft {
-    pub(crate) fn of(snapshot: &Snapshot) -> Self {
-        Self {
-            snapshot: snapshot.clone(),
-            touched: Vec::new(),
-            index: std::collections::HashSet::new(),
-        }
-    }
-
-    pub(crate) const fn snapshot(&self) -> &Snapshot {
-        &self.snapshot
-    }
-
-    pub(crate) fn is_touched(&self, key: &ResourceKey) -> bool {
-        self.index.contains(key)
-    }
-
-    fn touch(&mut self, key: &ResourceKey) -> Option<Arc<Entry>> {
-        let current = self.snapshot.entries.get(key).cloned();
-        if self.index.insert(key.clone()) {
-            self.touched.push(Touched {
-                key: key.clone(),
-                before: current.clone(),
-            });
-        }
-        if let Some(entry) = &current {
-            self.snapshot.digest.remove(key.kind, &key.id, &entry.payload);
-            for (_, target) in entry.resource.references() {
-                self.snapshot.referrers.remove_mut(&(target, key.clone()));
-            }
-        }
-        current
-    }
-
-    pub(crate) fn put(&mut self, entry: Entry) {
-        let key = entry.resource.key();
-        self.touch(&key);
-        self.snapshot.digest.add(key.kind, &key.id, &entry.payload);
-        for (_, target) in entry.resource.references() {
-            self.snapshot.referrers.insert_mut((target, key.clone()), ());
-        }
-        self.snapshot.entries.insert_mut(key, Arc::new(entry));
-    }
-
-    pub(crate) fn remove(&mut self, key: &ResourceKey) {
-        if self.touch(key).is_some() {
-            self.snapshot.entries.remove_mut(key);
-        }
-    }
-
-    /// The changed snapshot, at the revision it started from, and what was touched in order.
-    pub(crate) fn finish(mut self) -> Result<(Snapshot, Vec<Touched>), Vec<Violation>> {
-        let mut violations = self.claim_unique_keys();
-        for Touched { key, .. } in &self.touched {
-            match self.snapshot.entries.get(key) {
-                Some(entry) => violations.extend(self.dangling(key, &entry.resource)),
-                None => violations.extend(self.snapshot.referrers_of(key).map(|referrer| {
-                    Violation::new("", ViolationCode::InUse, format!("is used by {referrer}"))
-                        .of(key.clone())
-                        .against(referrer.clone())
-                })),
-            }
-        }
-        if violations.is_empty() {
-            Ok((self.snapshot, self.touched))
-        } else {
-            Err(violations)
-        }
-    }
-
-    fn dangling(&self, key: &ResourceKey, resource: &Resource) -> Vec<Violation> {
-        let missing = |(_, target): &(&'static str, ResourceKey)| !self.snapshot.entries.contains_key(target);
-        let references = resource.references().into_iter().filter(missing);
-        references
-            .map(|(field, target)| {
-                let message = format!("names {target}, which does not exist");
-                Violation::new(field, ViolationCode::ReferenceNotFound, message).of(key.clone())
-            })
-            .collect()
-    }
-
-    fn claim_unique_keys(&mut self) -> Vec<Violation> {
-        let unique = &mut self.snapshot.unique;
-        for Touched { key, before } in &self.touched {
-            let held = before.as_ref().and_then(|entry| entry.resource.unique_key());
-            if let Some(held) = held
-                && unique.get(&held) == Some(key)
-            {
-                unique.remove_mut(&held);
-            }
-        }
-        let mut violations = Vec::new();
-        for Touched { key, .. } in &self.touched {
-            let wanted = self
-                .snapshot
-                .entries
-                .get(key)
-                .and_then(|entry| entry.resource.unique_key());
-            let Some(wanted) = wanted else { continue };
-            match unique.get(&wanted) {
-                Some(owner) if owner != key => violations.push(
-                    Violation::new(
-                        wanted.field,
-                        ViolationCode::AlreadyExists,
-                        format!("is taken by {owner}"),
-                    )
-                    .of(key.clone())
-                    .against(owner.clone()),
-                ),
-                _ => unique.insert_mut(wanted, key.clone()),
-            }
-        }
-        violations
-    }
-
-    /// Sets the revision of what is being made.
-    pub(crate) fn set_revision(snapshot: &mut Snapshot, revision: Revision) {
-        snapshot.revision = revision;
-    }
 }
