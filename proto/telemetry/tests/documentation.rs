@@ -1,0 +1,42 @@
+//! The page of metrics says what the catalogue says.
+
+#![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
+
+use std::fmt::Write as _;
+
+use tyrscale_telemetry::{Unit, catalogue::CATALOGUE};
+
+fn table() -> String {
+    let mut text =
+        String::from("| metric | kind | unit | labels | services | meaning |\n|---|---|---|---|---|---|\n");
+    for metric in CATALOGUE {
+        let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+        let services: Vec<String> = metric.services.iter().map(ToString::to_string).collect();
+        let unit = match metric.unit {
+            Unit::One => "1",
+            Unit::Seconds => "s",
+        };
+        writeln!(
+            text,
+            "| `{}` | {} | {} | {} | {} | {} |",
+            metric.name,
+            metric.kind.as_str(),
+            unit,
+            labels.join(", "),
+            services.join(", "),
+            metric.help
+        )
+        .expect("a string takes any text");
+    }
+    text
+}
+
+#[test]
+fn the_page_of_metrics_holds_the_catalogue() {
+    let page = include_str!("../../../docs/metrics.md");
+    assert!(
+        page.contains(&table()),
+        "docs/metrics.md must hold this table:\n\n{}",
+        table()
+    );
+}
