@@ -3,7 +3,13 @@
 mod api;
 mod endpoint;
 mod error;
+mod last_good;
 pub mod rejection;
+pub mod subscription;
 
 pub use api::ControlPlane;
 pub use error::ClientError;
+pub use subscription::{
+    Consumer, NackReason, NodeIdentity, NodeRole, Refusal, SubscriptionConfig, SubscriptionStatus, Timing,
+    Update,
+};

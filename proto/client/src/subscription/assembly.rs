@@ -1,0 +1,230 @@
+//! From messages to whole updates: a difference in one message, or chunks put together.
+
+use bytes::Bytes;
+use tyrscale_model::{ResourceKey, Row, Version, View, Violation, ViolationCode, wire};
+use tyrscale_proto::v1;
+
+use super::refusal::{NackReason, Refusal};
+
+/// Chunks of one update at most.
+const MAX_CHUNKS: u32 = 65_536;
+/// What a row or a removal costs besides its bytes.
+const ROW_OVERHEAD: usize = 128;
+
+/// A whole update as it was sent.
+#[derive(Debug, Clone)]
+pub(crate) struct Offer {
+    /// Absent: everything is replaced.
+    pub(crate) base: Option<Version>,
+    pub(crate) target: Version,
+    pub(crate) upserts: Vec<Row>,
+    pub(crate) removals: Vec<ResourceKey>,
+    /// An operator wants it taken even if it is empty and of another lineage.
+    pub(crate) forced: bool,
+}
+
+/// What a message made of the update under way.
+#[derive(Debug)]
+pub(crate) enum Taken {
+    /// More is to come.
+    Incomplete,
+    /// All is there.
+    Complete(Offer),
+    /// It cannot become an update.
+    Broken(Refusal),
+}
+
+#[derive(Debug)]
+enum State {
+    Idle,
+    Collecting(Box<Collecting>),
+    /// The message that can be answered is still to come.
+    Broken(Refusal),
+}
+
+#[derive(Debug)]
+struct Collecting {
+    base: Option<v1::Version>,
+    target: v1::Version,
+    count: u32,
+    next: u32,
+    size: usize,
+    offer: Offer,
+}
+
+/// Puts updates together, within `limit` bytes of memory each. Resources outside the view are left out: they
+/// were not asked for, and the view's digest does not cover them.
+#[derive(Debug)]
+pub(crate) struct Assembly {
+    view: View,
+    limit: usize,
+    state: State,
+}
+
+impl Assembly {
+    pub(crate) const fn new(view: View, limit: usize) -> Self {
+        Self {
+            view,
+            limit,
+            state: State::Idle,
+        }
+    }
+
+    /// Takes an update of one message.
+    pub(crate) fn delta(&mut self, delta: v1::Delta) -> Taken {
+        if let Some(refusal) = self.abandon() {
+            return Taken::Broken(refusal);
+        }
+        let base = delta.base.unwrap_or_default();
+        let mut offer = match read_versions(Some(&base), delta.target.as_ref()) {
+            Ok(offer) => offer,
+            Err(refusal) => return Taken::Broken(refusal),
+        };
+        match self.add(&mut offer, &delta.upserts, &delta.removals, 0) {
+            Ok(_) => Taken::Complete(offer),
+            Err(refusal) => Taken::Broken(refusal),
+        }
+    }
+
+    /// Takes a part of an update. `answerable`: the message has a nonce, as only the last part has.
+    pub(crate) fn chunk(&mut self, chunk: v1::UpdateChunk, answerable: bool) -> Taken {
+        let refusal = match std::mem::replace(&mut self.state, State::Idle) {
+            State::Broken(refusal) => refusal,
+            State::Idle => match self.begin(&chunk) {
+                Ok(collecting) => return self.go_on(collecting, &chunk, answerable),
+                Err(refusal) => refusal,
+            },
+            State::Collecting(collecting) => return self.go_on(collecting, &chunk, answerable),
+        };
+        self.fail(refusal, answerable)
+    }
+
+    /// Drops a half-finished update, with the reason to refuse what came in between.
+    fn abandon(&mut self) -> Option<Refusal> {
+        match std::mem::replace(&mut self.state, State::Idle) {
+            State::Idle => None,
+            State::Broken(refusal) => Some(refusal),
+            State::Collecting(collecting) => Some(Refusal::decode(
+                Some(collecting.offer.target),
+                "chunk",
+                "another update came before the last chunk",
+            )),
+        }
+    }
+
+    fn fail(&mut self, refusal: Refusal, answerable: bool) -> Taken {
+        if answerable {
+            return Taken::Broken(refusal);
+        }
+        self.state = State::Broken(refusal);
+        Taken::Incomplete
+    }
+
+    fn begin(&self, chunk: &v1::UpdateChunk) -> Result<Box<Collecting>, Refusal> {
+        let offer = read_versions(chunk.base.as_ref(), chunk.target.as_ref())?;
+        if chunk.count == 0 || chunk.count > MAX_CHUNKS {
+            let message = "must be 1 to 65536";
+            return Err(Refusal::decode(Some(offer.target), "chunk.count", message));
+        }
+        Ok(Box::new(Collecting {
+            base: chunk.base.clone(),
+            target: chunk.target.clone().unwrap_or_default(),
+            count: chunk.count,
+            next: 0,
+            size: 0,
+            offer,
+        }))
+    }
+
+    fn go_on(&mut self, mut collecting: Box<Collecting>, chunk: &v1::UpdateChunk, answerable: bool) -> Taken {
+        let target = Some(collecting.offer.target);
+        let same_update = chunk.base == collecting.base && chunk.target.as_ref() == Some(&collecting.target);
+        let is_last = collecting.next + 1 == collecting.count;
+        let fault = if !same_update || chunk.count != collecting.count {
+            Some("is of another update than the chunk before")
+        } else if chunk.index != collecting.next {
+            Some("is not the next one")
+        } else if answerable != is_last {
+            Some("has a nonce without being the last, or is the last without a nonce")
+        } else {
+            None
+        };
+        if let Some(message) = fault {
+            return self.fail(Refusal::decode(target, "chunk", message), answerable);
+        }
+        let size = self.add(
+            &mut collecting.offer,
+            &chunk.upserts,
+            &chunk.removals,
+            collecting.size,
+        );
+        match size {
+            Err(refusal) => self.fail(refusal, answerable),
+            Ok(_) if is_last => Taken::Complete(collecting.offer),
+            Ok(size) => {
+                collecting.size = size;
+                collecting.next += 1;
+                self.state = State::Collecting(collecting);
+                Taken::Incomplete
+            }
+        }
+    }
+
+    /// Adds rows to the offer and gives its new size.
+    fn add(
+        &self,
+        offer: &mut Offer,
+        upserts: &[v1::DiscoveryResource],
+        removals: &[v1::ResourceRef],
+        size: usize,
+    ) -> Result<usize, Refusal> {
+        let rows = upserts.iter().map(|row| row.payload.len() + row.id.len());
+        let keys = removals.iter().map(|key| key.id.len());
+        let size = rows.chain(keys).fold(size, |size, bytes| {
+            size.saturating_add(bytes).saturating_add(ROW_OVERHEAD)
+        });
+        if size > self.limit {
+            let message = format!("is larger than {} bytes", self.limit);
+            let violation = Violation::new("", ViolationCode::OutOfRange, message);
+            return Err(Refusal::new(NackReason::Limit, Some(offer.target), violation));
+        }
+        let seen = |key: &ResourceKey| self.view.contains(key.kind);
+        let rows = upserts.iter().filter_map(wire::row_from_wire).map(own);
+        offer.upserts.extend(rows.filter(|row| seen(&row.key)));
+        offer
+            .removals
+            .extend(removals.iter().filter_map(wire::key_from_wire).filter(seen));
+        Ok(size)
+    }
+}
+
+/// The row with a payload of its own: a slice would keep the whole message it came in.
+fn own(row: Row) -> Row {
+    Row {
+        payload: Bytes::copy_from_slice(&row.payload),
+        ..row
+    }
+}
+
+/// Reads the versions of an update in the lane of the configuration.
+fn read_versions(base: Option<&v1::Version>, target: Option<&v1::Version>) -> Result<Offer, Refusal> {
+    let missing = || Refusal::decode(None, "target", "must be set");
+    let target = target.ok_or_else(missing)?;
+    if target.lane != i32::from(v1::Lane::Config) {
+        let violation = Violation::new("target.lane", ViolationCode::Invalid, "is not followed here");
+        return Err(Refusal::new(NackReason::Unsupported, None, violation));
+    }
+    let malformed = |field, target| Refusal::decode(target, field, "is no version of the lane");
+    let target = wire::version_from_wire(target).ok_or_else(|| malformed("target", None))?;
+    let base = match base {
+        None => None,
+        Some(base) => Some(wire::version_from_wire(base).ok_or_else(|| malformed("base", Some(target)))?),
+    };
+    Ok(Offer {
+        base,
+        target,
+        upserts: Vec::new(),
+        removals: Vec::new(),
+        forced: false,
+    })
+}

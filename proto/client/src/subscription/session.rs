@@ -1,0 +1,164 @@
+//! What one stream's messages ask for, without doing it.
+
+use std::time::Duration;
+
+use tyrscale_model::{Version, View, Violation, ViolationCode, wire};
+use tyrscale_proto::v1::{
+    self, Resume, StreamConfigResponse, directive::Directive, stream_config_response::Message,
+};
+
+use super::{
+    assembly::{Assembly, Offer, Taken},
+    refusal::{NackReason, Refusal},
+};
+
+/// A longer notice would outlive most streams.
+const MAX_RECONNECT_WITHIN: Duration = Duration::from_secs(600);
+/// A rarer heartbeat would tell nothing.
+const MAX_HEARTBEAT: Duration = Duration::from_secs(600);
+
+/// The control plane broke the protocol in a way that cannot be answered; the stream is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error("first message is not Welcome")]
+    NoWelcome,
+    #[error("second Welcome")]
+    SecondWelcome,
+    #[error("update without nonce")]
+    NoNonce,
+    #[error("said to be in sync with another content")]
+    NotInSync,
+}
+
+/// What a message asks for.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Nothing.
+    Continue,
+    /// The stream stands. `adopt`: the content that runs has this version now.
+    Welcome {
+        heartbeat: Option<Duration>,
+        adopt: Option<Version>,
+    },
+    /// The newest version.
+    Head(Version),
+    /// Connect again within this time.
+    Reconnect(Duration),
+    /// Judge this update and answer.
+    Judge { nonce: u64, offer: Offer },
+    /// Answer that it is refused.
+    Refuse { nonce: u64, refusal: Refusal },
+    /// Give the stream up.
+    GiveUp(Fault),
+}
+
+/// One stream, as far as messages go.
+#[derive(Debug)]
+pub(crate) struct Session {
+    welcomed: bool,
+    resync: bool,
+    assembly: Assembly,
+}
+
+impl Session {
+    /// A new stream; an update may hold `limit` bytes of memory.
+    pub(crate) const fn new(view: View, limit: usize) -> Self {
+        Self {
+            welcomed: false,
+            resync: false,
+            assembly: Assembly::new(view, limit),
+        }
+    }
+
+    /// Takes the next message.
+    pub(crate) fn receive(&mut self, response: StreamConfigResponse) -> Step {
+        let nonce = response.nonce;
+        match response.message {
+            Some(Message::Welcome(_)) if self.welcomed => Step::GiveUp(Fault::SecondWelcome),
+            Some(Message::Welcome(welcome)) => {
+                self.welcomed = true;
+                read_welcome(&welcome)
+            }
+            _ if !self.welcomed => Step::GiveUp(Fault::NoWelcome),
+            Some(Message::Delta(delta)) => {
+                let taken = self.assembly.delta(delta);
+                self.step(nonce, taken)
+            }
+            Some(Message::Chunk(chunk)) => {
+                let taken = self.assembly.chunk(chunk, nonce != 0);
+                self.step(nonce, taken)
+            }
+            Some(Message::Heartbeat(heartbeat)) => head_of(&heartbeat),
+            Some(Message::Directive(directive)) => self.directive(directive),
+            None if nonce == 0 => Step::Continue,
+            None => {
+                let violation =
+                    Violation::new("", ViolationCode::Invalid, "message is unknown to this build");
+                let refusal = Refusal::new(NackReason::Unsupported, None, violation);
+                Step::Refuse { nonce, refusal }
+            }
+        }
+    }
+
+    fn step(&mut self, nonce: u64, taken: Taken) -> Step {
+        match taken {
+            Taken::Incomplete => Step::Continue,
+            Taken::Complete(_) | Taken::Broken(_) if nonce == 0 => Step::GiveUp(Fault::NoNonce),
+            Taken::Complete(mut offer) => {
+                if offer.base.is_none() {
+                    offer.forced = std::mem::take(&mut self.resync);
+                }
+                Step::Judge { nonce, offer }
+            }
+            Taken::Broken(refusal) => Step::Refuse { nonce, refusal },
+        }
+    }
+
+    fn directive(&mut self, directive: v1::Directive) -> Step {
+        match directive.directive {
+            Some(Directive::Reconnect(reconnect)) => {
+                let within = reconnect.within.and_then(read_duration);
+                Step::Reconnect(within.unwrap_or_default().min(MAX_RECONNECT_WITHIN))
+            }
+            Some(Directive::Resync(resync)) => {
+                self.resync |= resync.lane == i32::from(v1::Lane::Config);
+                Step::Continue
+            }
+            None => Step::Continue,
+        }
+    }
+}
+
+fn read_welcome(welcome: &v1::Welcome) -> Step {
+    let heartbeat = welcome
+        .heartbeat
+        .and_then(read_duration)
+        .filter(|heartbeat| !heartbeat.is_zero())
+        .map(|heartbeat| heartbeat.min(MAX_HEARTBEAT));
+    let plan = welcome
+        .lanes
+        .iter()
+        .find(|plan| plan.lane == i32::from(v1::Lane::Config));
+    let Some(plan) = plan.filter(|plan| plan.resume() == Resume::InSync) else {
+        return Step::Welcome {
+            heartbeat,
+            adopt: None,
+        };
+    };
+    match plan.target.as_ref().and_then(wire::version_from_wire) {
+        None => Step::GiveUp(Fault::NotInSync),
+        adopt => Step::Welcome { heartbeat, adopt },
+    }
+}
+
+fn read_duration(duration: prost_types::Duration) -> Option<Duration> {
+    duration.try_into().ok()
+}
+
+fn head_of(heartbeat: &v1::Heartbeat) -> Step {
+    heartbeat
+        .head
+        .iter()
+        .find_map(wire::version_from_wire)
+        .map_or(Step::Continue, Step::Head)
+}
