@@ -1,1 +1,17 @@
 //! The control plane: owns the configuration and pushes it to every subscriber.
+//!
+//! [`run`] serves the gRPC services, the REST shim and the admin endpoints over one store. A write is committed
+//! by the store's one writer; what is durable is published to every discovery stream, which sends its
+//! subscriber the difference.
+
+mod config;
+mod discovery;
+mod error;
+mod fleet;
+mod grpc;
+mod metrics;
+mod server;
+
+pub use config::{ConfigError, ControlPlaneConfig};
+pub use error::ControlPlaneError;
+pub use server::{Listeners, run};

@@ -1,0 +1,127 @@
+//! The control plane's configuration: flags, each with an environment variable.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::Args;
+
+/// How a control plane runs.
+#[derive(Debug, Clone, Args)]
+pub struct ControlPlaneConfig {
+    /// Address of the gRPC services.
+    #[arg(long, env = "TYRSCALE_GRPC_LISTEN", default_value = "127.0.0.1:8889")]
+    pub grpc_listen: SocketAddr,
+    /// Address of the REST shim.
+    #[arg(long, env = "TYRSCALE_REST_LISTEN", default_value = "127.0.0.1:8888")]
+    pub rest_listen: SocketAddr,
+    /// Address of the admin endpoints /metrics, /livez and /readyz; none when absent.
+    #[arg(long, env = "TYRSCALE_CONTROL_PLANE_ADMIN_LISTEN")]
+    pub admin_listen: Option<SocketAddr>,
+    /// Where the store is kept.
+    #[arg(
+        long,
+        env = "TYRSCALE_CONTROL_PLANE_DATA_DIR",
+        default_value = "./tyrscale-data/control-plane"
+    )]
+    pub data_dir: PathBuf,
+    /// Revisions kept, so that a subscriber that comes back gets only the difference; 1 to 1000000.
+    #[arg(long, env = "TYRSCALE_HISTORY", default_value_t = 10_000)]
+    pub history: usize,
+    /// Milliseconds between two heartbeats to a subscriber; 10 to 600000.
+    #[arg(long, env = "TYRSCALE_HEARTBEAT_MS", default_value_t = 15_000)]
+    pub heartbeat_ms: u64,
+    /// Milliseconds a subscriber may take to answer an update before it counts as stalled, and again as many
+    /// until it is cut off; 10 to 600000.
+    #[arg(long, env = "TYRSCALE_ACK_DEADLINE_MS", default_value_t = 30_000)]
+    pub ack_deadline_ms: u64,
+    /// Milliseconds a subscriber may take to say hello; 10 to 600000.
+    #[arg(long, env = "TYRSCALE_HELLO_DEADLINE_MS", default_value_t = 10_000)]
+    pub hello_deadline_ms: u64,
+}
+
+/// A flag whose value breaks a rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{flag} {rule}")]
+pub struct ConfigError {
+    /// The flag.
+    pub flag: &'static str,
+    /// What its value must be.
+    pub rule: String,
+}
+
+impl ControlPlaneConfig {
+    /// Checks what the types do not.
+    ///
+    /// # Errors
+    /// [`ConfigError`] naming the first flag that breaks a rule, and the rule.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let within = |flag, value: u64, low: u64, high: u64| {
+            if (low..=high).contains(&value) {
+                return Ok(());
+            }
+            let rule = format!("must be {low} to {high}");
+            Err(ConfigError { flag, rule })
+        };
+        let history = u64::try_from(self.history).unwrap_or(u64::MAX);
+        within("--history", history, 1, 1_000_000)?;
+        within("--heartbeat-ms", self.heartbeat_ms, 10, 600_000)?;
+        within("--ack-deadline-ms", self.ack_deadline_ms, 10, 600_000)?;
+        within("--hello-deadline-ms", self.hello_deadline_ms, 10, 600_000)?;
+        if self.data_dir.as_os_str().is_empty() {
+            let rule = "must name a directory".to_owned();
+            return Err(ConfigError {
+                flag: "--data-dir",
+                rule,
+            });
+        }
+        Ok(())
+    }
+
+    pub(crate) const fn timing(&self) -> crate::discovery::Timing {
+        crate::discovery::Timing {
+            hello_deadline: Duration::from_millis(self.hello_deadline_ms),
+            heartbeat: Duration::from_millis(self.heartbeat_ms),
+            ack_deadline: Duration::from_millis(self.ack_deadline_ms),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        config: ControlPlaneConfig,
+    }
+
+    fn parse(args: &[&str]) -> ControlPlaneConfig {
+        Cli::try_parse_from([&["test"], args].concat()).unwrap().config
+    }
+
+    #[test]
+    fn the_defaults_are_valid() {
+        assert_eq!(parse(&[]).validate(), Ok(()));
+    }
+
+    #[test]
+    fn a_bad_value_names_its_flag_and_the_rule() {
+        for (args, words) in [
+            (["--history", "0"], "--history must be 1 to 1000000"),
+            (["--heartbeat-ms", "1"], "--heartbeat-ms must be 10 to 600000"),
+            (
+                ["--ack-deadline-ms", "0"],
+                "--ack-deadline-ms must be 10 to 600000",
+            ),
+            (
+                ["--hello-deadline-ms", "600001"],
+                "--hello-deadline-ms must be 10 to 600000",
+            ),
+            (["--data-dir", ""], "--data-dir must name a directory"),
+        ] {
+            assert_eq!(parse(&args).validate().unwrap_err().to_string(), words);
+        }
+    }
+}

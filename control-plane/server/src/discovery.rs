@@ -1,0 +1,96 @@
+//! `DiscoveryService`: pushes every change to every subscriber.
+//!
+//! One task a stream ([`stream`]) feeds a pure state machine ([`session`]) with what happens, and sends what it
+//! decides. There is no queue: a slow subscriber gets the newest version once it answers.
+
+mod hello;
+mod scrub;
+mod session;
+mod stream;
+mod update;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{Request, Response, Status, Streaming};
+use tyrscale_proto::v1;
+use tyrscale_store::Store;
+
+use self::update::Updates;
+use crate::{fleet::Fleet, grpc::peer_of, metrics::DiscoveryMetrics};
+
+/// Messages that may wait for the transport, per stream.
+const OUTBOX: usize = 2;
+
+/// How long things may take on a stream.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timing {
+    pub(crate) hello_deadline: Duration,
+    pub(crate) heartbeat: Duration,
+    pub(crate) ack_deadline: Duration,
+}
+
+/// What all streams share.
+pub(crate) struct Hub {
+    pub(crate) store: Store,
+    pub(crate) fleet: Fleet,
+    pub(crate) metrics: DiscoveryMetrics,
+    pub(crate) timing: Timing,
+    pub(crate) shutdown: CancellationToken,
+    updates: Updates,
+}
+
+impl Hub {
+    pub(crate) fn new(
+        store: Store,
+        fleet: Fleet,
+        metrics: DiscoveryMetrics,
+        timing: Timing,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self {
+            store,
+            fleet,
+            metrics,
+            timing,
+            shutdown,
+            updates: Updates::default(),
+        }
+    }
+}
+
+/// The service.
+pub(crate) struct Discovery {
+    hub: Arc<Hub>,
+    streams: TaskTracker,
+}
+
+impl Discovery {
+    /// Serves streams as tasks of `streams`, which end at the hub's shutdown.
+    pub(crate) const fn new(hub: Arc<Hub>, streams: TaskTracker) -> Self {
+        Self { hub, streams }
+    }
+}
+
+#[tonic::async_trait]
+impl v1::discovery_service_server::DiscoveryService for Discovery {
+    type StreamConfigStream = ReceiverStream<Result<v1::StreamConfigResponse, Status>>;
+
+    async fn stream_config(
+        &self,
+        request: Request<Streaming<v1::StreamConfigRequest>>,
+    ) -> Result<Response<Self::StreamConfigStream>, Status> {
+        self.hub.store.is_ready().map_err(crate::grpc::store_status)?;
+        let peer = peer_of(&request);
+        let (outbox, messages) = mpsc::channel(OUTBOX);
+        self.streams.spawn(stream::serve(
+            Arc::clone(&self.hub),
+            request.into_inner(),
+            peer,
+            outbox,
+        ));
+        Ok(Response::new(ReceiverStream::new(messages)))
+    }
+}

@@ -1,0 +1,117 @@
+//! What a subscriber says of itself, checked.
+
+use tonic::Status;
+use tyrscale_model::{Version, View, wire};
+use tyrscale_proto::v1;
+
+use super::update::{MAX_MESSAGE, MIN_MESSAGE};
+
+/// The one version of the protocol spoken.
+pub(crate) const PROTOCOL: u32 = 1;
+/// The longest node id, in bytes.
+const MAX_ID: usize = 128;
+/// The longest other text, in bytes.
+const MAX_TEXT: usize = 256;
+const MAX_LABELS: usize = 32;
+
+/// A subscriber that may be served.
+#[derive(Debug)]
+pub(crate) struct Subscriber {
+    pub(crate) node: v1::Node,
+    pub(crate) view: View,
+    pub(crate) have: Option<Version>,
+    /// The largest message it takes, in bytes.
+    pub(crate) max_message: usize,
+}
+
+/// Reads a hello.
+pub(crate) fn read(hello: v1::Hello) -> Result<Subscriber, Status> {
+    let node = hello.node.unwrap_or_default();
+    check_node(&node)?;
+    if !(hello.protocol_min..=hello.protocol_max).contains(&PROTOCOL) {
+        return Err(Status::failed_precondition(format!(
+            "no common protocol: the server speaks {PROTOCOL}, the node {} to {}",
+            hello.protocol_min, hello.protocol_max
+        )));
+    }
+    let max_message = match usize::try_from(hello.max_message_bytes).unwrap_or(MAX_MESSAGE) {
+        0 => MAX_MESSAGE,
+        wanted if wanted < MIN_MESSAGE => {
+            let message = format!("max_message_bytes must be 0 or at least {MIN_MESSAGE}");
+            return Err(Status::invalid_argument(message));
+        }
+        wanted => wanted.min(MAX_MESSAGE),
+    };
+    Ok(Subscriber {
+        node,
+        view: wire::view_from_wire(hello.selector.as_ref()),
+        have: hello.have.iter().find_map(wire::version_from_wire),
+        max_message,
+    })
+}
+
+fn check_node(node: &v1::Node) -> Result<(), Status> {
+    let is_id = (1..=MAX_ID).contains(&node.id.len()) && node.id.bytes().all(|byte| byte.is_ascii_graphic());
+    if !is_id {
+        let message = "node.id must be 1 to 128 printable ASCII characters without blanks";
+        return Err(Status::invalid_argument(message));
+    }
+    let labels = node.labels.iter().flat_map(|(name, value)| [name, value]);
+    let texts = [&node.group, &node.zone, &node.boot_id, &node.build];
+    let is_text = |text: &String| text.len() <= MAX_TEXT && !text.chars().any(char::is_control);
+    if node.labels.len() > MAX_LABELS || !texts.into_iter().chain(labels).all(is_text) {
+        return Err(Status::invalid_argument(format!(
+            "node must have at most {MAX_LABELS} labels and printable texts of at most {MAX_TEXT} bytes"
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+
+    fn hello(id: &str) -> v1::Hello {
+        v1::Hello {
+            node: Some(v1::Node {
+                id: id.to_owned(),
+                ..Default::default()
+            }),
+            protocol_min: 1,
+            protocol_max: 1,
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_node_says_who_it_is_in_bounded_printable_texts() {
+        assert!(read(hello("gw-1")).is_ok());
+        for bad in ["", "a b", "a\u{7}", "é", &"a".repeat(300)] {
+            assert_eq!(
+                read(hello(bad)).unwrap_err().code(),
+                Code::InvalidArgument,
+                "{bad}"
+            );
+        }
+        let mut long = hello("gw-1");
+        long.node.as_mut().unwrap().zone = "z".repeat(MAX_TEXT + 1);
+        assert_eq!(read(long).unwrap_err().code(), Code::InvalidArgument);
+    }
+
+    #[test]
+    fn a_message_limit_is_ours_unless_it_is_smaller_and_not_too_small() {
+        let limit = |max_message_bytes| {
+            let hello = v1::Hello {
+                max_message_bytes,
+                ..hello("gw-1")
+            };
+            read(hello).map(|subscriber| subscriber.max_message)
+        };
+        assert_eq!(limit(0).unwrap(), MAX_MESSAGE);
+        assert_eq!(limit(65_536).unwrap(), MIN_MESSAGE);
+        assert_eq!(limit(u32::MAX).unwrap(), MAX_MESSAGE);
+        assert!(limit(65_535).is_err());
+    }
+}

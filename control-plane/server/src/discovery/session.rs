@@ -1,0 +1,387 @@
+//! What one stream decides: a state machine without I/O. The time and what the server has are arguments.
+//!
+//! A subscriber runs a version. At most one update is in flight; its answer moves the state, sending never does.
+//! So whatever is lost, refused or slow, the next update starts from what the subscriber is known to run, and
+//! leads to the newest version.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tyrscale_model::{Revision, Version};
+use tyrscale_proto::v1::{NackReason, SyncState};
+
+/// Between the starts of two updates to one subscriber.
+const FLOOR: Duration = Duration::from_millis(20);
+/// After the second refusal in a row; doubles with each further one.
+const FIRST_BACKOFF: Duration = Duration::from_secs(5);
+/// The longest pause after refusals.
+const MAX_BACKOFF: Duration = Duration::from_secs(60);
+
+/// What separates a version of the subscriber from the newest one, of the same lineage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Difference {
+    /// Less than the whole.
+    Small,
+    /// So much that the whole is better.
+    Large,
+    /// Not known: the history does not reach back, or had another content there.
+    Unknown,
+}
+
+/// What the server has, in the subscriber's view.
+pub(crate) struct Offer<'a> {
+    /// The newest version.
+    pub(crate) target: Version,
+    /// How a version differs from it.
+    pub(crate) difference: &'a dyn Fn(&Version) -> Difference,
+}
+
+/// How a subscriber goes on from what it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Resume {
+    /// Same content.
+    InSync,
+    /// By the difference.
+    Delta,
+    /// By the whole.
+    Snapshot,
+    /// Not yet.
+    Hold,
+}
+
+/// How to go on from a version, and why.
+pub(crate) fn resume(have: Option<&Version>, offer: &Offer<'_>) -> (Resume, &'static str) {
+    let target = &offer.target;
+    let is_fresh = target.revision == Revision(0);
+    match have {
+        Some(have) if have == target => (Resume::InSync, "same version"),
+        _ if is_fresh => (Resume::Hold, "the store is fresh"),
+        None => (Resume::Snapshot, "nothing to start from"),
+        Some(have) if have.lineage != target.lineage && have.digest == target.digest => {
+            (Resume::InSync, "same content in another lineage")
+        }
+        Some(have) if have.lineage != target.lineage => (Resume::Snapshot, "another lineage"),
+        Some(have) if have.revision > target.revision => (Resume::Hold, "the server is behind"),
+        Some(have) if have.revision == target.revision => (Resume::Snapshot, "another content"),
+        Some(have) => match (offer.difference)(have) {
+            Difference::Small => (Resume::Delta, "the history reaches back"),
+            Difference::Large => (Resume::Snapshot, "the difference is nearly the whole"),
+            Difference::Unknown => (Resume::Snapshot, "the history does not reach back"),
+        },
+    }
+}
+
+/// An update to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Update {
+    /// What it starts from; none: it is the whole.
+    pub(crate) base: Option<Version>,
+    pub(crate) target: Version,
+    pub(crate) nonce: u64,
+}
+
+/// What an acknowledgement meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Acknowledged {
+    /// The subscriber runs what it was sent.
+    Proved,
+    /// It runs something else.
+    Diverged,
+    /// It answers an earlier message.
+    Stale,
+}
+
+/// Why a stream must end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Breach {
+    #[error("the nonce was not sent yet")]
+    FutureNonce,
+    #[error("the update was not answered in time")]
+    Unanswered,
+}
+
+#[derive(Debug)]
+struct InFlight {
+    update: Update,
+    deadline: Instant,
+    stalled: bool,
+}
+
+/// How sure the server is of what the subscriber runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Footing {
+    /// It is known.
+    Firm,
+    /// It is not; the whole is due, once.
+    Shaken,
+    /// The whole was sent for that reason.
+    Repairing,
+    /// It is wrong again: nothing more is sent.
+    Lost,
+}
+
+#[derive(Debug)]
+struct Refusal {
+    version: Version,
+    in_a_row: u32,
+    not_before: Instant,
+}
+
+/// One subscriber's stream.
+#[derive(Debug)]
+pub(crate) struct Session {
+    ack_deadline: Duration,
+    running: Option<Version>,
+    in_flight: Option<InFlight>,
+    last_nonce: u64,
+    footing: Footing,
+    refusal: Option<Refusal>,
+    started: Option<Instant>,
+    wake_at: Option<Instant>,
+    state: SyncState,
+    stale: u64,
+}
+
+impl Session {
+    /// A stream of a subscriber that has said what it runs.
+    pub(crate) const fn new(have: Option<Version>, ack_deadline: Duration) -> Self {
+        Self {
+            ack_deadline,
+            running: have,
+            in_flight: None,
+            last_nonce: 0,
+            footing: Footing::Firm,
+            refusal: None,
+            started: None,
+            wake_at: None,
+            state: SyncState::NeverSent,
+            stale: 0,
+        }
+    }
+
+    pub(crate) const fn state(&self) -> SyncState {
+        self.state
+    }
+
+    pub(crate) const fn running(&self) -> Option<Version> {
+        self.running
+    }
+
+    /// How many answers to earlier messages were ignored.
+    pub(crate) const fn stale_answers(&self) -> u64 {
+        self.stale
+    }
+
+    /// What the welcome says. A subscriber told that it is in sync takes over the target's version.
+    pub(crate) fn welcome(&mut self, offer: &Offer<'_>) -> (Resume, &'static str) {
+        let (resume, why) = resume(self.running.as_ref(), offer);
+        match resume {
+            Resume::InSync => {
+                self.running = Some(offer.target);
+                self.state = SyncState::Synced;
+            }
+            Resume::Hold => self.state = SyncState::Held,
+            Resume::Delta | Resume::Snapshot => {}
+        }
+        (resume, why)
+    }
+
+    /// The next update, if one is due now. It counts as in flight from here.
+    pub(crate) fn next_update(&mut self, offer: &Offer<'_>, now: Instant) -> Option<Update> {
+        self.wake_at = None;
+        if self.in_flight.is_some() || self.footing == Footing::Lost {
+            return None;
+        }
+        let base = self.base(offer)?;
+        let is_repair = self.footing == Footing::Shaken;
+        if let Some(refusal) = self.refusal.as_ref().filter(|_| !is_repair) {
+            self.state = SyncState::Rejected;
+            if refusal.version == offer.target {
+                return None;
+            }
+        }
+        let not_before = self.not_before(is_repair);
+        if not_before.is_some_and(|earliest| earliest > now) {
+            self.wake_at = not_before;
+            return None;
+        }
+        self.last_nonce += 1;
+        let update = Update {
+            base,
+            target: offer.target,
+            nonce: self.last_nonce,
+        };
+        self.started = Some(now);
+        self.in_flight = Some(InFlight {
+            update,
+            deadline: now + self.ack_deadline,
+            stalled: false,
+        });
+        if is_repair {
+            self.footing = Footing::Repairing;
+        }
+        if self.state != SyncState::Diverged {
+            self.state = SyncState::InFlight;
+        }
+        Some(update)
+    }
+
+    /// What the next update starts from; `None` when there is none to send.
+    fn base(&mut self, offer: &Offer<'_>) -> Option<Option<Version>> {
+        if self.footing == Footing::Shaken {
+            return Some(None);
+        }
+        match resume(self.running.as_ref(), offer).0 {
+            // Only a welcome can hand over the version of another lineage without sending anything.
+            Resume::InSync if self.running != Some(offer.target) => Some(None),
+            Resume::InSync => {
+                self.state = SyncState::Synced;
+                None
+            }
+            Resume::Hold => {
+                self.state = SyncState::Held;
+                None
+            }
+            Resume::Delta => Some(self.running),
+            Resume::Snapshot => Some(None),
+        }
+    }
+
+    fn not_before(&self, is_repair: bool) -> Option<Instant> {
+        let floor = self.started.map(|started| started + FLOOR);
+        let refusal = self.refusal.as_ref().map(|refusal| refusal.not_before);
+        if is_repair { None } else { floor.max(refusal) }
+    }
+
+    /// The update in flight has left: the time to answer begins.
+    pub(crate) fn sent(&mut self, now: Instant) {
+        let deadline = now + self.ack_deadline;
+        if let Some(in_flight) = &mut self.in_flight {
+            in_flight.deadline = deadline;
+        }
+    }
+
+    /// The update in flight cannot be sent, as no message may be large enough: the subscriber stays where it is.
+    pub(crate) fn cannot_send(&mut self) {
+        self.in_flight = None;
+        self.footing = Footing::Lost;
+        self.state = SyncState::Held;
+    }
+
+    /// The subscriber says that it runs `running`, which could be read or not.
+    ///
+    /// # Errors
+    /// [`Breach::FutureNonce`].
+    pub(crate) fn ack(&mut self, nonce: u64, running: Option<Version>) -> Result<Acknowledged, Breach> {
+        let Some(in_flight) = self.answered(nonce)? else {
+            return Ok(Acknowledged::Stale);
+        };
+        self.running = running;
+        if running == Some(in_flight.update.target) {
+            self.footing = Footing::Firm;
+            self.refusal = None;
+            self.state = SyncState::Synced;
+            return Ok(Acknowledged::Proved);
+        }
+        (self.footing, self.state) = match self.footing {
+            Footing::Firm => (Footing::Shaken, SyncState::Diverged),
+            Footing::Shaken | Footing::Repairing | Footing::Lost => (Footing::Lost, SyncState::Held),
+        };
+        Ok(Acknowledged::Diverged)
+    }
+
+    /// The subscriber refuses the update and goes on with `running`. Gives the version it refused, or nothing
+    /// when it answers an earlier message.
+    ///
+    /// # Errors
+    /// [`Breach::FutureNonce`].
+    pub(crate) fn nack(
+        &mut self,
+        nonce: u64,
+        running: Option<Version>,
+        reason: NackReason,
+        now: Instant,
+    ) -> Result<Option<Version>, Breach> {
+        let Some(in_flight) = self.answered(nonce)? else {
+            return Ok(None);
+        };
+        let version = in_flight.update.target;
+        self.running = running;
+        self.state = SyncState::Rejected;
+        let needs_whole = matches!(reason, NackReason::BaseMismatch | NackReason::DigestMismatch);
+        if needs_whole && self.footing == Footing::Firm {
+            self.footing = Footing::Shaken;
+            return Ok(Some(version));
+        }
+        self.footing = Footing::Firm;
+        let in_a_row = self
+            .refusal
+            .as_ref()
+            .map_or(1, |refusal| refusal.in_a_row.saturating_add(1));
+        self.refusal = Some(Refusal {
+            version,
+            in_a_row,
+            not_before: now + backoff(in_a_row),
+        });
+        Ok(Some(version))
+    }
+
+    /// Takes the update that a nonce answers; `None` when it is an earlier one.
+    fn answered(&mut self, nonce: u64) -> Result<Option<InFlight>, Breach> {
+        if nonce > self.last_nonce {
+            return Err(Breach::FutureNonce);
+        }
+        let answered = self
+            .in_flight
+            .take_if(|in_flight| in_flight.update.nonce == nonce);
+        if answered.is_none() {
+            self.stale = self.stale.saturating_add(1);
+        }
+        Ok(answered)
+    }
+
+    /// When to call [`Session::on_time`] and [`Session::next_update`] again if nothing happens before.
+    pub(crate) fn wake_at(&self) -> Option<Instant> {
+        let deadline = self.in_flight.as_ref().map(|in_flight| in_flight.deadline);
+        deadline.or(self.wake_at)
+    }
+
+    /// Time has passed.
+    ///
+    /// # Errors
+    /// [`Breach::Unanswered`] when the second deadline passed.
+    pub(crate) fn on_time(&mut self, now: Instant) -> Result<(), Breach> {
+        let Some(in_flight) = self
+            .in_flight
+            .as_mut()
+            .filter(|in_flight| now >= in_flight.deadline)
+        else {
+            return Ok(());
+        };
+        if in_flight.stalled {
+            return Err(Breach::Unanswered);
+        }
+        in_flight.stalled = true;
+        in_flight.deadline = now + self.ack_deadline;
+        self.state = SyncState::Stalled;
+        Ok(())
+    }
+
+    /// An update has been waiting to be sent for too long.
+    pub(crate) const fn stall(&mut self) {
+        self.state = SyncState::Stalled;
+    }
+}
+
+/// How long to wait after so many refusals in a row: the first costs nothing, so that a repair is tried at once.
+fn backoff(in_a_row: u32) -> Duration {
+    let Some(doublings) = in_a_row.checked_sub(2) else {
+        return Duration::ZERO;
+    };
+    FIRST_BACKOFF
+        .saturating_mul(1 << doublings.min(8))
+        .min(MAX_BACKOFF)
+}
+
+#[cfg(test)]
+mod tests;

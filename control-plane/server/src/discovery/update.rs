@@ -1,0 +1,223 @@
+//! Updates as messages: what changed between two versions, cut to the subscriber's message size, encoded once
+//! for all subscribers that are in step.
+
+use std::{collections::HashMap, sync::Arc};
+
+use prost::Message as _;
+use tokio::sync::Mutex;
+use tyrscale_model::{Kind, ResourceKey, Row, Version, View, wire};
+use tyrscale_proto::v1::{self, stream_config_response::Message};
+use tyrscale_store::Head;
+
+use super::session::Difference;
+
+/// The largest message sent unless the subscriber wants smaller ones, in bytes.
+pub(crate) const MAX_MESSAGE: usize = 1024 * 1024;
+/// The smallest limit a subscriber may set, in bytes.
+pub(crate) const MIN_MESSAGE: usize = 64 * 1024;
+/// Room for what a message holds besides resources: two versions, counts, the nonce.
+const ENVELOPE: usize = 512;
+/// Room for the tag and length of a resource in its message.
+const ITEM_HEADER: usize = 8;
+/// Updates to one target kept for other subscribers.
+const MAX_SHARED: usize = 64;
+/// A difference of more than this many hundredths of the whole is sent as the whole.
+const LARGE_PERCENT: usize = 60;
+
+/// Why there is no update.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UpdateError {
+    /// A resource alone does not fit a message of the subscriber's size.
+    #[error("{0} does not fit a message of the size the subscriber takes")]
+    TooLarge(ResourceKey),
+    /// The history no longer reaches back to the base.
+    #[error("the history does not reach back")]
+    Compacted,
+}
+
+/// The messages of one update, without nonce.
+pub(crate) type Messages = Arc<[Message]>;
+
+/// How a version of the subscriber differs from the head.
+pub(crate) fn difference(head: &Head, view: View, have: &Version) -> Difference {
+    let known = head.history.hashes_at(have.revision);
+    if known.is_none_or(|hashes| hashes.digest(have.lane, view) != have.digest) {
+        return Difference::Unknown;
+    }
+    let Some(changed) = head.history.changed_since(have.revision) else {
+        return Difference::Unknown;
+    };
+    let changed = changed.iter().filter(|key| view.contains(key.kind)).count();
+    // Counted no further than needed: the work is that of the change, not of the whole.
+    let enough = changed.saturating_mul(100).div_ceil(LARGE_PERCENT);
+    let seen = view.kinds().flat_map(|kind| head.snapshot.of_kind(kind));
+    if seen.take(enough).count() < enough {
+        Difference::Large
+    } else {
+        Difference::Small
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Range {
+    view: View,
+    base: Option<Version>,
+    max_message: usize,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    target: Option<Version>,
+    ranges: HashMap<Range, Messages>,
+}
+
+/// Updates to the newest version, made once and shared.
+#[derive(Debug, Default)]
+pub(crate) struct Updates {
+    shared: Mutex<Shared>,
+}
+
+impl Updates {
+    /// The messages that lead from `base`, or from nothing, to the head.
+    pub(crate) async fn lead(
+        &self,
+        head: &Head,
+        view: View,
+        base: Option<Version>,
+        max_message: usize,
+    ) -> Result<Messages, UpdateError> {
+        let newest = head.snapshot.version(View::ALL);
+        let range = Range {
+            view,
+            base,
+            max_message,
+        };
+        let mut shared = self.shared.lock().await;
+        if shared.target != Some(newest) {
+            shared.target = Some(newest);
+            shared.ranges.clear();
+        }
+        if let Some(messages) = shared.ranges.get(&range) {
+            return Ok(Arc::clone(messages));
+        }
+        let messages: Messages = build(head, view, base, max_message)?.into();
+        if shared.ranges.len() < MAX_SHARED {
+            shared.ranges.insert(range, Arc::clone(&messages));
+        }
+        Ok(messages)
+    }
+}
+
+/// One step of an update.
+enum Item {
+    Upsert(v1::DiscoveryResource),
+    Removal(v1::ResourceRef),
+}
+
+impl Item {
+    fn size(&self) -> usize {
+        ITEM_HEADER
+            + match self {
+                Self::Upsert(resource) => resource.encoded_len(),
+                Self::Removal(key) => key.encoded_len(),
+            }
+    }
+
+    fn key(&self) -> ResourceKey {
+        let (kind, id) = match self {
+            Self::Upsert(resource) => (resource.kind, &resource.id),
+            Self::Removal(key) => (key.kind, &key.id),
+        };
+        ResourceKey::new(Kind::from_number(kind).unwrap_or(Kind::Network), id.as_str())
+    }
+}
+
+fn build(
+    head: &Head,
+    view: View,
+    base: Option<Version>,
+    max_message: usize,
+) -> Result<Vec<Message>, UpdateError> {
+    let items = match &base {
+        None => whole(head, view),
+        Some(base) => changed(head, view, base).ok_or(UpdateError::Compacted)?,
+    };
+    let parts = cut(items, max_message.saturating_sub(ENVELOPE))?;
+    let target = Some(wire::version_to_wire(&head.snapshot.version(view)));
+    let base = base.as_ref().map(wire::version_to_wire);
+    let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+    let messages = parts.into_iter().zip(0..).map(|(part, index)| {
+        if base.is_some() && count == 1 {
+            Message::Delta(v1::Delta {
+                base: base.clone(),
+                target: target.clone(),
+                upserts: part.upserts,
+                removals: part.removals,
+            })
+        } else {
+            Message::Chunk(v1::UpdateChunk {
+                base: base.clone(),
+                target: target.clone(),
+                index,
+                count,
+                upserts: part.upserts,
+                removals: part.removals,
+            })
+        }
+    });
+    Ok(messages.collect())
+}
+
+fn whole(head: &Head, view: View) -> Vec<Item> {
+    let seen = view.kinds().flat_map(|kind| head.snapshot.of_kind(kind));
+    seen.map(|(key, entry)| Item::Upsert(upsert(key, entry)))
+        .collect()
+}
+
+fn changed(head: &Head, view: View, base: &Version) -> Option<Vec<Item>> {
+    let keys = head.history.changed_since(base.revision)?;
+    let seen = keys.iter().filter(|key| view.contains(key.kind));
+    let items = seen.map(|key| match head.snapshot.get(key) {
+        Some(entry) => Item::Upsert(upsert(key, entry)),
+        None => Item::Removal(wire::key_to_wire(key)),
+    });
+    Some(items.collect())
+}
+
+fn upsert(key: &ResourceKey, entry: &tyrscale_model::Entry) -> v1::DiscoveryResource {
+    wire::row_to_wire(&Row {
+        key: key.clone(),
+        revision: entry.meta.modify_revision,
+        payload: entry.payload.clone(),
+    })
+}
+
+#[derive(Default)]
+struct Part {
+    upserts: Vec<v1::DiscoveryResource>,
+    removals: Vec<v1::ResourceRef>,
+}
+
+/// Cuts items into parts of at most `limit` bytes each; at least one part.
+fn cut(items: Vec<Item>, limit: usize) -> Result<Vec<Part>, UpdateError> {
+    let mut parts = Vec::new();
+    let mut part = Part::default();
+    let mut used = 0;
+    for item in items {
+        let size = item.size();
+        if size > limit {
+            return Err(UpdateError::TooLarge(item.key()));
+        }
+        if used + size > limit {
+            parts.push(std::mem::take(&mut part));
+            used = 0;
+        }
+        used += size;
+        match item {
+            Item::Upsert(resource) => part.upserts.push(resource),
+            Item::Removal(key) => part.removals.push(key),
+        }
+    }
+    parts.push(part);
+    Ok(parts)
+}

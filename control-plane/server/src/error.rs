@@ -1,0 +1,39 @@
+//! Why a control plane does not run.
+
+use std::{io, net::SocketAddr};
+
+use tyrscale_store::StoreError;
+use tyrscale_telemetry::TelemetryError;
+
+use crate::config::ConfigError;
+
+/// Why a control plane did not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlPlaneError {
+    /// A flag breaks a rule.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// An address could not be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The store could not be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Metrics could not be set up.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    /// The descriptors for reflection could not be read.
+    #[error("reflection could not be set up")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// The gRPC server failed.
+    #[error("gRPC server failed")]
+    Grpc(#[from] tonic::transport::Error),
+    /// The REST server failed.
+    #[error("REST server failed")]
+    Rest(#[source] io::Error),
+}

@@ -1,0 +1,486 @@
+//! The nodes that were seen since the start: who runs what, since when, and what was last refused. In memory
+//! only: an acknowledgement of ten thousand nodes is not worth ten thousand writes.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tyrscale_model::{Lineage, Revision, UnixMillis, Version, wire};
+use tyrscale_proto::v1;
+
+/// How many processes are remembered.
+const CAPACITY: usize = 20_000;
+/// How many blockers are named.
+const MAX_BLOCKERS: usize = 100;
+
+/// Every process is too much: all that are remembered are connected.
+#[derive(Debug, thiserror::Error)]
+#[error("{CAPACITY} nodes are connected already")]
+pub(crate) struct FleetFull;
+
+/// How far the connected nodes are.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// All run the revision or a later one.
+    pub(crate) reached: bool,
+    /// One that does not has refused it, or a later one.
+    pub(crate) refused: bool,
+    /// Ids of those that do not, in order.
+    pub(crate) blockers: Vec<String>,
+}
+
+/// How a subscriber stands, as its stream last knew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) state: v1::SyncState,
+    pub(crate) running: Option<Version>,
+    pub(crate) target: Version,
+}
+
+/// The newest refusal of a node.
+#[derive(Debug, Clone)]
+pub(crate) struct Refusal {
+    pub(crate) version: Version,
+    pub(crate) reason: v1::NackReason,
+    pub(crate) violations: Vec<v1::Violation>,
+}
+
+/// What a node said of itself when it acknowledged.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Notes {
+    pub(crate) warnings: Vec<String>,
+    pub(crate) persisted: bool,
+}
+
+/// One process.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Process {
+    node: String,
+    boot: String,
+}
+
+#[derive(Debug)]
+struct Record {
+    node: v1::Node,
+    peer: String,
+    /// The stream that serves it; none when disconnected.
+    session: Option<Session>,
+    connected_since: UnixMillis,
+    last_seen: UnixMillis,
+    standing: Option<Standing>,
+    state_since: UnixMillis,
+    refusal: Option<(Refusal, UnixMillis)>,
+    notes: Notes,
+    reconnects: u32,
+}
+
+#[derive(Debug)]
+struct Session {
+    serial: u64,
+    replaced: CancellationToken,
+}
+
+#[derive(Debug, Default)]
+struct Nodes {
+    records: BTreeMap<Process, Record>,
+    serial: u64,
+}
+
+/// The nodes; clones share them.
+#[derive(Debug, Clone)]
+pub(crate) struct Fleet {
+    nodes: Arc<Mutex<Nodes>>,
+    changed: watch::Sender<()>,
+    server_id: Arc<str>,
+}
+
+impl Fleet {
+    pub(crate) fn new(server_id: &str) -> Self {
+        Self {
+            nodes: Arc::default(),
+            changed: watch::Sender::new(()),
+            server_id: server_id.into(),
+        }
+    }
+
+    pub(crate) fn server_id(&self) -> &str {
+        &self.server_id
+    }
+
+    /// Tells of every change of any node.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Nodes> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lists a node as connected. The stream that served the same process before is told that it is replaced.
+    pub(crate) fn join(&self, node: v1::Node, peer: String) -> Result<Membership, FleetFull> {
+        let process = Process {
+            node: node.id.clone(),
+            boot: node.boot_id.clone(),
+        };
+        let now = now();
+        let replaced = CancellationToken::new();
+        let mut nodes = self.lock();
+        nodes.serial += 1;
+        let serial = nodes.serial;
+        let earlier = nodes.take_earlier(&process);
+        nodes.make_room()?;
+        if let Some(session) = earlier.as_ref().and_then(|record| record.session.as_ref()) {
+            session.replaced.cancel();
+        }
+        let session = Some(Session {
+            serial,
+            replaced: replaced.clone(),
+        });
+        let record = Record {
+            node,
+            peer,
+            session,
+            connected_since: now,
+            last_seen: now,
+            standing: None,
+            state_since: now,
+            reconnects: earlier
+                .as_ref()
+                .map_or(0, |record| record.reconnects.saturating_add(1)),
+            refusal: earlier.and_then(|record| record.refusal),
+            notes: Notes::default(),
+        };
+        nodes.records.insert(process.clone(), record);
+        drop(nodes);
+        self.changed.send_replace(());
+        Ok(Membership {
+            fleet: self.clone(),
+            process,
+            serial,
+            replaced,
+        })
+    }
+
+    /// Every node seen, by id.
+    pub(crate) fn list(&self) -> Vec<v1::NodeStatus> {
+        let nodes = self.lock();
+        let status = |(process, record)| self.status_of(&nodes, process, record);
+        nodes.records.iter().map(status).collect()
+    }
+
+    /// The node of this id; of several processes the one that connected last.
+    pub(crate) fn get(&self, id: &str) -> Option<v1::NodeStatus> {
+        let nodes = self.lock();
+        let (process, record) = nodes
+            .of_node(id)
+            .max_by_key(|(_, record)| record.session.as_ref().map(|session| session.serial))?;
+        Some(self.status_of(&nodes, process, record))
+    }
+
+    /// How many nodes are connected.
+    pub(crate) fn connected(&self) -> usize {
+        let nodes = self.lock();
+        nodes
+            .records
+            .values()
+            .filter(|record| record.session.is_some())
+            .count()
+    }
+
+    /// How far the connected nodes are towards a revision of a lineage.
+    pub(crate) fn progress(&self, lineage: Lineage, revision: Revision) -> Progress {
+        let at_least = |version: &Version| version.lineage == lineage && version.revision >= revision;
+        let nodes = self.lock();
+        let mut progress = Progress {
+            reached: true,
+            ..Progress::default()
+        };
+        let connected = nodes
+            .records
+            .iter()
+            .filter(|(_, record)| record.session.is_some());
+        for (process, record) in connected {
+            let running = record.standing.and_then(|standing| standing.running);
+            if running.as_ref().is_some_and(at_least) {
+                continue;
+            }
+            let refused = record.refusal.as_ref().map(|(refusal, _)| &refusal.version);
+            progress.refused |= refused.is_some_and(at_least);
+            progress.reached = false;
+            if progress.blockers.len() < MAX_BLOCKERS {
+                progress.blockers.push(process.node.clone());
+            }
+        }
+        progress.blockers.dedup();
+        progress
+    }
+
+    fn status_of(&self, nodes: &Nodes, process: &Process, record: &Record) -> v1::NodeStatus {
+        let connected = nodes
+            .of_node(&process.node)
+            .filter(|(_, record)| record.session.is_some());
+        v1::NodeStatus {
+            node: Some(record.node.clone()),
+            server_id: self.server_id.to_string(),
+            peer: record.peer.clone(),
+            connected_since: record
+                .session
+                .is_some()
+                .then(|| wire::timestamp_to_wire(record.connected_since)),
+            last_seen: Some(wire::timestamp_to_wire(record.last_seen)),
+            lanes: vec![record.lane()],
+            reconnects: record.reconnects,
+            duplicate_id: connected.count() > 1,
+            warnings: record.notes.warnings.clone(),
+            persisted: record.notes.persisted,
+        }
+    }
+}
+
+impl Nodes {
+    fn of_node<'a>(&'a self, id: &'a str) -> impl Iterator<Item = (&'a Process, &'a Record)> {
+        let first = Process {
+            node: id.to_owned(),
+            boot: String::new(),
+        };
+        self.records
+            .range(first..)
+            .take_while(move |(process, _)| process.node == id)
+    }
+
+    /// Takes out what a new stream of the process takes over: its own record, else that of a process of the
+    /// same id that is gone.
+    fn take_earlier(&mut self, process: &Process) -> Option<Record> {
+        let gone = self
+            .of_node(&process.node)
+            .find(|(other, record)| *other == process || record.session.is_none())
+            .map(|(other, _)| other.clone());
+        let own = self.records.remove(process);
+        own.or_else(|| self.records.remove(&gone?))
+    }
+
+    /// Forgets the node that has been away longest when there is no room for one more.
+    fn make_room(&mut self) -> Result<(), FleetFull> {
+        if self.records.len() < CAPACITY {
+            return Ok(());
+        }
+        let oldest = self
+            .records
+            .iter()
+            .filter(|(_, record)| record.session.is_none())
+            .min_by_key(|(_, record)| record.last_seen)
+            .map(|(process, _)| process.clone());
+        self.records.remove(&oldest.ok_or(FleetFull)?);
+        Ok(())
+    }
+}
+
+impl Record {
+    fn lane(&self) -> v1::LaneStatus {
+        let state = match (&self.session, self.standing) {
+            (None, _) => v1::SyncState::Disconnected,
+            (Some(_), None) => v1::SyncState::NeverSent,
+            (Some(_), Some(standing)) => standing.state,
+        };
+        let running = self.standing.and_then(|standing| standing.running);
+        v1::LaneStatus {
+            lane: v1::Lane::Config.into(),
+            state: state.into(),
+            running: running.as_ref().map(wire::version_to_wire),
+            target: self
+                .standing
+                .map(|standing| wire::version_to_wire(&standing.target)),
+            last_rejection: self.refusal.as_ref().map(|(refusal, time)| v1::Rejection {
+                version: Some(wire::version_to_wire(&refusal.version)),
+                reason: refusal.reason.into(),
+                violations: refusal.violations.clone(),
+                time: Some(wire::timestamp_to_wire(*time)),
+            }),
+            state_since: Some(wire::timestamp_to_wire(self.state_since)),
+        }
+    }
+}
+
+/// A node's place in the list while its stream lives; dropping it lists the node as disconnected.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    fleet: Fleet,
+    process: Process,
+    serial: u64,
+    replaced: CancellationToken,
+}
+
+impl Membership {
+    /// Cancelled when a newer stream serves the process.
+    pub(crate) const fn replaced(&self) -> &CancellationToken {
+        &self.replaced
+    }
+
+    /// Records that the node said something.
+    pub(crate) fn seen(&self) {
+        self.change(|record, now| {
+            record.last_seen = now;
+            false
+        });
+    }
+
+    /// Records how the node stands.
+    pub(crate) fn stands(&self, standing: Standing) {
+        self.change(|record, now| {
+            if record.standing == Some(standing) {
+                return false;
+            }
+            let state = |standing: &Standing| standing.state;
+            if record.standing.as_ref().map(state) != Some(standing.state) {
+                record.state_since = now;
+            }
+            record.standing = Some(standing);
+            true
+        });
+    }
+
+    /// Records an acknowledgement, which settles any refusal before it.
+    pub(crate) fn acknowledged(&self, notes: Notes) {
+        self.change(|record, _| {
+            record.notes = notes;
+            record.refusal = None;
+            true
+        });
+    }
+
+    /// Records a refusal.
+    pub(crate) fn refused(&self, refusal: Refusal) {
+        self.change(|record, now| {
+            record.refusal = Some((refusal, now));
+            true
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Record, UnixMillis) -> bool) {
+        let now = now();
+        let mut nodes = self.fleet.lock();
+        let record = nodes.records.get_mut(&self.process).filter(|record| {
+            record
+                .session
+                .as_ref()
+                .is_some_and(|session| session.serial == self.serial)
+        });
+        let told = record.is_some_and(|record| change(record, now));
+        drop(nodes);
+        if told {
+            self.fleet.changed.send_replace(());
+        }
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.change(|record, now| {
+            record.session = None;
+            record.last_seen = now;
+            record.state_since = now;
+            true
+        });
+        let mut nodes = self.fleet.lock();
+        let another_lives = nodes
+            .of_node(&self.process.node)
+            .any(|(_, record)| record.session.is_some());
+        let own_is_dead = nodes
+            .records
+            .get(&self.process)
+            .is_some_and(|record| record.session.is_none());
+        if another_lives && own_is_dead {
+            nodes.records.remove(&self.process);
+        }
+    }
+}
+
+/// The wall clock, for people only: nothing is decided by it.
+fn now() -> UnixMillis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(id: &str, boot: &str) -> v1::Node {
+        v1::Node {
+            id: id.to_owned(),
+            boot_id: boot.to_owned(),
+            ..Default::default()
+        }
+    }
+
+    fn join(fleet: &Fleet, id: &str, boot: &str) -> Membership {
+        fleet.join(node(id, boot), "peer".to_owned()).unwrap()
+    }
+
+    #[test]
+    fn a_restarted_node_is_listed_once_and_its_reconnects_count() {
+        let fleet = Fleet::new("s");
+        drop(join(&fleet, "n", "one"));
+        let _two = join(&fleet, "n", "two");
+        let listed = fleet.list();
+        assert_eq!(listed.len(), 1);
+        assert_eq!(listed[0].reconnects, 1);
+        assert!(!listed[0].duplicate_id);
+    }
+
+    #[test]
+    fn two_living_processes_of_one_id_are_both_listed_and_flagged() {
+        let fleet = Fleet::new("s");
+        let one = join(&fleet, "n", "one");
+        let _two = join(&fleet, "n", "two");
+        assert!(fleet.list().iter().all(|node| node.duplicate_id));
+        assert_eq!(fleet.list().len(), 2);
+        drop(one);
+        assert_eq!(fleet.list().len(), 1);
+        assert!(!fleet.get("n").unwrap().duplicate_id);
+    }
+
+    #[test]
+    fn a_replaced_stream_cannot_speak_for_its_successor() {
+        let fleet = Fleet::new("s");
+        let old = join(&fleet, "n", "boot");
+        let _new = join(&fleet, "n", "boot");
+        assert!(old.replaced().is_cancelled());
+        drop(old);
+        assert_eq!(fleet.connected(), 1);
+    }
+
+    #[test]
+    fn the_oldest_absent_node_makes_room() {
+        let mut nodes = Nodes::default();
+        let fleet = Fleet::new("s");
+        drop(join(&fleet, "away", "b"));
+        nodes.records.append(&mut fleet.lock().records);
+        let absent = nodes.records.pop_first().unwrap().1;
+        for number in 0..CAPACITY {
+            let process = Process {
+                node: number.to_string(),
+                boot: String::new(),
+            };
+            let last_seen = UnixMillis(u64::try_from(CAPACITY - number).unwrap());
+            let record = Record {
+                node: absent.node.clone(),
+                peer: String::new(),
+                session: None,
+                notes: Notes::default(),
+                refusal: None,
+                standing: None,
+                last_seen,
+                ..absent
+            };
+            nodes.records.insert(process, record);
+        }
+        nodes.make_room().unwrap();
+        assert_eq!(nodes.records.len(), CAPACITY - 1);
+        assert_eq!(nodes.of_node(&(CAPACITY - 1).to_string()).count(), 0);
+    }
+}

@@ -1,0 +1,80 @@
+//! The gRPC services besides discovery, and what they share: who writes, and how refusals are worded.
+
+pub(crate) mod configuration;
+pub(crate) mod crud;
+pub(crate) mod mask;
+mod network;
+mod plugin;
+mod recommendation;
+mod route;
+mod rpc;
+pub(crate) mod status;
+mod upstream;
+
+use std::net::SocketAddr;
+
+use tonic::{Request, Status, metadata::MetadataMap, transport::server::TcpConnectInfo};
+use tyrscale_client::rejection;
+use tyrscale_model::{Rejection, Violation};
+use tyrscale_store::StoreError;
+
+/// Metadata with which a client names itself for `meta.modified_by`.
+const AUTHOR: &str = "x-tyrscale-author";
+/// The longest name taken from it, in bytes.
+const MAX_AUTHOR: usize = 128;
+
+/// The address of the other end, for records.
+pub(crate) fn peer_of<T>(request: &Request<T>) -> String {
+    request
+        .extensions()
+        .get::<TcpConnectInfo>()
+        .and_then(TcpConnectInfo::remote_addr)
+        .map_or_else(|| "unknown".to_owned(), |address: SocketAddr| address.to_string())
+}
+
+/// Who writes: as the client names itself in printable ASCII, else its address.
+pub(crate) fn author_of<T>(request: &Request<T>) -> String {
+    named_author(request.metadata()).unwrap_or_else(|| peer_of(request))
+}
+
+fn named_author(metadata: &MetadataMap) -> Option<String> {
+    let name = metadata.get(AUTHOR)?.to_str().ok()?.trim();
+    let printable = name.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    (!name.is_empty() && name.len() <= MAX_AUTHOR && printable).then(|| name.to_owned())
+}
+
+/// A refusal that names one broken rule.
+pub(crate) fn refused(violation: Violation) -> Status {
+    rejected(&Rejection::from(violation))
+}
+
+/// The status of a refusal, with every broken rule in its details.
+pub(crate) fn rejected(refusal: &Rejection) -> Status {
+    rejection::to_status(refusal, rejection::code_of(refusal))
+}
+
+/// The status of a failed write.
+pub(crate) fn store_status(error: StoreError) -> Status {
+    match error {
+        StoreError::Rejected(refusal) => rejected(&refusal),
+        other => Status::unavailable(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_author_is_short_and_printable() {
+        let named = |value: &str| {
+            let mut metadata = MetadataMap::new();
+            metadata.insert(AUTHOR, value.parse().unwrap());
+            named_author(&metadata)
+        };
+        assert_eq!(named(" ops team "), Some("ops team".to_owned()));
+        assert_eq!(named(""), None);
+        assert_eq!(named("a\tb"), None);
+        assert_eq!(named(&"a".repeat(MAX_AUTHOR + 1)), None);
+    }
+}

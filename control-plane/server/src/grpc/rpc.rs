@@ -1,0 +1,35 @@
+//! Rpcs as messages and as a service.
+
+use tyrscale_proto::v1;
+
+use super::{
+    crud::{Message, crud_service, message_of_kind, new_id},
+    mask::take_field,
+};
+
+crud_service! {
+    v1::rpc_service_server::RpcService, v1::Rpc, id, rpc;
+    get_rpc(GetRpcRequest) -> GetRpcResponse;
+    list_rpcs(ListRpcsRequest) -> ListRpcsResponse { rpcs };
+    create_rpc(CreateRpcRequest) -> CreateRpcResponse;
+    update_rpc(UpdateRpcRequest) -> UpdateRpcResponse;
+    delete_rpc(DeleteRpcRequest) -> DeleteRpcResponse;
+}
+
+impl Message for v1::Rpc {
+    message_of_kind!(Rpc, Rpc, "id");
+
+    fn id(&self) -> String {
+        self.id.clone()
+    }
+
+    fn assign_id(&mut self) {
+        if self.id.is_empty() {
+            self.id = new_id();
+        }
+    }
+
+    fn take(&mut self, path: &str, from: &Self) -> bool {
+        take_field!(self, from, path; id, network, provider, visibility, url, collectors)
+    }
+}

@@ -1,0 +1,121 @@
+//! `StatusService`: which node runs which revision.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+use tyrscale_model::{Revision, View, Violation, ViolationCode, wire};
+use tyrscale_proto::v1;
+use tyrscale_store::Store;
+
+use super::refused;
+use crate::fleet::{Fleet, Progress};
+
+const DEFAULT_WAIT: u32 = 30_000;
+const MAX_WAIT: u32 = 600_000;
+
+/// The service over the fleet.
+pub(crate) struct FleetStatus {
+    fleet: Fleet,
+    store: Store,
+    shutdown: CancellationToken,
+}
+
+impl FleetStatus {
+    pub(crate) const fn new(fleet: Fleet, store: Store, shutdown: CancellationToken) -> Self {
+        Self {
+            fleet,
+            store,
+            shutdown,
+        }
+    }
+
+    fn head(&self) -> v1::Version {
+        wire::version_to_wire(&self.store.head().snapshot.version(View::ALL))
+    }
+
+    fn progress(&self, revision: Revision) -> Progress {
+        let head = self.store.head();
+        let committed = head.snapshot.revision() >= revision;
+        let mut progress = self.fleet.progress(head.snapshot.lineage(), revision);
+        progress.reached &= committed;
+        progress
+    }
+
+    /// Until every connected node runs the revision, or one has refused it.
+    async fn settled(&self, revision: Revision) -> Progress {
+        let mut nodes = self.fleet.subscribe();
+        let mut heads = self.store.subscribe();
+        loop {
+            nodes.borrow_and_update();
+            heads.borrow_and_update();
+            let progress = self.progress(revision);
+            if progress.reached || progress.refused {
+                return progress;
+            }
+            tokio::select! {
+                Ok(()) = nodes.changed() => {}
+                Ok(()) = heads.changed() => {}
+                else => return progress,
+            }
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl v1::status_service_server::StatusService for FleetStatus {
+    async fn list_nodes(
+        &self,
+        _request: Request<v1::ListNodesRequest>,
+    ) -> Result<Response<v1::ListNodesResponse>, Status> {
+        Ok(Response::new(v1::ListNodesResponse {
+            nodes: self.fleet.list(),
+            head: Some(self.head()),
+        }))
+    }
+
+    async fn get_node(
+        &self,
+        request: Request<v1::GetNodeRequest>,
+    ) -> Result<Response<v1::GetNodeResponse>, Status> {
+        let id = request.into_inner().id;
+        let node = self
+            .fleet
+            .get(&id)
+            .ok_or_else(|| Status::not_found("no node of this id was seen"))?;
+        Ok(Response::new(v1::GetNodeResponse {
+            node: Some(node),
+            head: Some(self.head()),
+        }))
+    }
+
+    async fn wait_for_revision(
+        &self,
+        request: Request<v1::WaitForRevisionRequest>,
+    ) -> Result<Response<v1::WaitForRevisionResponse>, Status> {
+        let request = request.into_inner();
+        let wait = match request.timeout_ms {
+            0 => DEFAULT_WAIT,
+            wait @ 1..=MAX_WAIT => wait,
+            _ => {
+                let message = format!("must be at most {MAX_WAIT}");
+                return Err(refused(Violation::new(
+                    "timeout_ms",
+                    ViolationCode::OutOfRange,
+                    message,
+                )));
+            }
+        };
+        let revision = Revision(request.revision);
+        let settled = timeout(Duration::from_millis(wait.into()), self.settled(revision));
+        let progress = tokio::select! {
+            () = self.shutdown.cancelled() => return Err(Status::unavailable("the control plane is stopping")),
+            settled = settled => settled.unwrap_or_else(|_| self.progress(revision)),
+        };
+        Ok(Response::new(v1::WaitForRevisionResponse {
+            reached: progress.reached,
+            blockers: progress.blockers,
+        }))
+    }
+}

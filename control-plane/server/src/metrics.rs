@@ -1,0 +1,84 @@
+//! The control plane's metrics, wired to what they measure.
+
+use std::sync::Arc;
+
+use tyrscale_proto::v1::NackReason;
+use tyrscale_store::Store;
+use tyrscale_telemetry::{LabelledCounter, Metrics, Service, TelemetryError, catalogue};
+
+use crate::fleet::Fleet;
+
+/// What discovery streams count.
+#[derive(Debug, Clone)]
+pub(crate) struct DiscoveryMetrics {
+    updates: LabelledCounter<1>,
+    nacks: LabelledCounter<1>,
+    digest_mismatches: LabelledCounter<0>,
+}
+
+impl DiscoveryMetrics {
+    /// An update is sent.
+    pub(crate) fn sent(&self, is_delta: bool) {
+        self.updates.add(1, [if is_delta { "delta" } else { "snapshot" }]);
+    }
+
+    /// An update was refused.
+    pub(crate) fn refused(&self, reason: NackReason) {
+        self.nacks.add(1, [reason_word(reason)]);
+    }
+
+    /// A digest was not the one sent.
+    pub(crate) fn diverged(&self) {
+        self.digest_mismatches.add(1, []);
+    }
+}
+
+const fn reason_word(reason: NackReason) -> &'static str {
+    match reason {
+        NackReason::Unspecified => "unspecified",
+        NackReason::Decode => "decode",
+        NackReason::BaseMismatch => "base_mismatch",
+        NackReason::DigestMismatch => "digest_mismatch",
+        NackReason::Invalid => "invalid",
+        NackReason::Unsupported => "unsupported",
+        NackReason::Limit => "limit",
+        NackReason::Internal => "internal",
+    }
+}
+
+/// Sets the metrics of one control plane up.
+pub(crate) fn set_up(
+    store: &Store,
+    fleet: &Fleet,
+) -> Result<(Arc<Metrics>, DiscoveryMetrics), TelemetryError> {
+    let metrics = Metrics::new(Service::ControlPlane)?;
+    let first = store.head().snapshot.revision().0;
+    let read = store.clone();
+    metrics.observe_counter(&catalogue::STORE_COMMITS_TOTAL, move |counter| {
+        // Revisions are dense: each one since the start is one commit.
+        counter.observe(
+            read.head().snapshot.revision().0.saturating_sub(first),
+            ["committed"],
+        );
+    })?;
+    let read = store.clone();
+    metrics.observe_gauge(&catalogue::CONFIG_REVISION, move |gauge| {
+        #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 revisions")]
+        gauge.observe(read.head().snapshot.revision().0 as f64, []);
+    })?;
+    let read = store.clone();
+    metrics.observe_gauge(&catalogue::STORE_READY, move |gauge| {
+        gauge.observe(f64::from(u8::from(read.is_ready().is_ok())), []);
+    })?;
+    let read = fleet.clone();
+    metrics.observe_gauge(&catalogue::DISCOVERY_STREAMS, move |gauge| {
+        gauge.observe(f64::from(u32::try_from(read.connected()).unwrap_or(u32::MAX)), []);
+    })?;
+    let discovery = DiscoveryMetrics {
+        updates: metrics.counter(&catalogue::DISCOVERY_UPDATES_TOTAL)?,
+        nacks: metrics.counter(&catalogue::DISCOVERY_NACKS_TOTAL)?,
+        digest_mismatches: metrics.counter(&catalogue::DISCOVERY_DIGEST_MISMATCHES_TOTAL)?,
+    };
+    discovery.digest_mismatches.add(0, []);
+    Ok((Arc::new(metrics), discovery))
+}

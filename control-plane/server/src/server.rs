@@ -1,0 +1,319 @@
+//! The control plane as a function: listeners in, served until told to stop.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use axum::serve::ListenerExt;
+use tokio::{net::TcpListener, time::timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{
+    server::NamedService,
+    service::Routes,
+    transport::server::{Server, TcpIncoming},
+};
+use tonic_health::server::HealthReporter;
+use tonic_reflection::server::Builder;
+use tyrscale_proto::{
+    FILE_DESCRIPTOR_SET,
+    v1::{
+        self, configuration_service_server::ConfigurationServiceServer,
+        discovery_service_server::DiscoveryServiceServer, network_service_server::NetworkServiceServer,
+        plugin_service_server::PluginServiceServer,
+        recommendation_service_server::RecommendationServiceServer, route_service_server::RouteServiceServer,
+        rpc_service_server::RpcServiceServer, status_service_server::StatusServiceServer,
+        upstream_service_server::UpstreamServiceServer,
+    },
+};
+use tyrscale_rest::RestState;
+use tyrscale_store::{Store, StoreOptions};
+use tyrscale_telemetry::{AdminState, Check, Metrics, Readiness, serve_admin};
+
+use crate::{
+    config::ControlPlaneConfig,
+    discovery::{Discovery, Hub},
+    error::ControlPlaneError,
+    fleet::Fleet,
+    grpc::{configuration::Configuration, crud::Crud, status::FleetStatus},
+    metrics,
+};
+
+/// How often the health service looks at the store.
+const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
+/// How long requests under way may take once the service stops.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Requests a connection may have under way.
+const MAX_REQUESTS: usize = 256;
+/// Streams a connection may have open.
+const MAX_STREAMS: u32 = 1024;
+const MAX_HEADERS: u32 = 16 * 1024;
+/// The largest message of a subscriber: a refusal with its violations, in bytes.
+const MAX_ANSWER: usize = 64 * 1024;
+/// The largest message of any other client: one resource at its limit fits, in bytes.
+const MAX_REQUEST: usize = 1024 * 1024;
+
+/// The sockets a control plane serves.
+#[derive(Debug)]
+pub struct Listeners {
+    /// The gRPC services.
+    pub grpc: TcpListener,
+    /// The REST shim.
+    pub rest: TcpListener,
+    /// The admin endpoints, if wanted.
+    pub admin: Option<TcpListener>,
+}
+
+impl Listeners {
+    /// Listens where the configuration says.
+    ///
+    /// # Errors
+    /// [`ControlPlaneError::Listen`] naming the address.
+    pub async fn bind(config: &ControlPlaneConfig) -> Result<Self, ControlPlaneError> {
+        let bind = async |address| {
+            let listener = TcpListener::bind(address).await;
+            listener.map_err(|source| ControlPlaneError::Listen { address, source })
+        };
+        Ok(Self {
+            grpc: bind(config.grpc_listen).await?,
+            rest: bind(config.rest_listen).await?,
+            admin: match config.admin_listen {
+                Some(address) => Some(bind(address).await?),
+                None => None,
+            },
+        })
+    }
+}
+
+/// Runs a control plane until `shutdown`; then ends the discovery streams, finishes the requests under way
+/// within ten seconds, and closes the store. Dropping the future ends the streams and cuts requests off; what
+/// was committed is durable either way.
+///
+/// # Errors
+/// [`ControlPlaneError`] when it cannot start or a server fails.
+pub async fn run(
+    config: ControlPlaneConfig,
+    listeners: Listeners,
+    shutdown: CancellationToken,
+) -> Result<(), ControlPlaneError> {
+    config.validate()?;
+    let options = StoreOptions {
+        history: config.history,
+        ..StoreOptions::default()
+    };
+    let plugins = options.policy.plugins.clone();
+    let store = Store::open(&config.data_dir, options).await?;
+    let stop = shutdown.child_token();
+    let _stop_on_drop = stop.clone().drop_guard();
+    let served = serve(&config, listeners, &store, plugins, stop.clone()).await;
+    stop.cancel();
+    store.close().await;
+    tracing::info!("control plane stopped");
+    served
+}
+
+async fn serve(
+    config: &ControlPlaneConfig,
+    listeners: Listeners,
+    store: &Store,
+    plugins: std::collections::BTreeMap<tyrscale_model::Name, tyrscale_model::PluginType>,
+    stop: CancellationToken,
+) -> Result<(), ControlPlaneError> {
+    let fleet = Fleet::new(&uuid::Uuid::new_v4().to_string());
+    let (metrics, counts) = metrics::set_up(store, &fleet)?;
+    let streams = TaskTracker::new();
+    let hub = Hub::new(
+        store.clone(),
+        fleet.clone(),
+        counts,
+        config.timing(),
+        stop.clone(),
+    );
+    let discovery = Discovery::new(Arc::new(hub), streams.clone());
+    let (health, health_service) = tonic_health::server::health_reporter();
+    let mut routes = Routes::new(health_service);
+    add_reflection(&mut routes)?;
+    add_services(&mut routes, store, &fleet, &stop);
+    let discovery = DiscoveryServiceServer::new(discovery).max_decoding_message_size(MAX_ANSWER);
+    let routes = routes.add_service(discovery);
+    let rest = tyrscale_rest::router(RestState::new(store.clone(), plugins));
+    tracing::info!(revision = %store.head().snapshot.revision(), "control plane serves");
+    let outcome = tokio::try_join!(
+        serve_grpc(listeners.grpc, routes, stop.clone()),
+        serve_rest(listeners.rest, rest, stop.clone()),
+        infallible(serve_admin_endpoints(
+            listeners.admin,
+            metrics,
+            store.clone(),
+            stop.clone()
+        )),
+        infallible(report_health(health, store.clone(), stop.clone())),
+    );
+    stop.cancel();
+    streams.close();
+    if timeout(DRAIN_TIMEOUT, streams.wait()).await.is_err() {
+        tracing::warn!(streams = streams.len(), "discovery streams did not end in time");
+    }
+    outcome.map(|_| ())
+}
+
+async fn infallible(future: impl Future<Output = ()>) -> Result<(), ControlPlaneError> {
+    future.await;
+    Ok(())
+}
+
+fn add_reflection(routes: &mut Routes) -> Result<(), ControlPlaneError> {
+    let builder = || {
+        Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let added = std::mem::take(routes)
+        .add_service(builder().build_v1()?)
+        .add_service(builder().build_v1alpha()?);
+    *routes = added;
+    Ok(())
+}
+
+fn add_services(routes: &mut Routes, store: &Store, fleet: &Fleet, stop: &CancellationToken) {
+    macro_rules! limited {
+        ($server:ident, $service:expr) => {
+            $server::new($service).max_decoding_message_size(MAX_REQUEST)
+        };
+    }
+    let status = FleetStatus::new(fleet.clone(), store.clone(), stop.clone());
+    *routes = std::mem::take(routes)
+        .add_service(limited!(
+            NetworkServiceServer,
+            Crud::<v1::Network>::new(store.clone())
+        ))
+        .add_service(limited!(RpcServiceServer, Crud::<v1::Rpc>::new(store.clone())))
+        .add_service(limited!(
+            RouteServiceServer,
+            Crud::<v1::Route>::new(store.clone())
+        ))
+        .add_service(limited!(
+            UpstreamServiceServer,
+            Crud::<v1::Upstream>::new(store.clone())
+        ))
+        .add_service(limited!(
+            RecommendationServiceServer,
+            Crud::<v1::Recommendation>::new(store.clone())
+        ))
+        .add_service(limited!(
+            PluginServiceServer,
+            Crud::<v1::PluginAttachment>::new(store.clone())
+        ))
+        .add_service(limited!(
+            ConfigurationServiceServer,
+            Configuration::new(store.clone())
+        ))
+        .add_service(limited!(StatusServiceServer, status));
+}
+
+/// Ends with `served`, or a bounded time after `stop`.
+async fn drained<T>(served: impl Future<Output = T>, stop: CancellationToken, server: &str) -> Option<T> {
+    let overdue = async {
+        stop.cancelled().await;
+        tokio::time::sleep(DRAIN_TIMEOUT).await;
+    };
+    tokio::select! {
+        outcome = served => Some(outcome),
+        () = overdue => {
+            tracing::warn!(server, "requests under way were cut off");
+            None
+        }
+    }
+}
+
+async fn serve_grpc(
+    listener: TcpListener,
+    routes: Routes,
+    stop: CancellationToken,
+) -> Result<(), ControlPlaneError> {
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let served = Server::builder()
+        .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
+        .http2_max_header_list_size(MAX_HEADERS)
+        .max_concurrent_streams(MAX_STREAMS)
+        .concurrency_limit_per_connection(MAX_REQUESTS)
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
+    drained(served, stop, "grpc").await.transpose()?;
+    Ok(())
+}
+
+async fn serve_rest(
+    listener: TcpListener,
+    router: axum::Router,
+    stop: CancellationToken,
+) -> Result<(), ControlPlaneError> {
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY could not be set");
+        }
+    });
+    let served = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let outcome = drained(served.into_future(), stop, "rest").await;
+    outcome.transpose().map_err(ControlPlaneError::Rest)?;
+    Ok(())
+}
+
+async fn serve_admin_endpoints(
+    listener: Option<TcpListener>,
+    metrics: Arc<Metrics>,
+    store: Store,
+    stop: CancellationToken,
+) {
+    let Some(listener) = listener else { return };
+    let ready = move || {
+        let ready = store.is_ready();
+        let detail = match &ready {
+            Ok(()) => format!("revision {}", store.head().snapshot.revision()),
+            Err(error) => error.to_string(),
+        };
+        Readiness {
+            checks: vec![Check {
+                name: "store",
+                ready: ready.is_ok(),
+                detail,
+            }],
+        }
+    };
+    serve_admin(listener, AdminState::new(metrics, ready), stop).await;
+}
+
+/// Keeps the standard health service true to the store until the service stops.
+async fn report_health(health: HealthReporter, store: Store, stop: CancellationToken) {
+    loop {
+        set_serving(&health, store.is_ready().is_ok()).await;
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = tokio::time::sleep(HEALTH_INTERVAL) => {}
+        }
+    }
+    set_serving(&health, false).await;
+}
+
+async fn set_serving(health: &HealthReporter, serving: bool) {
+    let status = if serving {
+        tonic_health::ServingStatus::Serving
+    } else {
+        tonic_health::ServingStatus::NotServing
+    };
+    let services = [
+        "",
+        <NetworkServiceServer<Crud<v1::Network>> as NamedService>::NAME,
+        <RpcServiceServer<Crud<v1::Rpc>> as NamedService>::NAME,
+        <RouteServiceServer<Crud<v1::Route>> as NamedService>::NAME,
+        <UpstreamServiceServer<Crud<v1::Upstream>> as NamedService>::NAME,
+        <RecommendationServiceServer<Crud<v1::Recommendation>> as NamedService>::NAME,
+        <PluginServiceServer<Crud<v1::PluginAttachment>> as NamedService>::NAME,
+        <ConfigurationServiceServer<Configuration> as NamedService>::NAME,
+        <StatusServiceServer<FleetStatus> as NamedService>::NAME,
+        <DiscoveryServiceServer<Discovery> as NamedService>::NAME,
+    ];
+    for service in services {
+        health.set_service_status(service, status).await;
+    }
+}
