@@ -3,6 +3,7 @@
 mod api;
 mod endpoint;
 mod error;
+pub mod follow;
 mod last_good;
 pub mod rejection;
 pub mod subscription;
