@@ -215,3 +215,6 @@ fn decode_rows(mut body: &[u8]) -> Result<Vec<Row>, LoadError> {
     }
     Ok(rows)
 }
+
+#[cfg(test)]
+mod tests;

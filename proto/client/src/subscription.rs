@@ -195,3 +195,6 @@ impl<C: Consumer> Subscriber<C> {
 
 /// How long a stream held and why it ended.
 type Ended = (Duration, End);
+
+#[cfg(test)]
+mod tests;

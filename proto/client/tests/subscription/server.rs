@@ -8,11 +8,11 @@ use tokio::{
     sync::{Mutex, mpsc},
     time::timeout,
 };
-use tokio_stream::{
-    Stream,
-    wrappers::{ReceiverStream, TcpListenerStream},
+use tokio_stream::{Stream, wrappers::ReceiverStream};
+use tonic::{
+    Request, Response, Status, Streaming,
+    transport::{Server, server::TcpIncoming},
 };
-use tonic::{Request, Response, Status, Streaming, transport::Server};
 use tyrscale_model::{ResourceKey, Row, Version, wire};
 use tyrscale_proto::v1::{
     self, StreamConfigRequest, StreamConfigResponse,
@@ -61,7 +61,7 @@ impl ScriptedServer {
         tokio::spawn(
             Server::builder()
                 .add_service(service)
-                .serve_with_incoming(TcpListenerStream::new(listener)),
+                .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true))),
         );
         Self {
             uri,
