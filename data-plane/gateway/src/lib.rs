@@ -1,1 +1,51 @@
 //! The gateway: a JSON-RPC reverse proxy that runs from one routing table.
+//!
+//! A request goes through the files in this order: `server` (connections), `proxy` (one request from its head
+//! to the head of its answer), `request` (host, path, body and calls), `table` and `route` (whose turn it is),
+//! `forward` (one attempt after the other), `attempt` (the account of one), `upstream` and `transport` (sent,
+//! and its answer told from a fault), `body` and `answer` (back to the client). Beside it stand `health`, which
+//! probes the upstreams, `metrics`, and `service`, which follows the control plane.
+//!
+//! What a client can rely on:
+//!
+//! - A route is found by host (or, from a trusted proxy, `X-Forwarded-Host`) and normalised path. An unknown one
+//!   is 404. Any HTTP method with a JSON-RPC body is forwarded as it is, but for `HEAD`, `TRACE` and `CONNECT`
+//!   (405); without a body it is 400. CORS is not answered.
+//! - A body that is too large or a batch that is too long is 413, what is no JSON-RPC is 400, what does not
+//!   arrive in time is 408; each with a JSON-RPC error.
+//! - Notifications are forwarded and answered with 204. A batch goes whole to one upstream; its answer is put in
+//!   the order of its calls, with an error for each call that is none, or that the upstream left out. When no
+//!   upstream answers a batch, each of its calls gets an error and the HTTP status is 200.
+//! - Each upstream is asked at most once, as long as asking another does no harm. When all fail, the most telling
+//!   of what happened is told, without addresses: 502, 503 or 504 with a JSON-RPC error; a refusal that all share
+//!   is passed on as it is.
+//! - The client's headers travel on, except those of the connection, and `Authorization` and `Cookie`: upstreams
+//!   are third parties. Bodies are not compressed on either side.
+
+mod address;
+mod answer;
+mod attempt;
+mod body;
+pub mod config;
+mod endpoint;
+mod error;
+mod forward;
+mod gateway;
+mod headers;
+mod health;
+mod metrics;
+mod node_id;
+mod proxy;
+mod request;
+mod route;
+mod server;
+mod service;
+mod table;
+mod transport;
+mod upstream;
+
+pub use config::{Args, Config, ConfigError, Settings};
+pub use error::GatewayError;
+pub use gateway::Gateway;
+pub use service::{Listeners, run};
+pub use table::Changed;

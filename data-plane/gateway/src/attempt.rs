@@ -1,0 +1,78 @@
+//! One attempt at an upstream, settled exactly once on every way out.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::time::Instant;
+use tyrscale_jsonrpc::Fault;
+
+use crate::endpoint::{Admission, Endpoint};
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The upstream answered, with a result or an error of the request's own.
+    Answered,
+    /// It gave no answer to pass on.
+    Faulted(Fault),
+}
+
+/// One request at one upstream: counts in its load from the pick until it is settled.
+///
+/// Dropped unsettled, it was cancelled: that says nothing about the upstream, so it counts neither as a
+/// success nor as a failure, and gives back its place at the breaker.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    /// `None` once settled.
+    admission: Option<Admission>,
+    endpoint: Arc<Endpoint>,
+    started: Instant,
+}
+
+impl Attempt {
+    /// Begins at the endpoint that gave leave.
+    pub(crate) fn begin(admission: Admission, started: Instant) -> Self {
+        let endpoint = Arc::clone(admission.endpoint());
+        endpoint.enter();
+        endpoint.stats().attempts.fetch_add(1, Ordering::Relaxed);
+        Self {
+            admission: Some(admission),
+            endpoint,
+            started,
+        }
+    }
+
+    pub(crate) const fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
+    }
+
+    /// Settles breaker and counts; load is given back with the drop that follows.
+    pub(crate) fn settle(mut self, outcome: Outcome) {
+        let Some(admission) = self.admission.take() else {
+            return;
+        };
+        let now = Instant::now();
+        let stats = self.endpoint.stats();
+        match outcome {
+            Outcome::Answered | Outcome::Faulted(Fault::UnsupportedMethod | Fault::BatchRefused) => {
+                stats.latency.record(now - self.started);
+                admission.succeeded(now.into_std());
+            }
+            Outcome::Faulted(fault) if fault.counts_against_upstream() => {
+                stats.failures.fetch_add(1, Ordering::Relaxed);
+                if fault == Fault::RateLimited {
+                    stats.rate_limited.fetch_add(1, Ordering::Relaxed);
+                }
+                admission.failed(now.into_std());
+            }
+            // A refusal may be the client's own doing: it neither closes nor opens a breaker.
+            Outcome::Faulted(_) => drop(admission),
+        }
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.endpoint.leave();
+    }
+}

@@ -1,0 +1,383 @@
+//! What the gateway is told at its start.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::Uri;
+use ipnet::IpNet;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+/// The options of the command line and their environment variables.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Where clients connect.
+    #[arg(long, env = "TYRSCALE_GATEWAY_LISTEN", default_value = "127.0.0.1:7777")]
+    pub listen: SocketAddr,
+    /// Where /livez, /readyz, /metrics and /debug/config are served.
+    #[arg(long, env = "TYRSCALE_GATEWAY_ADMIN_LISTEN", default_value = "127.0.0.1:7780")]
+    pub admin_listen: SocketAddr,
+    /// URL of a control plane; repeat it for more.
+    #[arg(
+        long = "control-plane",
+        env = "TYRSCALE_CONTROL_PLANE",
+        value_delimiter = ',',
+        default_value = "http://127.0.0.1:8889"
+    )]
+    pub control_planes: Vec<Uri>,
+    /// Where the last good configuration and the node's id are kept.
+    #[arg(
+        long,
+        env = "TYRSCALE_GATEWAY_DATA_DIR",
+        default_value = "tyrscale-gateway-data"
+    )]
+    pub data_dir: PathBuf,
+    /// The node's name in the fleet; by default one made at the first start and kept in the data directory.
+    #[arg(long, env = "TYRSCALE_NODE_ID")]
+    pub node_id: Option<String>,
+    /// The group of gateways this one belongs to.
+    #[arg(long, env = "TYRSCALE_GROUP", default_value = "default")]
+    pub group: String,
+    /// The zone this gateway runs in.
+    #[arg(long, env = "TYRSCALE_ZONE", default_value = "")]
+    pub zone: String,
+    /// Largest request body, in bytes.
+    #[arg(long, env = "TYRSCALE_GATEWAY_MAX_BODY_BYTES", default_value_t = Settings::DEFAULT.max_body_bytes)]
+    pub max_body_bytes: usize,
+    /// Most calls in one batch.
+    #[arg(long, env = "TYRSCALE_GATEWAY_MAX_BATCH", default_value_t = Settings::DEFAULT.max_batch)]
+    pub max_batch: usize,
+    /// Most open connections of clients; further ones wait to be accepted.
+    #[arg(long, env = "TYRSCALE_GATEWAY_MAX_CONNECTIONS", default_value_t = Settings::DEFAULT.max_connections)]
+    pub max_connections: usize,
+    /// Largest head of a request, in bytes; at least 8192.
+    #[arg(long, env = "TYRSCALE_GATEWAY_MAX_HEADER_BYTES", default_value_t = Settings::DEFAULT.max_header_bytes)]
+    pub max_header_bytes: u32,
+    /// How long an HTTP/1 connection may stay without a complete request head, idle time included.
+    #[arg(long, env = "TYRSCALE_GATEWAY_HEADER_TIMEOUT", value_parser = duration, default_value = "75s")]
+    pub header_timeout: Duration,
+    /// How long a request may take, all attempts included, until its answer begins.
+    #[arg(long, env = "TYRSCALE_GATEWAY_REQUEST_TIMEOUT", value_parser = duration, default_value = "60s")]
+    pub request_timeout: Duration,
+    /// How long one upstream may take to begin its answer, and pause within it.
+    #[arg(long, env = "TYRSCALE_GATEWAY_ATTEMPT_TIMEOUT", value_parser = duration, default_value = "20s")]
+    pub attempt_timeout: Duration,
+    /// How long a connection to an upstream may take to be made, proxy and TLS included.
+    #[arg(long, env = "TYRSCALE_GATEWAY_CONNECT_TIMEOUT", value_parser = duration, default_value = "3s")]
+    pub connect_timeout: Duration,
+    /// How long an unused connection to an upstream is kept.
+    #[arg(long, env = "TYRSCALE_GATEWAY_IDLE_TIMEOUT", value_parser = duration, default_value = "10s")]
+    pub idle_timeout: Duration,
+    /// How long requests in flight may take to finish once the gateway is told to stop.
+    #[arg(long, env = "TYRSCALE_GATEWAY_DRAIN_TIMEOUT", value_parser = duration, default_value = "30s")]
+    pub drain_timeout: Duration,
+    /// Address or network whose X-Forwarded-Host and X-Forwarded-For are believed; repeat it for more.
+    #[arg(long = "trusted-proxy", env = "TYRSCALE_GATEWAY_TRUSTED_PROXIES", value_delimiter = ',', value_parser = network)]
+    pub trusted_proxies: Vec<IpNet>,
+    /// Answers `GET /metrics` on the data port too, for old scrape configurations.
+    #[arg(long, env = "TYRSCALE_GATEWAY_METRICS_ON_DATA_PORT")]
+    pub metrics_on_data_port: bool,
+    /// PEM file of certificate authorities that upstreams may be certified by besides the public ones.
+    #[arg(long, env = "TYRSCALE_GATEWAY_UPSTREAM_CA")]
+    pub upstream_ca: Option<PathBuf>,
+}
+
+/// What the gateway is told, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The control planes, at least one.
+    pub control_planes: Vec<Uri>,
+    /// Where the last good configuration and the node's id are kept.
+    pub data_dir: PathBuf,
+    /// The node's id, when it is given.
+    pub node_id: Option<String>,
+    /// The group of gateways this one belongs to.
+    pub group: String,
+    /// The zone this gateway runs in.
+    pub zone: String,
+    /// How requests are served.
+    pub settings: Settings,
+}
+
+/// How requests are served.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Largest request body, in bytes.
+    pub max_body_bytes: usize,
+    /// Most calls in one batch.
+    pub max_batch: usize,
+    /// Most open connections of clients.
+    pub max_connections: usize,
+    /// Largest head of a request, in bytes.
+    pub max_header_bytes: u32,
+    /// Most bytes of an upstream's answer that are held: the answer to a batch, and error bodies.
+    pub max_held_bytes: usize,
+    /// How long an HTTP/1 connection may stay without a complete request head.
+    pub header_timeout: Duration,
+    /// How long a request may take until its answer begins.
+    pub request_timeout: Duration,
+    /// How long one upstream may take to begin its answer, and pause within it.
+    pub attempt_timeout: Duration,
+    /// How long a connection to an upstream may take to be made.
+    pub connect_timeout: Duration,
+    /// How long an unused connection to an upstream is kept.
+    pub idle_timeout: Duration,
+    /// How long requests in flight may take to finish.
+    pub drain_timeout: Duration,
+    /// Whose `X-Forwarded-Host` and `X-Forwarded-For` are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whether `GET /metrics` is answered on the data port.
+    pub metrics_on_data_port: bool,
+    /// Authorities that upstreams may be certified by besides the public ones.
+    pub upstream_authorities: Vec<CertificateDer<'static>>,
+}
+
+impl Settings {
+    const DEFAULT: Self = Self {
+        max_body_bytes: 10 * 1024 * 1024,
+        max_batch: 1000,
+        max_connections: 10_000,
+        max_header_bytes: 64 * 1024,
+        max_held_bytes: 32 * 1024 * 1024,
+        header_timeout: Duration::from_secs(75),
+        request_timeout: Duration::from_secs(60),
+        attempt_timeout: Duration::from_secs(20),
+        connect_timeout: Duration::from_secs(3),
+        idle_timeout: Duration::from_secs(10),
+        drain_timeout: Duration::from_secs(30),
+        trusted_proxies: Vec::new(),
+        metrics_on_data_port: false,
+        upstream_authorities: Vec::new(),
+    };
+
+    /// Whether `address` is believed what it says about whom it speaks for.
+    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.trusted_proxies
+            .iter()
+            .any(|network| network.contains(&address))
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// What is wrong with the options.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A number or duration that must be above zero is zero.
+    #[error("{option} must be above 0")]
+    Zero {
+        /// The option.
+        option: &'static str,
+    },
+    /// The head of a request would not fit.
+    #[error("--max-header-bytes must be at least 8192")]
+    SmallHead,
+    /// A URL of a control plane has no scheme or host.
+    #[error("--control-plane must be a URL such as http://127.0.0.1:8889")]
+    ControlPlane,
+    /// The file of authorities cannot be read.
+    #[error("--upstream-ca cannot be read")]
+    UpstreamCa(#[source] rustls::pki_types::pem::Error),
+    /// The file of authorities has no certificate in it.
+    #[error("--upstream-ca has no certificate in it")]
+    NoUpstreamCa,
+}
+
+impl TryFrom<Args> for Config {
+    type Error = ConfigError;
+
+    fn try_from(args: Args) -> Result<Self, ConfigError> {
+        args.check()?;
+        let settings = Settings {
+            max_body_bytes: args.max_body_bytes,
+            max_batch: args.max_batch,
+            max_connections: args.max_connections,
+            max_header_bytes: args.max_header_bytes,
+            header_timeout: args.header_timeout,
+            request_timeout: args.request_timeout,
+            attempt_timeout: args.attempt_timeout,
+            connect_timeout: args.connect_timeout,
+            idle_timeout: args.idle_timeout,
+            drain_timeout: args.drain_timeout,
+            trusted_proxies: args.trusted_proxies,
+            metrics_on_data_port: args.metrics_on_data_port,
+            upstream_authorities: args.upstream_ca.map(authorities).transpose()?.unwrap_or_default(),
+            ..Settings::DEFAULT
+        };
+        Ok(Self {
+            control_planes: args.control_planes,
+            data_dir: args.data_dir,
+            node_id: args.node_id,
+            group: args.group,
+            zone: args.zone,
+            settings,
+        })
+    }
+}
+
+impl Args {
+    fn check(&self) -> Result<(), ConfigError> {
+        let zeros = [
+            ("--max-body-bytes", self.max_body_bytes == 0),
+            ("--max-batch", self.max_batch == 0),
+            ("--max-connections", self.max_connections == 0),
+            ("--header-timeout", self.header_timeout.is_zero()),
+            ("--request-timeout", self.request_timeout.is_zero()),
+            ("--attempt-timeout", self.attempt_timeout.is_zero()),
+            ("--connect-timeout", self.connect_timeout.is_zero()),
+            ("--idle-timeout", self.idle_timeout.is_zero()),
+        ];
+        if let Some((option, _)) = zeros.into_iter().find(|(_, zero)| *zero) {
+            return Err(ConfigError::Zero { option });
+        }
+        if self.max_header_bytes < 8192 {
+            return Err(ConfigError::SmallHead);
+        }
+        let is_url = |url: &Uri| matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some();
+        if self.control_planes.is_empty() || !self.control_planes.iter().all(is_url) {
+            return Err(ConfigError::ControlPlane);
+        }
+        Ok(())
+    }
+}
+
+fn authorities(file: PathBuf) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
+    let certificates: Vec<_> = CertificateDer::pem_file_iter(file)
+        .and_then(Iterator::collect)
+        .map_err(ConfigError::UpstreamCa)?;
+    if certificates.is_empty() {
+        Err(ConfigError::NoUpstreamCa)
+    } else {
+        Ok(certificates)
+    }
+}
+
+/// A text that is neither of the forms an option takes.
+#[derive(Debug, Clone, Copy)]
+struct Malformed(&'static str);
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "must be {}", self.0)
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+/// Reads a duration: a whole number with the unit `ms`, `s`, `m` or `h`; up to a day.
+fn duration(text: &str) -> Result<Duration, Malformed> {
+    const RULE: Malformed = Malformed("a duration of up to 24h, such as 500ms, 10s, 2m");
+    let unit_at = text.find(|it: char| !it.is_ascii_digit()).ok_or(RULE)?;
+    let (number, unit) = text.split_at(unit_at);
+    let number: u64 = number.parse().map_err(|_| RULE)?;
+    let unit_ms = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(RULE),
+    };
+    let ms = number.checked_mul(unit_ms).filter(|ms| *ms <= 86_400_000);
+    ms.map(Duration::from_millis).ok_or(RULE)
+}
+
+/// Reads an address or a network in CIDR notation.
+fn network(text: &str) -> Result<IpNet, Malformed> {
+    const RULE: Malformed = Malformed("an IP address or a network such as 10.0.0.0/8");
+    text.parse::<IpAddr>()
+        .map(IpNet::from)
+        .or_else(|_| text.parse::<IpNet>())
+        .map_err(|_| RULE)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn config(options: &[&str]) -> Result<Config, ConfigError> {
+        let line = Line::try_parse_from(std::iter::once(&"gateway").chain(options)).unwrap();
+        Config::try_from(line.args)
+    }
+
+    #[test]
+    fn options_left_out_give_the_documented_defaults() {
+        let Settings {
+            max_body_bytes,
+            header_timeout,
+            attempt_timeout,
+            ..
+        } = config(&[]).unwrap().settings;
+        let default = Settings::default();
+        assert_eq!(max_body_bytes, default.max_body_bytes);
+        assert_eq!(
+            (header_timeout, attempt_timeout),
+            (default.header_timeout, default.attempt_timeout)
+        );
+    }
+
+    #[test]
+    fn what_would_stop_every_request_is_refused_by_name() {
+        for (options, message) in [
+            (["--max-batch", "0"], "--max-batch must be above 0"),
+            (["--attempt-timeout", "0s"], "--attempt-timeout must be above 0"),
+            (
+                ["--max-header-bytes", "100"],
+                "--max-header-bytes must be at least 8192",
+            ),
+            (
+                ["--control-plane", "localhost"],
+                "--control-plane must be a URL such as http://127.0.0.1:8889",
+            ),
+            (["--upstream-ca", "/nowhere"], "--upstream-ca cannot be read"),
+        ] {
+            assert_eq!(config(&options).unwrap_err().to_string(), message);
+        }
+    }
+
+    #[test]
+    fn durations_have_a_unit_and_an_end() {
+        assert_eq!(duration("250ms").unwrap(), Duration::from_millis(250));
+        assert_eq!(duration("24h").unwrap(), Duration::from_secs(86_400));
+        for bad in [
+            "",
+            "5",
+            "s",
+            "-1s",
+            "1.5s",
+            "25h",
+            "99999999999999999999s",
+            "1 s",
+            "1d",
+        ] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn trusted_proxies_are_addresses_or_networks() {
+        let settings = config(&["--trusted-proxy", "10.0.0.0/8,::1"]).unwrap().settings;
+        for (address, trusted) in [
+            ("10.9.9.9", true),
+            ("::1", true),
+            ("::ffff:10.1.1.1", true),
+            ("11.0.0.1", false),
+        ] {
+            assert_eq!(settings.trusts(address.parse().unwrap()), trusted, "{address}");
+        }
+    }
+}

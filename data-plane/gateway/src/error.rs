@@ -1,0 +1,28 @@
+//! Why the gateway stopped, or did not start.
+
+use std::io;
+use std::path::PathBuf;
+
+use tyrscale_telemetry::TelemetryError;
+
+/// Why the gateway stopped, or did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// TLS towards upstreams cannot be set up.
+    #[error("tls to upstreams cannot be set up")]
+    Tls(#[from] rustls::Error),
+    /// The metrics cannot be set up.
+    #[error("metrics cannot be set up")]
+    Telemetry(#[from] TelemetryError),
+    /// The control plane cannot be followed.
+    #[error("control plane cannot be followed")]
+    Subscription(#[from] tyrscale_client::ClientError),
+    /// The node's id cannot be kept.
+    #[error("node id cannot be kept in {path}")]
+    NodeId {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}

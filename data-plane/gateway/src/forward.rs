@@ -1,0 +1,137 @@
+//! The attempts of one request: one upstream after the other, until one answers or none is left.
+
+use tokio::time::Instant;
+use tyrscale_jsonrpc::{Answer, ErrorReply, Fault, RpcError};
+
+use crate::config::Settings;
+use crate::route::Route;
+use crate::upstream::{Failure, Question, Reply, ask};
+
+/// Asks the route's upstreams, each at most once, as long as another attempt does no harm.
+///
+/// # Errors
+/// [`Failures`] when no upstream gave an answer to pass on.
+pub(crate) async fn forward(
+    route: &Route,
+    question: &Question,
+    settings: &Settings,
+    deadline: Instant,
+) -> Result<Reply, Failures> {
+    let mut tried = vec![false; route.endpoints().len()];
+    let mut failures = Vec::new();
+    while let Some(attempt) = route.begin(&mut tried) {
+        match ask(attempt, question, settings, deadline).await {
+            Ok(reply) => return Ok(reply),
+            Err(failure) => {
+                let goes_on = failure.fault.retryable(question.replay) && Instant::now() < deadline;
+                failures.push(failure);
+                if !goes_on {
+                    break;
+                }
+            }
+        }
+    }
+    Err(Failures(failures))
+}
+
+/// Every attempt of a request that nobody answered, in order; empty when no upstream could be asked.
+#[derive(Debug)]
+pub(crate) struct Failures(Vec<Failure>);
+
+/// What to tell the client when nobody answered.
+#[derive(Debug)]
+pub(crate) enum Telling {
+    /// What the upstreams said, status and body, for all of them said the same.
+    PassOn(Reply),
+    /// The one error that an upstream gave for a whole batch.
+    BatchError(RpcError),
+    /// An error of the gateway's own.
+    Own(ErrorReply),
+}
+
+impl Failures {
+    /// The most telling answer that can be made of them.
+    pub(crate) fn telling(mut self) -> Telling {
+        let Some(worst) = self.0.iter().map(|failure| failure.fault).max() else {
+            return Telling::Own(ErrorReply::NoUpstream);
+        };
+        let unanimous = self.0.iter().all(|failure| failure.fault == worst);
+        let of_the_worst = |failure: &mut Failure| (failure.fault == worst).then(|| failure.said.take())?;
+        let said = self.0.iter_mut().rev().find_map(of_the_worst);
+        match (worst, said.map(|reply| *reply)) {
+            (
+                Fault::BatchRefused,
+                Some(Reply {
+                    answer: Answer::BatchRefused(error),
+                    ..
+                }),
+            ) => Telling::BatchError(error),
+            (Fault::Refused { .. }, Some(reply)) if unanimous => Telling::PassOn(reply),
+            // JSON-RPC errors travel with status 200, whatever status this upstream gave it.
+            (Fault::UnsupportedMethod, Some(reply)) => Telling::PassOn(Reply {
+                status: http::StatusCode::OK,
+                ..reply
+            }),
+            _ => Telling::Own(worst.into()),
+        }
+    }
+}
+
+impl Telling {
+    /// The JSON-RPC error to put in the place of each call of a batch.
+    pub(crate) fn item_error(&self) -> (i64, &str) {
+        match self {
+            Self::BatchError(error) => (
+                error.code.unwrap_or(ErrorReply::UpstreamsFailed.code()),
+                &error.message,
+            ),
+            Self::Own(reply) => (reply.code(), reply.message()),
+            Self::PassOn(_) => {
+                let reply = ErrorReply::UpstreamsFailed;
+                (reply.code(), reply.message())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::{HeaderMap, StatusCode};
+
+    use super::*;
+    use crate::body::AnswerBody;
+
+    fn refused(status: u16, text: &'static str) -> Failure {
+        Failure {
+            fault: Fault::Refused { status },
+            said: Some(Box::new(Reply {
+                status: StatusCode::from_u16(status).unwrap(),
+                headers: HeaderMap::new(),
+                answer: Answer::NotJsonRpc,
+                body: AnswerBody::Whole(Bytes::from_static(text.as_bytes())),
+            })),
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_passed_on_only_when_all_refuse_alike() {
+        let alike = Failures(vec![refused(403, "one"), refused(403, "two")]).telling();
+        assert!(matches!(alike, Telling::PassOn(reply) if reply.status == 403));
+        let unlike = Failures(vec![refused(401, "one"), refused(403, "two")]).telling();
+        assert!(matches!(unlike, Telling::Own(ErrorReply::UpstreamsFailed)));
+        let beside_a_failure = Failures(vec![refused(403, "one"), Fault::Timeout.into()]).telling();
+        assert!(matches!(
+            beside_a_failure,
+            Telling::Own(ErrorReply::UpstreamTimeout)
+        ));
+    }
+
+    #[test]
+    fn without_an_attempt_there_was_no_upstream() {
+        assert!(matches!(
+            Failures(Vec::new()).telling(),
+            Telling::Own(ErrorReply::NoUpstream)
+        ));
+    }
+}

@@ -1,0 +1,150 @@
+//! The gateway as its owner holds it: given configurations, served from.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::{ArcSwap, Guard};
+use http::Response;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tyrscale_model::{Rejection, RouteId, Snapshot, Version, View};
+use tyrscale_telemetry::{Metrics, Service};
+
+use crate::answer;
+use crate::body::AnswerBody;
+use crate::config::Settings;
+use crate::error::GatewayError;
+use crate::health::Probing;
+use crate::metrics::{GatewayStats, export};
+use crate::server;
+use crate::table::{Built, Changed, Table};
+use crate::transport::Transport;
+
+/// What the gateway serves from.
+pub(crate) type Live = ArcSwap<Running>;
+
+/// A table and the version it was compiled from; none before the first configuration.
+#[derive(Debug, Default)]
+pub(crate) struct Running {
+    pub(crate) table: Table,
+    pub(crate) version: Option<Version>,
+}
+
+/// The reverse proxy without its control plane: whoever holds it gives it configurations.
+pub struct Gateway {
+    pub(crate) settings: Settings,
+    pub(crate) stats: Arc<GatewayStats>,
+    live: Arc<Live>,
+    transport: Transport,
+    metrics: Arc<Metrics>,
+    /// The health checks that run; locked for the whole of a change, so that changes come one by one.
+    probing: Mutex<HashMap<RouteId, Probing>>,
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Gateway {
+    /// A gateway without routes.
+    ///
+    /// # Errors
+    /// [`GatewayError`] when TLS or the metrics cannot be set up.
+    pub fn new(settings: Settings) -> Result<Self, GatewayError> {
+        let metrics = Arc::new(Metrics::new(Service::Gateway)?);
+        let live = Arc::new(Live::default());
+        let stats = Arc::default();
+        export::register(&metrics, &live, &stats)?;
+        Ok(Self {
+            transport: Transport::new(&settings)?,
+            settings,
+            stats,
+            live,
+            metrics,
+            probing: Mutex::default(),
+        })
+    }
+
+    /// Serves from `snapshot` from now on, which differs from the one before by `changed`. Requests under way
+    /// finish with the one they began with. Runs inside a tokio runtime, where the health checks go on.
+    ///
+    /// # Errors
+    /// A [`Rejection`] when a resource cannot be served; the gateway goes on with what it has.
+    pub fn apply(&self, snapshot: &Snapshot, changed: Changed<'_>, view: View) -> Result<(), Rejection> {
+        let mut probing = self.probing.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.live.load();
+        let Built { table, touched } = Table::build(snapshot, &before.table, changed, &self.transport)?;
+        let running = Arc::new(Running {
+            table,
+            version: Some(snapshot.version(view)),
+        });
+        self.live.store(Arc::clone(&running));
+        reconcile(&mut probing, &running.table, &touched);
+        tracing::info!(
+            revision = %snapshot.revision(),
+            routes = running.table.len(),
+            touched = touched.len(),
+            "configuration applied"
+        );
+        Ok(())
+    }
+
+    /// The version it serves from.
+    #[must_use]
+    pub fn version(&self) -> Option<Version> {
+        self.live.load().version
+    }
+
+    /// How many routes it serves.
+    #[must_use]
+    pub fn route_count(&self) -> usize {
+        self.live.load().table.len()
+    }
+
+    /// Its metrics.
+    #[must_use]
+    pub const fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Serves clients until `shutdown`, then until the requests in flight have finished, at most for the drain
+    /// timeout.
+    pub async fn serve(self: &Arc<Self>, listener: TcpListener, shutdown: CancellationToken) {
+        server::serve(Arc::clone(self), listener, shutdown).await;
+    }
+
+    pub(crate) fn running(&self) -> Guard<Arc<Running>> {
+        self.live.load()
+    }
+
+    /// The metrics as an answer on the data port.
+    pub(crate) async fn scrape(&self) -> Response<AnswerBody> {
+        let metrics = Arc::clone(&self.metrics);
+        match tokio::task::spawn_blocking(move || metrics.render()).await {
+            Ok(Ok((content_type, body))) => answer::page(content_type, body),
+            Ok(Err(error)) => answer::page_failed(&error),
+            Err(error) => answer::page_failed(&error),
+        }
+    }
+}
+
+/// Ends the health checks of routes that are gone or have changed, and starts those of the new ones.
+fn reconcile(probing: &mut HashMap<RouteId, Probing>, table: &Table, touched: &BTreeSet<RouteId>) {
+    for id in touched {
+        let route = table.get(*id);
+        if let (Some(running), Some(route)) = (probing.get(id), route)
+            && running.is_of(route)
+        {
+            continue;
+        }
+        probing.remove(id);
+        if let Some(started) = route.and_then(|route| Probing::start(route)) {
+            probing.insert(*id, started);
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! `tyrscale-gateway`: the reverse proxy as a program.
+
+use anyhow::Context;
+use clap::Parser;
+use tokio::net::TcpListener;
+use tyrscale_gateway::{Args, Config, Listeners};
+use tyrscale_telemetry::{LogFormat, init_logs, shutdown_signal};
+
+/// JSON-RPC gateway: balances requests over the upstreams that its control plane names.
+#[derive(Debug, Parser)]
+#[command(name = "tyrscale-gateway", version)]
+struct Cli {
+    #[command(flatten)]
+    args: Args,
+    /// How logs are written: text or json.
+    #[arg(long, env = "TYRSCALE_LOG_FORMAT", default_value = "text")]
+    log_format: LogFormat,
+    /// What is logged: a level, and levels for parts, such as `info,tyrscale_gateway=debug`.
+    #[arg(long, env = "TYRSCALE_LOG", default_value = "info")]
+    log: String,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    init_logs(cli.log_format, &cli.log)?;
+    let (data, admin) = (cli.args.listen, cli.args.admin_listen);
+    let config = Config::try_from(cli.args)?;
+    let listen = async |address| {
+        let listener = TcpListener::bind(address).await;
+        listener.with_context(|| format!("cannot listen on {address}"))
+    };
+    let listeners = Listeners {
+        data: listen(data).await?,
+        admin: listen(admin).await?,
+    };
+    tracing::info!(%data, %admin, "gateway started");
+    tyrscale_gateway::run(config, listeners, shutdown_signal()?).await?;
+    Ok(())
+}

@@ -1,0 +1,223 @@
+//! What is counted, and how it is scraped.
+//!
+//! Counts are atomics inside what they count: they go with the route or upstream, and no client can make a new
+//! label value.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use http::{Method, StatusCode};
+use tokio::time::Instant;
+use tyrscale_jsonrpc::{Call, Packet, method};
+use tyrscale_telemetry::AtomicHistogram;
+
+use crate::request::calls;
+
+pub(crate) mod export;
+
+/// The status recorded for a request whose client left before the answer. Source: nginx.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+/// Answers of one route: how many and how fast, by kind.
+#[derive(Debug, Default)]
+pub(crate) struct RouteStats {
+    answers: RwLock<HashMap<AnswerKind, Arc<AtomicHistogram>>>,
+}
+
+/// HTTP method of the request and status of the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct AnswerKind {
+    pub(crate) method: &'static str,
+    pub(crate) status: u16,
+}
+
+impl RouteStats {
+    fn latency(&self, kind: AnswerKind) -> Arc<AtomicHistogram> {
+        let answers = self.answers.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = answers.get(&kind) {
+            return Arc::clone(known);
+        }
+        drop(answers);
+        let mut answers = self.answers.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(answers.entry(kind).or_default())
+    }
+
+    /// Every kind of answer given so far.
+    pub(crate) fn answers(&self) -> Vec<(AnswerKind, Arc<AtomicHistogram>)> {
+        let answers = self.answers.read().unwrap_or_else(PoisonError::into_inner);
+        answers
+            .iter()
+            .map(|(kind, latency)| (*kind, Arc::clone(latency)))
+            .collect()
+    }
+}
+
+/// One request of a client, recorded when it is answered, or as closed by the client when dropped before.
+#[derive(Debug)]
+pub(crate) struct RequestRecord {
+    stats: Arc<RouteStats>,
+    method: &'static str,
+    started: Instant,
+    status: u16,
+}
+
+impl RequestRecord {
+    pub(crate) fn begin(stats: Arc<RouteStats>, method: &Method) -> Self {
+        Self {
+            stats,
+            method: method_label(method),
+            started: Instant::now(),
+            status: CLIENT_CLOSED_REQUEST,
+        }
+    }
+
+    pub(crate) fn finish(mut self, status: StatusCode) {
+        self.status = status.as_u16();
+    }
+}
+
+impl Drop for RequestRecord {
+    fn drop(&mut self) {
+        let kind = AnswerKind {
+            method: self.method,
+            status: self.status,
+        };
+        self.stats.latency(kind).record(self.started.elapsed());
+    }
+}
+
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::HEAD => "HEAD",
+        _ => "other",
+    }
+}
+
+/// How a JSON-RPC call came off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CallOutcome {
+    /// An upstream answered with a result, or took the notification.
+    Result,
+    /// An upstream answered with an error of the call's own.
+    Error,
+    /// No upstream answered.
+    Failed,
+    /// It was no call, and refused.
+    Invalid,
+}
+
+impl CallOutcome {
+    const ALL: [Self; 4] = [Self::Result, Self::Error, Self::Failed, Self::Invalid];
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Result => "result",
+            Self::Error => "error",
+            Self::Failed => "failed",
+            Self::Invalid => "invalid",
+        }
+    }
+}
+
+/// Calls of one method by outcome.
+#[derive(Debug, Default)]
+struct MethodStats {
+    result: AtomicU64,
+    error: AtomicU64,
+    failed: AtomicU64,
+    invalid: AtomicU64,
+}
+
+impl MethodStats {
+    const fn of(&self, outcome: CallOutcome) -> &AtomicU64 {
+        match outcome {
+            CallOutcome::Result => &self.result,
+            CallOutcome::Error => &self.error,
+            CallOutcome::Failed => &self.failed,
+            CallOutcome::Invalid => &self.invalid,
+        }
+    }
+}
+
+/// What is counted of the gateway as a whole.
+#[derive(Debug, Default)]
+pub(crate) struct GatewayStats {
+    unrouted: AtomicU64,
+    connections: AtomicUsize,
+    methods: RwLock<HashMap<&'static str, Arc<MethodStats>>>,
+}
+
+impl GatewayStats {
+    pub(crate) fn count_unrouted(&self) {
+        self.unrouted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a body that could not be read or understood.
+    pub(crate) fn count_unread(&self) {
+        self.add("other", CallOutcome::Invalid);
+    }
+
+    /// Counts the calls of the wrong shape.
+    pub(crate) fn count_invalid(&self, packet: &Packet<'_>) {
+        if let Packet::Batch(members) = packet {
+            members
+                .iter()
+                .filter(|it| it.is_err())
+                .for_each(|_| self.count_unread());
+        }
+    }
+
+    /// Counts each valid call with its outcome, in order.
+    pub(crate) fn count(&self, packet: &Packet<'_>, outcomes: &[CallOutcome]) {
+        for (call, outcome) in calls(packet).zip(outcomes) {
+            self.add(label(call), *outcome);
+        }
+    }
+
+    /// Counts all valid calls with one outcome.
+    pub(crate) fn count_all(&self, packet: &Packet<'_>, outcome: CallOutcome) {
+        calls(packet).for_each(|call| self.add(label(call), outcome));
+    }
+
+    /// Counts a client's connection until the guard is dropped.
+    pub(crate) fn connection(self: &Arc<Self>) -> ConnectionGuard {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        ConnectionGuard(Arc::clone(self))
+    }
+
+    fn add(&self, method: &'static str, outcome: CallOutcome) {
+        let methods = self.methods.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = methods.get(method) {
+            known.of(outcome).fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        drop(methods);
+        let mut methods = self.methods.write().unwrap_or_else(PoisonError::into_inner);
+        methods
+            .entry(method)
+            .or_default()
+            .of(outcome)
+            .fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn label(call: &Call<'_>) -> &'static str {
+    method::lookup(&call.method).label
+}
+
+/// One open connection.
+#[derive(Debug)]
+pub(crate) struct ConnectionGuard(Arc<GatewayStats>);
+
+impl Drop for ConnectionGuard {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}

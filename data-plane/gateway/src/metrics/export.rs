@@ -1,0 +1,183 @@
+//! The metrics of the catalogue, read from the live table at each scrape.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use tokio::time::Instant;
+use tyrscale_balance::BreakerState;
+use tyrscale_telemetry::catalogue::{
+    GATEWAY_CONFIG_REVISION, GATEWAY_CONNECTIONS, ROUTE_HTTP_REQUEST_DURATION_SECONDS, ROUTE_REQUESTS_TOTAL,
+    RPC_REQUESTS_TOTAL, STATUS_429_RESPONSES_TOTAL, UNROUTED_REQUESTS_TOTAL, UPSTREAM_BREAKER_STATE,
+    UPSTREAM_DURATION_SECONDS, UPSTREAM_FAILURES_TOTAL, UPSTREAM_HEALTHY, UPSTREAM_IN_FLIGHT,
+    UPSTREAM_SUCCESSES_TOTAL, UPSTREAM_TOTAL_REQUESTS,
+};
+use tyrscale_telemetry::{AtomicHistogram, Counter, Gauge, Metric, Metrics, TelemetryError};
+
+use crate::endpoint::{Endpoint, EndpointStats};
+use crate::gateway::Live;
+use crate::metrics::{AnswerKind, CallOutcome, GatewayStats};
+use crate::route::Route;
+
+/// The one scheme the gateway listens for.
+const SCHEME: &str = "http";
+
+/// Registers every metric of the gateway that is read from its table and counts.
+///
+/// # Errors
+/// [`TelemetryError`] when a metric is registered twice.
+pub(crate) fn register(
+    metrics: &Metrics,
+    live: &Arc<Live>,
+    stats: &Arc<GatewayStats>,
+) -> Result<(), TelemetryError> {
+    register_upstreams(metrics, live)?;
+    register_routes(metrics, live)?;
+    register_gateway(metrics, live, stats)
+}
+
+fn register_upstreams(metrics: &Metrics, live: &Arc<Live>) -> Result<(), TelemetryError> {
+    type Count = fn(&EndpointStats) -> u64;
+    let counters: [(&Metric<Counter, 4>, Count); 4] = [
+        (&UPSTREAM_TOTAL_REQUESTS, |stats| {
+            stats.attempts.load(Ordering::Relaxed)
+        }),
+        (&UPSTREAM_SUCCESSES_TOTAL, |stats| stats.latency.snapshot().count),
+        (&UPSTREAM_FAILURES_TOTAL, |stats| {
+            stats.failures.load(Ordering::Relaxed)
+        }),
+        (&STATUS_429_RESPONSES_TOTAL, |stats| {
+            stats.rate_limited.load(Ordering::Relaxed)
+        }),
+    ];
+    for (metric, count) in counters {
+        let live = Arc::clone(live);
+        metrics.observe_counter(metric, move |observer| {
+            for_each_endpoint(&live, |route, endpoint| {
+                let labels = upstream_labels(route, endpoint);
+                observer.observe(count(endpoint.stats()), labels.each_ref().map(String::as_str));
+            });
+        })?;
+    }
+    let histograms = Arc::clone(live);
+    metrics.observe_histogram(&UPSTREAM_DURATION_SECONDS, move || {
+        let mut rows = Vec::new();
+        for_each_endpoint(&histograms, |route, endpoint| {
+            rows.push((
+                upstream_labels(route, endpoint),
+                endpoint.stats().latency.snapshot(),
+            ));
+        });
+        rows
+    })?;
+    type Level = fn(&Endpoint) -> f64;
+    let gauges: [(&Metric<Gauge, 2>, Level); 3] = [
+        (&UPSTREAM_IN_FLIGHT, |endpoint| endpoint.in_flight().into()),
+        (&UPSTREAM_HEALTHY, |endpoint| endpoint.is_healthy().into()),
+        (&UPSTREAM_BREAKER_STATE, breaker_level),
+    ];
+    for (metric, level) in gauges {
+        let live = Arc::clone(live);
+        metrics.observe_gauge(metric, move |observer| {
+            for_each_endpoint(&live, |route, endpoint| {
+                let ids = [route.id.to_string(), endpoint.spec().upstream_id.to_string()];
+                observer.observe(level(endpoint), ids.each_ref().map(String::as_str));
+            });
+        })?;
+    }
+    Ok(())
+}
+
+fn register_routes(metrics: &Metrics, live: &Arc<Live>) -> Result<(), TelemetryError> {
+    let counted = Arc::clone(live);
+    metrics.observe_counter(&ROUTE_REQUESTS_TOTAL, move |observer| {
+        for (labels, latency) in answers(&counted) {
+            observer.observe(latency.snapshot().count, labels.each_ref().map(String::as_str));
+        }
+    })?;
+    let timed = Arc::clone(live);
+    metrics.observe_histogram(&ROUTE_HTTP_REQUEST_DURATION_SECONDS, move || {
+        let rows = answers(&timed).into_iter();
+        rows.map(|(labels, latency)| (labels, latency.snapshot()))
+            .collect()
+    })
+}
+
+fn register_gateway(
+    metrics: &Metrics,
+    live: &Arc<Live>,
+    stats: &Arc<GatewayStats>,
+) -> Result<(), TelemetryError> {
+    let unrouted = Arc::clone(stats);
+    metrics.observe_counter(&UNROUTED_REQUESTS_TOTAL, move |observer| {
+        observer.observe(unrouted.unrouted.load(Ordering::Relaxed), []);
+    })?;
+    let open = Arc::clone(stats);
+    metrics.observe_gauge(&GATEWAY_CONNECTIONS, move |observer| {
+        let connections = u32::try_from(open.connections.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
+        observer.observe(connections.into(), []);
+    })?;
+    let calls = Arc::clone(stats);
+    metrics.observe_counter(&RPC_REQUESTS_TOTAL, move |observer| {
+        let methods = calls.methods.read().unwrap_or_else(PoisonError::into_inner);
+        for (method, counts) in &*methods {
+            for outcome in CallOutcome::ALL {
+                let count = counts.of(outcome).load(Ordering::Relaxed);
+                if count > 0 {
+                    observer.observe(count, [method, outcome.label()]);
+                }
+            }
+        }
+    })?;
+    let running = Arc::clone(live);
+    metrics.observe_gauge(&GATEWAY_CONFIG_REVISION, move |observer| {
+        if let Some(version) = running.load().version {
+            #[expect(clippy::cast_precision_loss, reason = "gauges are floating point")]
+            observer.observe(version.revision.0 as f64, []);
+        }
+    })
+}
+
+fn for_each_endpoint(live: &Live, mut visit: impl FnMut(&Route, &Endpoint)) {
+    let running = live.load();
+    for route in running.table.routes() {
+        for endpoint in route.endpoints() {
+            visit(route, endpoint);
+        }
+    }
+}
+
+fn upstream_labels(route: &Route, endpoint: &Endpoint) -> [String; 4] {
+    [
+        route.id.to_string(),
+        route.key.to_string(),
+        endpoint.spec().upstream_id.to_string(),
+        endpoint.address().origin().to_owned(),
+    ]
+}
+
+fn answers(live: &Live) -> Vec<([String; 5], Arc<AtomicHistogram>)> {
+    let running = live.load();
+    let mut rows = Vec::new();
+    for route in running.table.routes() {
+        for (AnswerKind { method, status }, latency) in route.stats.answers() {
+            let host = route.key.host.as_str().to_owned();
+            let labels = [
+                route.id.to_string(),
+                method.to_owned(),
+                status.to_string(),
+                host,
+                SCHEME.to_owned(),
+            ];
+            rows.push((labels, latency));
+        }
+    }
+    rows
+}
+
+fn breaker_level(endpoint: &Endpoint) -> f64 {
+    match endpoint.breaker_state(Instant::now().into_std()) {
+        BreakerState::Closed => 0.0,
+        BreakerState::HalfOpen => 1.0,
+        BreakerState::Open => 2.0,
+    }
+}

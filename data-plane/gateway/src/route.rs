@@ -1,0 +1,165 @@
+//! One route as it runs: its endpoints, and whose turn it is.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::time::Instant;
+use tyrscale_balance::{Candidate, Picker, Strategy};
+use tyrscale_model::{
+    HealthCheck, HttpUrl, LoadBalancer, RouteId, RouteKey, Snapshot, Target, Upstream, UpstreamId, Violation,
+    ViolationCode,
+};
+
+use crate::attempt::Attempt;
+use crate::endpoint::{Endpoint, EndpointError, Spec};
+use crate::metrics::RouteStats;
+use crate::transport::Transport;
+
+/// One route, compiled from the configuration.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) id: RouteId,
+    pub(crate) key: Arc<RouteKey>,
+    /// How its upstreams are probed; `None` when they are not.
+    pub(crate) health: Option<HealthCheck>,
+    pub(crate) stats: Arc<RouteStats>,
+    endpoints: Vec<Arc<Endpoint>>,
+    picker: Mutex<Picker>,
+}
+
+impl Route {
+    /// Compiles a route; `before` is the same route until now, whose endpoints and turns go on.
+    ///
+    /// # Errors
+    /// Every upstream that cannot be sent to.
+    pub(crate) fn compile(
+        model: &tyrscale_model::Route,
+        snapshot: &Snapshot,
+        before: Option<&Self>,
+        transport: &Transport,
+    ) -> Result<Self, Vec<Violation>> {
+        let mut endpoints = Vec::new();
+        let mut weights = Vec::new();
+        let mut violations = Vec::new();
+        for upstream in snapshot.upstreams_of(model.id) {
+            match compile_endpoint(model, upstream, snapshot, before, transport) {
+                Ok(endpoint) => {
+                    endpoints.push(endpoint);
+                    weights.push(upstream.weight.get());
+                }
+                Err(violation) => violations.push(violation.of(upstream.key())),
+            }
+        }
+        if !violations.is_empty() {
+            return Err(violations);
+        }
+        let strategy = strategy(model.load_balancer);
+        let picker = match before {
+            Some(before) => {
+                let carried: Vec<_> = endpoints
+                    .iter()
+                    .map(|endpoint| before.position(endpoint.spec().upstream_id))
+                    .collect();
+                let picker = before.picker.lock().unwrap_or_else(PoisonError::into_inner);
+                picker.rebuilt(strategy, &weights, &carried)
+            }
+            None => Picker::new(strategy, &weights),
+        };
+        Ok(Self {
+            id: model.id,
+            key: Arc::new(model.route_key()),
+            health: enabled_health(model),
+            stats: before.map_or_else(Arc::default, |before| Arc::clone(&before.stats)),
+            endpoints,
+            picker: Mutex::new(picker),
+        })
+    }
+
+    /// Its endpoints, in the order of their ids.
+    pub(crate) fn endpoints(&self) -> &[Arc<Endpoint>] {
+        &self.endpoints
+    }
+
+    /// Picks an endpoint that takes the request and is not among `tried` (one flag per endpoint), and begins
+    /// an attempt at it; `None` when nobody is left.
+    pub(crate) fn begin(&self, tried: &mut [bool]) -> Option<Attempt> {
+        let started = Instant::now();
+        let now = started.into_std();
+        let mut candidates: Vec<Candidate> = self
+            .endpoints
+            .iter()
+            .zip(&*tried)
+            .map(|(endpoint, tried)| Candidate {
+                in_flight: endpoint.in_flight(),
+                eligible: !tried && endpoint.is_eligible(now),
+            })
+            .collect();
+        let mut picker = self.picker.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let position = picker.pick(&candidates)?;
+            // Another request may have taken the breaker's last trial since it was asked.
+            if let Ok(admission) = self.endpoints.get(position)?.admit(now) {
+                *tried.get_mut(position)? = true;
+                return Some(Attempt::begin(admission, started));
+            }
+            candidates.get_mut(position)?.eligible = false;
+        }
+    }
+
+    fn position(&self, upstream: UpstreamId) -> Option<usize> {
+        self.endpoints
+            .iter()
+            .position(|endpoint| endpoint.spec().upstream_id == upstream)
+    }
+}
+
+fn compile_endpoint(
+    model: &tyrscale_model::Route,
+    upstream: &Upstream,
+    snapshot: &Snapshot,
+    before: Option<&Route>,
+    transport: &Transport,
+) -> Result<Arc<Endpoint>, Violation> {
+    let invalid =
+        |field, error: EndpointError| Violation::new(field, ViolationCode::Invalid, error.to_string());
+    let spec = Spec {
+        route_id: model.id,
+        upstream_id: upstream.id,
+        url: url(upstream, snapshot)?,
+        proxy: upstream.proxy.clone(),
+        breaker: model.circuit_breaker.filter(|breaker| breaker.enabled),
+        health: enabled_health(model),
+    };
+    let known = before.and_then(|route| route.endpoints.get(route.position(upstream.id)?));
+    if let Some(same) = known.filter(|endpoint| *endpoint.spec() == spec) {
+        return Ok(Arc::clone(same));
+    }
+    Endpoint::new(spec, known.map(Arc::as_ref), transport, Instant::now().into_std())
+        .map(Arc::new)
+        .map_err(|error| match error {
+            EndpointError::Url => invalid("url", error),
+            EndpointError::Proxy => invalid("proxy_host", error),
+        })
+}
+
+fn url(upstream: &Upstream, snapshot: &Snapshot) -> Result<HttpUrl, Violation> {
+    match &upstream.target {
+        Target::Rpc(id) => snapshot.rpc(*id).map(|rpc| rpc.url.clone()).ok_or_else(|| {
+            Violation::new("rpc_id", ViolationCode::ReferenceNotFound, "names no rpc").against(id.key())
+        }),
+        Target::Address(address) => address
+            .url()
+            .ok_or_else(|| Violation::new("address", ViolationCode::Invalid, "must make a URL")),
+    }
+}
+
+fn enabled_health(model: &tyrscale_model::Route) -> Option<HealthCheck> {
+    model.health_check.clone().filter(|health| health.enabled)
+}
+
+const fn strategy(load_balancer: LoadBalancer) -> Strategy {
+    match load_balancer {
+        LoadBalancer::WeightRoundRobin => Strategy::WeightRoundRobin,
+        LoadBalancer::LeastLoad => Strategy::LeastLoad,
+        LoadBalancer::FailoverPriority => Strategy::FailoverPriority,
+    }
+}

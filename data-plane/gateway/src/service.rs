@@ -1,0 +1,172 @@
+//! The gateway as a service: it follows the control plane, serves clients, and shows itself to operators.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tyrscale_client::{
+    NodeIdentity, NodeRole, SubscriptionConfig, SubscriptionStatus, Timing, Update, subscription,
+};
+use tyrscale_model::{Kind, View};
+use tyrscale_telemetry::catalogue::{
+    CONFIG_UPDATES_TOTAL, CONTROL_PLANE_CONNECTED, GATEWAY_CONFIG_AGE_SECONDS,
+};
+use tyrscale_telemetry::{AdminState, Check, Metrics, Page, Readiness, TelemetryError, serve_admin};
+
+use crate::config::Config;
+use crate::error::GatewayError;
+use crate::gateway::Gateway;
+use crate::node_id;
+use crate::table::Changed;
+
+/// The kinds of resources a gateway runs from.
+const VIEW: [Kind; 5] = [
+    Kind::Network,
+    Kind::Rpc,
+    Kind::Upstream,
+    Kind::Route,
+    Kind::Plugin,
+];
+/// The directory of the last good configuration, inside the data directory.
+const LAST_GOOD: &str = "last-good";
+
+/// The sockets a gateway serves on.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For clients.
+    pub data: TcpListener,
+    /// For operators.
+    pub admin: TcpListener,
+}
+
+/// Runs a gateway until `shutdown`, then finishes the requests in flight.
+///
+/// It serves from the configuration of its last run until the control plane sends another, and goes on serving
+/// while the control plane is away.
+///
+/// # Errors
+/// [`GatewayError`] when it cannot start.
+pub async fn run(
+    config: Config,
+    listeners: Listeners,
+    shutdown: CancellationToken,
+) -> Result<(), GatewayError> {
+    let node = NodeIdentity {
+        id: node_id::read_or_make(config.node_id.as_deref(), &config.data_dir)?,
+        group: config.group,
+        zone: config.zone,
+        role: NodeRole::Gateway,
+        labels: std::collections::BTreeMap::new(),
+        build: concat!("tyrscale-gateway/", env!("CARGO_PKG_VERSION")).to_owned(),
+    };
+    let gateway = Arc::new(Gateway::new(config.settings)?);
+    let (status, following) = watch::channel(SubscriptionStatus::default());
+    register(gateway.metrics(), &following)?;
+    let subscription = SubscriptionConfig {
+        endpoints: config.control_planes,
+        node,
+        view: View::of(&VIEW),
+        last_good: Some(config.data_dir.join(LAST_GOOD)),
+        timing: Timing::default(),
+        max_message_bytes: 0,
+    };
+    let consumer = Arc::clone(&gateway);
+    let accept = move |update: &Update| {
+        let changed = match consumer.version() {
+            Some(_) => Changed::Keys(&update.changed),
+            None => Changed::All,
+        };
+        consumer
+            .apply(&update.snapshot, changed, View::of(&VIEW))
+            .map(|()| Vec::new())
+    };
+    // Operators see the gateway until its last request is finished; should one part fail, all stop.
+    let stop = shutdown.child_token();
+    let drained = CancellationToken::new();
+    let admin = serve_admin(listeners.admin, admin_state(&gateway, following), drained.clone());
+    let serve = async {
+        gateway.serve(listeners.data, stop.clone()).await;
+        drained.cancel();
+    };
+    let follow = async {
+        let followed = subscription::run(subscription, accept, status, stop.clone()).await;
+        stop.cancel();
+        followed
+    };
+    let (followed, (), ()) = tokio::join!(follow, serve, admin);
+    Ok(followed?)
+}
+
+fn register(
+    metrics: &Metrics,
+    following: &watch::Receiver<SubscriptionStatus>,
+) -> Result<(), TelemetryError> {
+    let connected = following.clone();
+    metrics.observe_gauge(&CONTROL_PLANE_CONNECTED, move |observer| {
+        observer.observe(connected.borrow().connected.into(), []);
+    })?;
+    let updates = following.clone();
+    metrics.observe_counter(&CONFIG_UPDATES_TOTAL, move |observer| {
+        let (applied, refused) = {
+            let status = updates.borrow();
+            (status.updates_applied, status.updates_refused)
+        };
+        observer.observe(applied, ["applied"]);
+        observer.observe(refused, ["refused"]);
+    })?;
+    let confirmed = following.clone();
+    metrics.observe_gauge(&GATEWAY_CONFIG_AGE_SECONDS, move |observer| {
+        let current_at = confirmed.borrow().current_at;
+        if let Some(current_at) = current_at {
+            observer.observe((Instant::now() - current_at).as_secs_f64(), []);
+        }
+    })
+}
+
+fn admin_state(gateway: &Arc<Gateway>, following: watch::Receiver<SubscriptionStatus>) -> AdminState {
+    let ready = Arc::clone(gateway);
+    let shown = Arc::clone(gateway);
+    AdminState::new(Arc::clone(gateway.metrics()), move || readiness(&ready))
+        .with_pages(move |path| (path == "/debug/config").then(|| config_page(&shown, &following.borrow())))
+}
+
+fn readiness(gateway: &Gateway) -> Readiness {
+    let version = gateway.version();
+    let detail = match version {
+        Some(version) => format!("serving revision {}", version.revision),
+        None => "no configuration yet".to_owned(),
+    };
+    Readiness {
+        checks: vec![Check {
+            name: "config",
+            ready: version.is_some(),
+            detail,
+        }],
+    }
+}
+
+fn config_page(gateway: &Gateway, status: &SubscriptionStatus) -> Page {
+    let version = gateway.version().map(|version| {
+        json!({
+            "lineage": version.lineage.to_string(),
+            "revision": version.revision.0,
+            "digest": version.digest.to_string(),
+        })
+    });
+    let refusal = status
+        .last_refusal
+        .as_ref()
+        .map(|refusal| refusal.rejection.to_string());
+    let page = json!({
+        "version": version,
+        "routes": gateway.route_count(),
+        "control_plane_connected": status.connected,
+        "persisted": status.persisted,
+        "last_refusal": refusal,
+    });
+    Page::json(StatusCode::OK, page.to_string())
+}

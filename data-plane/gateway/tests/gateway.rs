@@ -1,0 +1,17 @@
+//! The gateway over real sockets, in front of simulated nodes.
+#![cfg(test)]
+
+mod gateway {
+    mod bodies;
+    mod breaker_and_health;
+    mod calls;
+    mod failover;
+    mod harness;
+    mod metrics;
+    mod reload;
+    mod routing;
+    mod server;
+    mod service;
+    mod strategies;
+    mod transport;
+}
