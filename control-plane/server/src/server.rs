@@ -136,7 +136,12 @@ async fn serve(
     let discovery = DiscoveryServiceServer::new(discovery).max_decoding_message_size(MAX_ANSWER);
     let routes = routes.add_service(discovery);
     let rest = tyrscale_rest::router(RestState::new(store.clone(), plugins));
-    tracing::info!(revision = %store.head().snapshot.revision(), "control plane serves");
+    tracing::info!(
+        revision = %store.head().snapshot.revision(),
+        grpc = listeners.grpc.local_addr().ok().map(tracing::field::display),
+        rest = listeners.rest.local_addr().ok().map(tracing::field::display),
+        "control plane serves"
+    );
     let outcome = tokio::try_join!(
         serve_grpc(listeners.grpc, routes, stop.clone()),
         serve_rest(listeners.rest, rest, stop.clone()),
