@@ -23,10 +23,6 @@ const PROTOCOL: u32 = 1;
 const OUTBOUND: usize = 4;
 /// Memory that an update may take while it is put together.
 const MAX_UPDATE: usize = 512 << 20;
-/// A single resource may be larger than the messages asked for.
-const MAX_RESOURCE: usize = 256 << 10;
-/// What a message has besides its resources.
-const ENVELOPE: usize = 4 << 10;
 /// What the control plane sends at most when it chooses.
 const DEFAULT_MESSAGE: usize = 4 << 20;
 
@@ -192,7 +188,7 @@ impl<C: Consumer> Subscriber<C> {
     fn max_message(&self) -> usize {
         match usize::try_from(self.config.max_message_bytes) {
             Ok(0) | Err(_) => DEFAULT_MESSAGE,
-            Ok(bytes) => bytes.max(MAX_RESOURCE) + ENVELOPE,
+            Ok(bytes) => bytes,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Laws of the parts that decide.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use proptest::{prelude::*, sample::select};
 use prost::Message as _;
@@ -166,7 +166,7 @@ impl Sent {
 proptest! {
     #[test]
     fn exactly_what_follows_and_proves_itself_is_taken(
-        updates in proptest::collection::vec(sent(), 1..40),
+        updates in proptest::collection::vec(sent(), 1..20),
     ) {
         let mut running: Option<Snapshot> = None;
         for sent in updates {
@@ -351,4 +351,36 @@ fn a_stream_begins_with_one_welcome() {
         session.receive(welcome()),
         Step::GiveUp(Fault::SecondWelcome)
     ));
+}
+
+#[test]
+fn times_that_make_no_sense_are_bounded() {
+    let mut session = Session::new(VIEW, LIMIT);
+    let duration = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
+    let welcome = |seconds| v1::Welcome {
+        heartbeat: duration(seconds),
+        ..v1::Welcome::default()
+    };
+    for (seconds, expected) in [(0, None), (-1, None), (15, Some(15)), (i64::MAX, Some(600))] {
+        let step = Session::new(VIEW, LIMIT).receive(response(Message::Welcome(welcome(seconds)), 0));
+        let Step::Welcome { heartbeat, .. } = step else {
+            panic!("{step:?}")
+        };
+        assert_eq!(heartbeat, expected.map(Duration::from_secs), "{seconds}");
+    }
+    drop(session.receive(response(Message::Welcome(welcome(15)), 0)));
+    for (seconds, expected) in [(-1, 0), (60, 60), (i64::MAX, 600)] {
+        let reconnect = v1::Reconnect {
+            within: duration(seconds),
+            why: String::new(),
+        };
+        let directive = v1::Directive {
+            directive: Some(v1::directive::Directive::Reconnect(reconnect)),
+        };
+        let step = session.receive(response(Message::Directive(directive), 0));
+        let Step::Reconnect(within) = step else {
+            panic!("{step:?}")
+        };
+        assert_eq!(within, Duration::from_secs(expected), "{seconds}");
+    }
 }
