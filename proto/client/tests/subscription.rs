@@ -58,6 +58,7 @@ async fn assert_refused(
     let ack = stream.ask_for_ack(delta(&same, &same, &[], &[])).await;
     assert_eq!(ack.running, Some(wire::version_to_wire(&same)));
     assert_eq!(subscriber.update().await.changed, []);
+    subscriber.status(|status| status.last_refusal.is_none()).await;
     nack
 }
 
@@ -374,7 +375,7 @@ async fn equal_content_of_a_restored_control_plane_is_adopted_without_sending_it
     let update = subscriber.update().await;
     assert_eq!((update.version, update.changed), (after, vec![]));
     let status = subscriber.status(|status| status.running == Some(after)).await;
-    assert!(status.persisted);
+    assert!(status.persisted && status.head == Some(after));
     subscriber.stop().await;
     let subscriber = Subscriber::start(config);
     assert_eq!(server.accept().await.have(), Some(after));
@@ -440,7 +441,11 @@ async fn a_stream_that_held_resets_the_back_off() {
 async fn endpoints_are_tried_in_turn_and_a_directive_leads_to_the_next() {
     let (first, second) = (ScriptedServer::start().await, ScriptedServer::start().await);
     let dead = "http://127.0.0.1:1".parse().unwrap();
-    let subscriber = Subscriber::start(config(&[&dead, &first.uri, &second.uri], None));
+    let mut config = config(&[&dead, &first.uri, &second.uri], None);
+    // Any stream is a good one, and after a good one that was lost nobody would return within the test.
+    config.timing.stable_after = Duration::from_nanos(1);
+    config.timing.reconnect_spread = Duration::from_secs(3600);
+    let subscriber = Subscriber::start(config);
     let mut stream = first.welcome().await;
     let reconnect = v1::Reconnect {
         within: Some(Duration::from_millis(5).try_into().unwrap()),
