@@ -189,7 +189,11 @@ impl Session {
     /// The next update, if one is due now. It counts as in flight from here.
     pub(crate) fn next_update(&mut self, offer: &Offer<'_>, now: Instant) -> Option<Update> {
         self.wake_at = None;
-        if self.in_flight.is_some() || self.footing == Footing::Lost {
+        if self.in_flight.is_some() {
+            return None;
+        }
+        if self.footing == Footing::Lost {
+            self.state = SyncState::Held;
             return None;
         }
         let base = self.base(offer)?;

@@ -139,6 +139,7 @@ impl<'a> Stream<'a> {
         let shutdown = self.hub.shutdown.clone();
         let replaced = self.membership.replaced().clone();
         loop {
+            self.head = Arc::clone(&self.heads.borrow_and_update());
             self.push().await?;
             self.report();
             let wake_at = self.session.wake_at();
@@ -149,10 +150,7 @@ impl<'a> Stream<'a> {
                     Some(message) => self.take(message)?,
                     None => return Ok(()),
                 },
-                changed = self.heads.changed() => {
-                    changed.map_err(|_| stopping())?;
-                    self.head = Arc::clone(&self.heads.borrow_and_update());
-                }
+                changed = self.heads.changed() => changed.map_err(|_| stopping())?,
                 () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {
                     self.session.on_time(Instant::now()).map_err(breached)?;
                 }

@@ -93,15 +93,20 @@ impl Updates {
             max_message,
         };
         let mut shared = self.shared.lock().await;
-        if shared.target != Some(newest) {
+        if shared
+            .target
+            .is_none_or(|target| target.revision < newest.revision)
+        {
             shared.target = Some(newest);
             shared.ranges.clear();
         }
-        if let Some(messages) = shared.ranges.get(&range) {
+        // A stream may be a moment behind; what it needs is of no use to others.
+        let is_newest = shared.target == Some(newest);
+        if let Some(messages) = shared.ranges.get(&range).filter(|_| is_newest) {
             return Ok(Arc::clone(messages));
         }
         let messages: Messages = build(head, view, base, max_message)?.into();
-        if shared.ranges.len() < MAX_SHARED {
+        if is_newest && shared.ranges.len() < MAX_SHARED {
             shared.ranges.insert(range, Arc::clone(&messages));
         }
         Ok(messages)

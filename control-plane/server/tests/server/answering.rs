@@ -5,7 +5,7 @@ use tyrscale_proto::v1::{self, NackReason, SyncState, stream_config_request::Mes
 
 use crate::{
     follower::{Follower, Update},
-    plane::Plane,
+    plane::{Plane, narrow, routes},
     status::{node, until},
 };
 
@@ -233,6 +233,21 @@ async fn an_unanswered_update_stalls_and_then_ends_the_stream() {
     until(&plane, "n", SyncState::Stalled).await;
     assert_eq!(follower.wire.ends().await.code(), Code::Unavailable);
     until(&plane, "n", SyncState::Disconnected).await;
+    plane.stop().await;
+}
+
+#[tokio::test]
+async fn c65_who_does_not_read_stalls_is_cut_off_and_gets_one_update_when_back() {
+    let plane = Plane::start_with(|config| config.ack_deadline_ms = 300).await;
+    plane.put(routes(3000, "a")).await;
+    let (follower, _) = Follower::connect(&narrow(&plane).await, "n").await;
+    until(&plane, "n", SyncState::Stalled).await;
+    plane.put_network("eth", 1).await;
+    plane.put_network("bsc", 1).await;
+    until(&plane, "n", SyncState::Disconnected).await;
+    drop(follower);
+    let back = Follower::synced(&plane.channel, "n").await;
+    assert_eq!(back.running.unwrap().revision, 3);
     plane.stop().await;
 }
 

@@ -103,7 +103,7 @@ async fn preconditions_are_revision_etag_and_expectation() {
 
     let upsert_expecting = |name: &str, expectation: v1::Expectation| {
         let Part::Upsert(mut upsert) = upsert(network(name, 3)) else {
-            unreachable!()
+            panic!("another part")
         };
         upsert.expectation = expectation.into();
         vec![Part::Upsert(upsert)]
@@ -118,7 +118,7 @@ async fn preconditions_are_revision_etag_and_expectation() {
     assert_eq!(missing.unwrap_err().code(), Code::NotFound);
 
     let Part::Deletion(mut stale) = deletion(v1::Kind::Network, "eth") else {
-        unreachable!()
+        panic!("another part")
     };
     stale.etag = "0000000000000000".to_owned();
     let aborted = plane.apply(vec![Part::Deletion(stale)]).await.unwrap_err();

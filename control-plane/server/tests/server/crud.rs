@@ -243,7 +243,7 @@ async fn validate_only_tells_what_would_be_and_changes_nothing() {
     let plane = Plane::start().await;
     let mut client = NetworkServiceClient::new(plane.channel.clone());
     let Wire::Network(eth) = network("eth", 1) else {
-        unreachable!()
+        panic!("another part")
     };
     let create = |validate_only| v1::CreateNetworkRequest {
         network: Some(eth.clone()),

@@ -1,4 +1,5 @@
 //! The control plane over real sockets: services, discovery, durability.
+#![cfg(test)]
 
 mod answering;
 mod apply;
@@ -11,4 +12,5 @@ mod plane;
 mod resuming;
 mod services;
 mod status;
+mod subscription;
 mod wire_size;

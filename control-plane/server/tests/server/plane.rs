@@ -197,3 +197,21 @@ pub(crate) fn upstream(number: usize, route: usize, weight: f64) -> v1::Upstream
         ..Default::default()
     }
 }
+
+/// A channel whose windows hold little, so that a subscriber that does not read holds up its stream.
+pub(crate) async fn narrow(plane: &Plane) -> Channel {
+    let endpoint = Channel::from_shared(format!("http://{}", plane.grpc)).unwrap();
+    let endpoint = endpoint
+        .initial_stream_window_size(65_535)
+        .initial_connection_window_size(65_535);
+    timeout(LIMIT, endpoint.connect()).await.unwrap().unwrap()
+}
+
+/// Routes that take some room.
+pub(crate) fn routes(count: usize, path: &str) -> Vec<Wire> {
+    let route = |number| v1::Route {
+        path: format!("/{path}/{}", "x".repeat(200)),
+        ..route(number)
+    };
+    (0..count).map(|number| Wire::Route(route(number))).collect()
+}

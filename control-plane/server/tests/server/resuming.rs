@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use tonic::transport::Channel;
 use tyrscale_proto::v1::{self, Resume, resource::Resource};
 
 use crate::{
     follower::{Follower, hello},
-    plane::{LIMIT, Plane, id, network, route},
+    plane::{Plane, id, narrow, network, route, routes},
 };
 
 /// A claim to run a version.
@@ -209,26 +208,6 @@ async fn who_is_too_far_behind_or_would_get_nearly_all_gets_the_whole() {
     assert_eq!(large.resume(), Resume::Snapshot, "{}", large.why);
     follower.follow().await;
     plane.stop().await;
-}
-
-/// A channel whose windows hold little, so that a subscriber that does not read holds up its stream.
-async fn narrow(plane: &Plane) -> Channel {
-    let endpoint = Channel::from_shared(format!("http://{}", plane.grpc)).unwrap();
-    let endpoint = endpoint
-        .initial_stream_window_size(65_535)
-        .initial_connection_window_size(65_535);
-    tokio::time::timeout(LIMIT, endpoint.connect())
-        .await
-        .unwrap()
-        .unwrap()
-}
-
-fn routes(count: usize, path: &str) -> Vec<Resource> {
-    let route = |number| v1::Route {
-        path: format!("/{path}/{}", "x".repeat(200)),
-        ..route(number)
-    };
-    (0..count).map(|number| Resource::Route(route(number))).collect()
 }
 
 #[tokio::test]
