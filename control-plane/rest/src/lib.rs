@@ -1,7 +1,7 @@
 //! The REST shim: `/api/v1` with the envelopes, statuses, codes and messages that scripts and generated clients
 //! of the original program expect, over the same store as the gRPC services.
 //!
-//! A request passes [`edge`](self) first (request id, CORS, the spelling of the path), then one handler. A
+//! A request passes the edge first (request id, CORS, the spelling of its path), then one handler. A
 //! handler reads its body into model types, naming the first field that is wrong, and hands the store a plan:
 //! what must exist is checked and the change is made against one snapshot, so two equal requests cannot both
 //! succeed. Refusals of the store become HTTP in `error.rs` only. Secrets are shown masked; the masked form

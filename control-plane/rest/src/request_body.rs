@@ -63,3 +63,42 @@ async fn read(body: Body) -> Result<impl AsRef<[u8]>, ApiError> {
         Err(_) => Err(ApiError::Timeout),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, pin::Pin, task};
+
+    use http_body::Frame;
+
+    use super::*;
+
+    /// A body whose end never comes.
+    struct Endless;
+
+    impl http_body::Body for Endless {
+        type Data = axum::body::Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut task::Context<'_>,
+        ) -> task::Poll<Option<Result<Frame<Self::Data>, Infallible>>> {
+            task::Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_stops_sending_is_given_up() {
+        let start = tokio::time::Instant::now();
+        let read = read(Body::new(Endless)).await;
+        assert!(matches!(read.map(|_| ()), Err(ApiError::Timeout)));
+        assert_eq!(start.elapsed(), READ_TIMEOUT);
+    }
+
+    #[tokio::test]
+    async fn a_body_may_have_four_mebibytes_and_no_more() {
+        assert!(read(Body::from(vec![b' '; MAX_BODY])).await.is_ok());
+        let read = read(Body::from(vec![b' '; MAX_BODY + 1])).await;
+        assert!(matches!(read.map(|_| ()), Err(ApiError::TooLarge)));
+    }
+}
