@@ -66,7 +66,13 @@ impl Rest {
         };
         self.silence.as_mut().reset(Instant::now() + self.patience);
         Poll::Ready(match received {
-            Some(Ok(frame)) => Some(Ok(frame)),
+            Some(Ok(frame)) => {
+                // With a known length nobody asks again once all has come.
+                if self.incoming.is_end_stream() {
+                    self.settle(Outcome::Answered);
+                }
+                Some(Ok(frame))
+            }
             Some(Err(_)) => {
                 self.settle(Outcome::Faulted(Fault::Lost));
                 Some(Err(Interrupted))
