@@ -26,8 +26,9 @@ class Stack:
 
     def start(self):
         self.control_plane.start()
-        self.gateway.start()
+        # A gateway is ready once it has a configuration: there is one from the first change on.
         self.rest.network("development", CHAIN_ID)
+        self.gateway.start()
         self.rpcs = [self.rest.rpc(node.url, "development") for node in self.nodes]
         return self
 
@@ -45,7 +46,7 @@ class Stack:
 
     def stop(self):
         for program in (self.gateway, self.control_plane):
-            program.end()
+            program.stop()
 
 
 @contextmanager
@@ -57,7 +58,7 @@ def started_nodes(directory):
         yield [node.ready() for node in nodes]
     finally:
         for node in nodes:
-            node.end()
+            node.kill()
 
 
 @contextmanager
@@ -100,6 +101,11 @@ def stack_of_own_nodes(tmp_path):
         yield stack
 
 
+def pytest_runtest_setup():
+    # Only programs that a case saw alive have something to tell about its failure.
+    STARTED[:] = [program for program in STARTED if program.running()]
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     report = yield
@@ -122,5 +128,5 @@ def pytest_runtest_logreport(report):
 def pytest_sessionfinish():
     if path := os.environ.get("E2E_COUNTS"):
         Path(path).write_text("{passed} passed, {failed} failed\n".format(**COUNTS))
-    for program in list(STARTED):
-        program.end()
+    for program in STARTED:
+        program.stop()

@@ -85,12 +85,6 @@ class Program:
             self.child.kill()
             self.child.wait()
 
-    def end(self):
-        """Stops it for good."""
-        self.stop()
-        if self in STARTED:
-            STARTED.remove(self)
-
     def tail(self, lines=30):
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""
 

@@ -55,7 +55,7 @@ def test_every_change_reaches_two_gateways(own_stack):
                 endpoint = Endpoint(gateway.port, f"/route-{turn}")
                 assert eventually(endpoint.marker) == turn % 3 + 1
     finally:
-        second.end()
+        second.stop()
 
 
 def test_a_gateway_that_was_away_catches_up(own_stack):

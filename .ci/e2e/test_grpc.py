@@ -54,7 +54,7 @@ def test_python_lists_and_calls_by_reflection(channel):
     (network,) = call(request(), timeout=10).networks
     assert network.name == "development" and network.chain_id == CHAIN_ID
     # Each resource tells the revision at which it last changed, and an etag to write against.
-    assert network.meta.revision > 0 and network.meta.etag
+    assert network.meta.modify_revision > 0 and network.meta.etag
 
 
 def test_a_broken_rule_names_its_field(channel):

@@ -5,7 +5,8 @@ import subprocess
 
 import pytest
 
-from programs import BIN, Program, eventually, free_port, ready
+from programs import BIN, Program, eventually, free_port
+from traffic import Rest
 
 ROUTE = """{
     "host": "starton-local.com",
@@ -50,15 +51,15 @@ def curl(url, body=None, *options):
 @pytest.fixture
 def up(tmp_path):
     """`tyrctl up`: every service in one process."""
-    names = ["grpc", "rest", "gateway", "gateway-admin", "exporter-admin", "recommender-admin", "control-plane-admin"]
+    names = ["grpc", "rest", "gateway", "gateway-admin", "exporter-admin", "recommender-admin"]
     ports = {name: free_port() for name in names}
     options = [word for name, port in ports.items() for word in (f"--{name}-listen", f"127.0.0.1:{port}")]
     program = Program("tyrctl-up", [BIN / "tyrctl", "up", "--data-dir", tmp_path / "data", *options], tmp_path).start()
     try:
-        eventually(lambda: ready(ports["gateway-admin"]))
+        eventually(lambda: Rest(ports["rest"]).ok("GET", "/networks"))
         yield ports
     finally:
-        program.end()
+        program.stop()
 
 
 def test_the_readme_quick_start_works_as_written(up, nodes):

@@ -16,7 +16,8 @@ import pytest
 
 SCHEMATHESIS = [
     "--phases=examples,coverage,fuzzing",
-    "--checks=not_a_server_error,status_code_conformance,content_type_conformance",
+    # The document does not tell every rule of the input, e.g. which members exclude each other.
+    "--exclude-checks=positive_data_acceptance",
     "--max-examples=20",
     "--seed=1",
     "--request-timeout=10",
@@ -179,7 +180,7 @@ def test_the_document_and_its_page_are_served(own_stack):
         assert answer.headers.get_content_type() == "text/html" and b"swagger-ui" in answer.read()
 
 
-def test_no_request_made_from_the_document_ends_in_a_server_error(own_stack):
+def test_requests_made_from_the_document_get_documented_answers_and_no_server_error(own_stack):
     own_stack.rest.route("/before", "least-load")
     document = f"http://127.0.0.1:{own_stack.control_plane.rest}/swagger/doc.json"
     command = [Path(sys.executable).with_name("schemathesis"), "run", document, *SCHEMATHESIS]
