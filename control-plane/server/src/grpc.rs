@@ -2,6 +2,7 @@
 
 pub(crate) mod configuration;
 pub(crate) mod crud;
+mod kind;
 pub(crate) mod mask;
 mod network;
 mod plugin;

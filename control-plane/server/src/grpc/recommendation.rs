@@ -3,7 +3,8 @@
 use tyrscale_proto::v1;
 
 use super::{
-    crud::{Message, crud_service, message_of_kind},
+    crud::Message,
+    kind::{crud_service, message_of_kind},
     mask::take_field,
 };
 

@@ -1,0 +1,129 @@
+//! What the services of the kinds have in common: they map messages to the operations of [`super::crud`].
+
+/// Implements a kind's service by its five operations.
+macro_rules! crud_service {
+    (
+        $service:path, $message:ty, $id:ident, $one:ident;
+        $get:ident($get_request:ident) -> $get_response:ident;
+        $list:ident($list_request:ident) -> $list_response:ident { $many:ident };
+        $create:ident($create_request:ident) -> $create_response:ident;
+        $update:ident($update_request:ident) -> $update_response:ident;
+        $delete:ident($delete_request:ident) -> $delete_response:ident;
+    ) => {
+        #[tonic::async_trait]
+        impl $service for $crate::grpc::crud::Crud<$message> {
+            async fn $get(
+                &self,
+                request: tonic::Request<v1::$get_request>,
+            ) -> Result<tonic::Response<v1::$get_response>, tonic::Status> {
+                let (message, revision) = self.get(&request.into_inner().$id)?;
+                let $one = Some(message);
+                Ok(tonic::Response::new(v1::$get_response { $one, revision }))
+            }
+
+            async fn $list(
+                &self,
+                request: tonic::Request<v1::$list_request>,
+            ) -> Result<tonic::Response<v1::$list_response>, tonic::Status> {
+                let request = request.into_inner();
+                let listed = self.list(&$crate::grpc::crud::Page {
+                    size: request.page_size,
+                    token: request.page_token,
+                    filter: request.filter,
+                })?;
+                Ok(tonic::Response::new(v1::$list_response {
+                    $many: listed.messages,
+                    next_page_token: listed.next_page_token,
+                    revision: listed.revision,
+                }))
+            }
+
+            async fn $create(
+                &self,
+                request: tonic::Request<v1::$create_request>,
+            ) -> Result<tonic::Response<v1::$create_response>, tonic::Status> {
+                let author = $crate::grpc::author_of(&request);
+                let request = request.into_inner();
+                let validate_only = request.validate_only;
+                let write = $crate::grpc::crud::Write {
+                    author,
+                    validate_only,
+                };
+                let (message, version) = self.create(request.$one, write).await?;
+                let ($one, version) = (Some(message), Some(version));
+                Ok(tonic::Response::new(v1::$create_response { $one, version }))
+            }
+
+            async fn $update(
+                &self,
+                request: tonic::Request<v1::$update_request>,
+            ) -> Result<tonic::Response<v1::$update_response>, tonic::Status> {
+                let author = $crate::grpc::author_of(&request);
+                let request = request.into_inner();
+                let validate_only = request.validate_only;
+                let write = $crate::grpc::crud::Write {
+                    author,
+                    validate_only,
+                };
+                let (message, version) = self
+                    .update(
+                        request.$one,
+                        request.update_mask,
+                        request.allow_missing,
+                        write,
+                    )
+                    .await?;
+                let ($one, version) = (Some(message), Some(version));
+                Ok(tonic::Response::new(v1::$update_response { $one, version }))
+            }
+
+            async fn $delete(
+                &self,
+                request: tonic::Request<v1::$delete_request>,
+            ) -> Result<tonic::Response<v1::$delete_response>, tonic::Status> {
+                let author = $crate::grpc::author_of(&request);
+                let request = request.into_inner();
+                let validate_only = request.validate_only;
+                let write = $crate::grpc::crud::Write {
+                    author,
+                    validate_only,
+                };
+                let (version, deleted) = self
+                    .delete(&request.$id, request.etag, request.cascade, write)
+                    .await?;
+                let version = Some(version);
+                Ok(tonic::Response::new(v1::$delete_response {
+                    version,
+                    deleted,
+                }))
+            }
+        }
+    };
+}
+pub(crate) use crud_service;
+
+/// The parts of [`Message`] that are the same for every kind.
+macro_rules! message_of_kind {
+    ($kind:ident, $wire:ident, $id_field:literal) => {
+        const KIND: tyrscale_model::Kind = tyrscale_model::Kind::$kind;
+        const ID_FIELD: &'static str = $id_field;
+
+        fn meta(&self) -> Option<&v1::ObjectMeta> {
+            self.meta.as_ref()
+        }
+
+        fn wrap(self) -> v1::Resource {
+            v1::Resource {
+                resource: Some(v1::resource::Resource::$wire(self)),
+            }
+        }
+
+        fn unwrap(resource: v1::Resource) -> Option<Self> {
+            match resource.resource {
+                Some(v1::resource::Resource::$wire(message)) => Some(message),
+                _ => None,
+            }
+        }
+    };
+}
+pub(crate) use message_of_kind;
