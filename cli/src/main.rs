@@ -1,2 +1,56 @@
-//! tyrctl: the command line of TyrScale.
-fn main() {}
+//! `tyrctl`: the command line of TyrScale.
+//!
+//! Standard output carries data only; everything said to people goes to standard error. Exit codes: 0 done,
+//! 1 refused or failed, 2 wrong usage, 3 the control plane cannot be reached.
+
+mod apply;
+mod args;
+mod failure;
+mod http_client;
+mod input;
+mod output;
+mod resource;
+mod status;
+mod transport;
+mod up;
+mod verb;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::{
+    args::{Cli, Command, Connection},
+    failure::Failure,
+    output::Output,
+};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::say(&format!("error: {failure}"));
+            failure.exit_code()
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<(), Failure> {
+    let Cli {
+        connection,
+        output,
+        command,
+    } = cli;
+    match command {
+        Command::Network { verb } => verb.run(&connection, output).await,
+        Command::Rpc { verb } => verb.run(&connection, output).await,
+        Command::Route { verb } => verb.run(&connection, output).await,
+        Command::Upstream { verb } => verb.run(&connection, output).await,
+        Command::Recommendation { verb } => verb.run(&connection, output).await,
+        Command::Apply(args) => apply::run(args, &connection, output).await,
+        Command::Status(args) => status::run(args, &connection, output).await,
+        Command::Up(args) => Box::pin(up::run(*args, output)).await,
+    }
+}
