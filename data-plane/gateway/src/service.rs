@@ -87,7 +87,11 @@ pub async fn run(
     // Operators see the gateway until its last request is finished; should one part fail, all stop.
     let stop = shutdown.child_token();
     let drained = CancellationToken::new();
-    let admin = serve_admin(listeners.admin, admin_state(&gateway, following), drained.clone());
+    let admin = serve_admin(
+        listeners.admin,
+        admin_state(&gateway, following, stop.clone()),
+        drained.clone(),
+    );
     let serve = async {
         gateway.serve(listeners.data, stop.clone()).await;
         drained.cancel();
@@ -127,25 +131,42 @@ fn register(
     })
 }
 
-fn admin_state(gateway: &Arc<Gateway>, following: watch::Receiver<SubscriptionStatus>) -> AdminState {
+fn admin_state(
+    gateway: &Arc<Gateway>,
+    following: watch::Receiver<SubscriptionStatus>,
+    stop: CancellationToken,
+) -> AdminState {
     let ready = Arc::clone(gateway);
     let shown = Arc::clone(gateway);
-    AdminState::new(Arc::clone(gateway.metrics()), move || readiness(&ready))
-        .with_pages(move |path| (path == "/debug/config").then(|| config_page(&shown, &following.borrow())))
+    AdminState::new(Arc::clone(gateway.metrics()), move || {
+        readiness(&ready, stop.is_cancelled())
+    })
+    .with_pages(move |path| (path == "/debug/config").then(|| config_page(&shown, &following.borrow())))
 }
 
-fn readiness(gateway: &Gateway) -> Readiness {
+fn readiness(gateway: &Gateway, stopping: bool) -> Readiness {
     let version = gateway.version();
     let detail = match version {
         Some(version) => format!("serving revision {}", version.revision),
         None => "no configuration yet".to_owned(),
     };
+    let config = Check {
+        name: "config",
+        ready: version.is_some(),
+        detail,
+    };
+    let accepting = Check {
+        name: "accepting",
+        ready: !stopping,
+        detail: if stopping {
+            "finishing requests in flight"
+        } else {
+            "taking requests"
+        }
+        .to_owned(),
+    };
     Readiness {
-        checks: vec![Check {
-            name: "config",
-            ready: version.is_some(),
-            detail,
-        }],
+        checks: vec![config, accepting],
     }
 }
 

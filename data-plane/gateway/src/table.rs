@@ -140,3 +140,83 @@ impl Table {
         touched
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tyrscale_model::{
+        Address, ChangeSet, Expectation, Lineage, LoadBalancer, Operation, Policy, Resource, Scheme, Target,
+        UnixMillis, Weight, apply,
+    };
+
+    use super::*;
+    use crate::config::Settings;
+
+    fn route(number: u32) -> tyrscale_model::Route {
+        tyrscale_model::Route {
+            id: format!("00000000-0000-4000-0001-{number:012}").parse().unwrap(),
+            host: format!("h{number}.example"),
+            path: "/".to_owned(),
+            load_balancer: LoadBalancer::LeastLoad,
+            circuit_breaker: None,
+            health_check: None,
+        }
+    }
+
+    fn upstream(number: u32, of: u32, weight: f64, path: &str) -> Resource {
+        Resource::Upstream(Upstream {
+            id: format!("00000000-0000-4000-0002-{number:012}").parse().unwrap(),
+            route_id: route(of).id,
+            target: Target::Address(Address::new(Scheme::Http, "localhost", 1, path).unwrap()),
+            weight: Weight::try_from(weight).unwrap(),
+            proxy: None,
+        })
+    }
+
+    fn change(snapshot: &Snapshot, resources: Vec<Resource>) -> (Snapshot, Vec<ResourceKey>) {
+        let upsert = |resource| Operation::Upsert {
+            resource,
+            expectation: Expectation::Any,
+            etag: None,
+        };
+        let change_set = ChangeSet {
+            operations: resources.into_iter().map(upsert).collect(),
+            ..ChangeSet::default()
+        };
+        let applied = apply(snapshot, &change_set, &Policy::default(), UnixMillis(0)).unwrap();
+        let keys = applied.changes.into_iter().map(|change| change.key).collect();
+        (applied.snapshot, keys)
+    }
+
+    #[test]
+    fn a_change_compiles_only_what_it_touches_and_keeps_the_endpoints_it_leaves_alone() {
+        let transport = Transport::new(&Settings::default()).unwrap();
+        let build = |snapshot: &Snapshot, before: &Table, keys: &[ResourceKey]| {
+            Table::build(snapshot, before, Changed::Keys(keys), &transport).unwrap()
+        };
+        let mut first = vec![
+            upstream(1, 1, 1.0, "/a"),
+            upstream(2, 1, 1.0, "/b"),
+            upstream(3, 2, 1.0, "/c"),
+        ];
+        first.splice(0..0, [Resource::Route(route(1)), Resource::Route(route(2))]);
+        let (snapshot, keys) = change(&Snapshot::empty(Lineage([1; 16])), first);
+        let before = build(&snapshot, &Table::default(), &keys).table;
+
+        let (snapshot, keys) = change(
+            &snapshot,
+            vec![upstream(1, 1, 2.0, "/a"), upstream(2, 1, 1.0, "/moved")],
+        );
+        let Built { table, touched } = build(&snapshot, &before, &keys);
+        assert_eq!(touched, BTreeSet::from([route(1).id]));
+        let [same, other] =
+            [2, 1].map(|number| [&before, &table].map(|it| it.get(route(number).id).unwrap()));
+        assert!(Arc::ptr_eq(same[0], same[1]));
+        let kept = |at: usize| Arc::ptr_eq(&other[0].endpoints()[at], &other[1].endpoints()[at]);
+        assert_eq!(
+            (kept(0), kept(1)),
+            (true, false),
+            "a new weight keeps the endpoint, a new address does not"
+        );
+        assert!(table.find(&route(1).route_key()).is_some());
+    }
+}

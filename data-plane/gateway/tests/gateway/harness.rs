@@ -217,6 +217,10 @@ impl Harness {
         self.put([Resource::Upstream(upstream(number, route_id(1), weight))]);
     }
 
+    pub(crate) const fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
     /// What a scrape gives.
     pub(crate) fn scrape(&self) -> String {
         String::from_utf8(self.gateway.metrics().render().unwrap().1).unwrap()
