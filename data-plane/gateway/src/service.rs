@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tyrscale_client::{
     NodeIdentity, NodeRole, SubscriptionConfig, SubscriptionStatus, Timing, Update, subscription,
 };
-use tyrscale_model::{Kind, View};
+use tyrscale_model::{Kind, Snapshot, View};
 use tyrscale_telemetry::catalogue::{
     CONFIG_UPDATES_TOTAL, CONTROL_PLANE_CONNECTED, GATEWAY_CONFIG_AGE_SECONDS,
 };
@@ -80,9 +80,8 @@ pub async fn run(
             Some(_) => Changed::Keys(&update.changed),
             None => Changed::All,
         };
-        consumer
-            .apply(&update.snapshot, changed, View::of(&VIEW))
-            .map(|()| Vec::new())
+        consumer.apply(&update.snapshot, changed, View::of(&VIEW))?;
+        Ok(warnings(&update.snapshot))
     };
     // Operators see the gateway until its last request is finished; should one part fail, all stop.
     let stop = shutdown.child_token();
@@ -103,6 +102,17 @@ pub async fn run(
     };
     let (followed, (), ()) = tokio::join!(follow, serve, admin);
     Ok(followed?)
+}
+
+/// What the configuration asks for that this gateway does not do.
+fn warnings(snapshot: &Snapshot) -> Vec<String> {
+    let plugins = snapshot.of_kind(Kind::Plugin).count();
+    if plugins == 0 {
+        return Vec::new();
+    }
+    vec![format!(
+        "{plugins} attached plugins are not run: this gateway has none loaded"
+    )]
 }
 
 fn register(

@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 use tyrscale_gateway::{Changed, Gateway, Settings};
 use tyrscale_model::{
     ChainId, ChangeSet, CircuitBreaker, Collector, Expectation, HealthCheck, Lineage, LoadBalancer, Network,
-    Operation, Policy, Resource, ResourceKey, Route, RouteId, Rpc, RpcId, Snapshot, Target, UnixMillis,
-    Upstream, UpstreamId, View, Visibility, Weight, apply,
+    Operation, PluginType, Policy, Resource, ResourceKey, Route, RouteId, Rpc, RpcId, Snapshot, Target,
+    UnixMillis, Upstream, UpstreamId, View, Visibility, Weight, apply,
 };
 use tyrscale_simnode::{SimNode, SimNodeConfig};
 
@@ -205,7 +205,10 @@ impl Harness {
             operations,
             ..ChangeSet::default()
         };
-        let applied = apply(&self.snapshot, &change_set, &Policy::default(), UnixMillis(0)).unwrap();
+        let policy = Policy {
+            plugins: [("audit".parse().unwrap(), PluginType::Middleware)].into(),
+        };
+        let applied = apply(&self.snapshot, &change_set, &policy, UnixMillis(0)).unwrap();
         self.snapshot = applied.snapshot;
         let keys: Vec<ResourceKey> = applied.changes.into_iter().map(|change| change.key).collect();
         self.gateway

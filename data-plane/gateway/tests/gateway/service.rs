@@ -15,15 +15,18 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::{Server, server::TcpIncoming};
 use tonic::{Request, Response, Status, Streaming};
 use tyrscale_gateway::{Config, GatewayError, Listeners, run};
-use tyrscale_model::{Kind, Row, Snapshot, View, wire};
+use tyrscale_model::{
+    Kind, PluginAttachment, PluginPriority, PluginType, Resource, Row, Snapshot, View, wire,
+};
 use tyrscale_proto::v1::{
     self, StreamConfigRequest, StreamConfigResponse,
     discovery_service_server::{DiscoveryService, DiscoveryServiceServer},
     stream_config_request::Message as Said,
     stream_config_response::Message,
 };
+use tyrscale_simnode::SimNode;
 
-use super::harness::{Answer, Caller, Harness, bounded, eventually, node, settings};
+use super::harness::{Answer, Caller, Harness, bounded, eventually, node, route_id, settings};
 
 /// Sends one content to everybody who asks, and tells what they say.
 struct ControlPlane {
@@ -149,6 +152,20 @@ impl Running {
     }
 }
 
+/// A route to `node`, with a plugin attached.
+async fn content(node: &SimNode) -> Snapshot {
+    let mut harness = Harness::in_front_of(&[node]).await;
+    harness.put([Resource::Plugin(PluginAttachment {
+        route_id: route_id(1),
+        name: "audit".parse().unwrap(),
+        plugin_type: PluginType::Middleware,
+        priority: PluginPriority::try_from(1).unwrap(),
+        description: String::new(),
+        config_json: "{}".to_owned(),
+    })]);
+    harness.snapshot().clone()
+}
+
 /// An address where nobody listens.
 async fn nowhere() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0")
@@ -179,7 +196,7 @@ async fn without_a_configuration_it_lives_but_is_not_ready() {
 #[tokio::test]
 async fn it_serves_what_it_is_sent_and_goes_on_without_its_control_plane() {
     let node = node("n").await;
-    let content = Harness::in_front_of(&[&node]).await.snapshot().clone();
+    let content = content(&node).await;
     let revision = content.revision().0;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -206,6 +223,7 @@ async fn it_serves_what_it_is_sent_and_goes_on_without_its_control_plane() {
         panic!("the content is refused")
     };
     assert_eq!(ack.running.unwrap().revision, revision);
+    assert_eq!(ack.warnings.len(), 1, "a plugin that is not run is told of");
     assert_eq!(gateway.get("/readyz").await.status, StatusCode::OK);
     assert_eq!(gateway.data.call("eth_chainId").await.node(), "n");
     let page = gateway.get("/debug/config").await.json();
