@@ -22,9 +22,11 @@ mod request_body;
 mod route_parts;
 mod routes;
 mod rpcs;
+mod serve;
 mod state;
 mod swagger;
 mod upstreams;
 
 pub use edge::router;
+pub use serve::serve;
 pub use state::RestState;

@@ -33,7 +33,4 @@ pub enum ControlPlaneError {
     /// The gRPC server failed.
     #[error("gRPC server failed")]
     Grpc(#[from] tonic::transport::Error),
-    /// The REST server failed.
-    #[error("REST server failed")]
-    Rest(#[source] io::Error),
 }

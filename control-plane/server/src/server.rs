@@ -2,7 +2,6 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use axum::serve::ListenerExt;
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{
@@ -144,7 +143,7 @@ async fn serve(
     );
     let outcome = tokio::try_join!(
         serve_grpc(listeners.grpc, routes, stop.clone()),
-        serve_rest(listeners.rest, rest, stop.clone()),
+        infallible(serve_rest(listeners.rest, rest, stop.clone())),
         infallible(serve_admin_endpoints(
             listeners.admin,
             metrics,
@@ -248,20 +247,8 @@ async fn serve_grpc(
     Ok(())
 }
 
-async fn serve_rest(
-    listener: TcpListener,
-    router: axum::Router,
-    stop: CancellationToken,
-) -> Result<(), ControlPlaneError> {
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY could not be set");
-        }
-    });
-    let served = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
-    let outcome = drained(served.into_future(), stop, "rest").await;
-    outcome.transpose().map_err(ControlPlaneError::Rest)?;
-    Ok(())
+async fn serve_rest(listener: TcpListener, router: axum::Router, stop: CancellationToken) {
+    drained(tyrscale_rest::serve(listener, router, stop.clone()), stop, "rest").await;
 }
 
 async fn serve_admin_endpoints(

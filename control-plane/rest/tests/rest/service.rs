@@ -1,6 +1,6 @@
 //! A shim that listens, and a client.
 
-use std::{future::IntoFuture, net::SocketAddr};
+use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, header};
@@ -12,8 +12,9 @@ use hyper_util::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
 use tyrscale_model::Policy;
-use tyrscale_rest::{RestState, router};
+use tyrscale_rest::{RestState, router, serve};
 use tyrscale_store::{Store, StoreOptions};
 
 /// A running shim over a store of its own.
@@ -21,7 +22,7 @@ pub(crate) struct Service {
     pub(crate) store: Store,
     pub(crate) address: SocketAddr,
     client: Client<HttpConnector, Full<Bytes>>,
-    server: JoinHandle<std::io::Result<()>>,
+    server: JoinHandle<()>,
     _dir: TempDir,
 }
 
@@ -132,7 +133,7 @@ impl Service {
             store,
             address,
             client: Client::builder(TokioExecutor::new()).build_http(),
-            server: tokio::spawn(axum::serve(listener, app).into_future()),
+            server: tokio::spawn(serve(listener, app, CancellationToken::new())),
             _dir: dir,
         }
     }
