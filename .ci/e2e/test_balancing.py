@@ -89,7 +89,7 @@ def test_a_node_that_dies_under_load_is_not_noticed(stack_of_own_nodes):
         load.pass_by(300)
         assert set(load.answers) == {1, 2, 3}
         stack.nodes[1].kill()
-        load.pass_by(1500)
+        load.pass_by(4000)
     assert load.failures == []
 
 
@@ -120,7 +120,7 @@ def test_changes_under_load_lose_no_request(own_stack):
     rest, rpcs = stack.rest, stack.rpcs
     strategies = itertools.cycle(["least-load", "failover-priority", "weight-round-robin"])
     with Load(stack.gateway.port, "/reads") as load:
-        for turn in range(24):
+        for turn in range(60):
             rest.upstream(route, rpcs[turn % 3], 10 + turn, uuid=upstreams[turn % 3])
             if turn % 3 == 1:
                 rest.ok("DELETE", f"/routes/{route}/upstreams/{upstreams[0]}")
@@ -131,7 +131,7 @@ def test_changes_under_load_lose_no_request(own_stack):
                 neighbour = rest.route(f"/neighbour-{turn}", "least-load")
                 rest.upstream(neighbour, rpcs[0], 5)
                 rest.ok("DELETE", f"/routes/{neighbour}")
-            load.pass_by(40)
+            load.pass_by(60)
     assert load.failures == []
     assert set(load.answers) == {1, 2, 3}
 
