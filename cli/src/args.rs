@@ -12,18 +12,26 @@ use crate::{
 
 /// Drives TyrScale: resources, status, and a whole system in one process.
 #[derive(Debug, Parser)]
-#[command(version, about, propagate_version = true)]
+#[command(version, propagate_version = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) connection: Connection,
     /// How to write what is asked for to standard output.
-    #[arg(short, long, global = true, value_enum, default_value_t)]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        help_heading = "Everywhere"
+    )]
     pub(crate) output: Output,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Everywhere")]
 pub(crate) struct Connection {
     /// What to speak to the control plane.
     #[arg(long, global = true, value_enum, default_value_t, env = "TYRCTL_TRANSPORT")]

@@ -66,7 +66,11 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<(), Failure> {
         say("stopping: the gateway finishes what it holds");
     }
     let stopped = services.stop().await;
-    outcome.and(stopped)
+    match outcome {
+        Err(failure @ Failure::Service { .. }) => Err(failure),
+        // A service that failed is why the session did.
+        outcome => stopped.and(outcome),
+    }
 }
 
 fn parse_url(text: &str) -> Result<HttpUrl, String> {

@@ -16,7 +16,7 @@ use crate::output::Columns;
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Route {
     /// A lower-case UUID; made by the control plane when not given.
-    #[arg(long = "id", id = "own_id")]
+    #[arg(long = "id", id = "own_id", value_name = "UUID")]
     id: Option<String>,
     /// The host clients ask for; case and port do not count.
     #[arg(long)]
@@ -43,7 +43,7 @@ pub(crate) struct Route {
 #[command(next_help_heading = "Circuit breaker")]
 pub(crate) struct CircuitBreaker {
     /// Whether to stop sending to an upstream that fails.
-    #[arg(long = "breaker", id = "breaker", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long = "breaker", id = "breaker", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     enabled: Option<bool>,
     /// Trial requests while half-open; 3 when not given.
     #[arg(long = "breaker-max-requests", id = "breaker_max_requests", value_name = "N")]
@@ -68,13 +68,13 @@ pub(crate) struct CircuitBreaker {
 #[command(next_help_heading = "Health check")]
 pub(crate) struct HealthCheck {
     /// Whether upstreams are probed; --health-check alone says yes.
-    #[arg(long = "health-enabled", id = "health_enabled", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long = "health-enabled", id = "health_enabled", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     enabled: Option<bool>,
     /// What a probe asks.
     #[arg(long = "health-check", id = "health_check_type", value_name = "TYPE")]
     r#type: Option<Word<v1::HealthCheckType>>,
     /// Whether probes count in the circuit breaker.
-    #[arg(long = "health-with-breaker", id = "health_with_breaker", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long = "health-with-breaker", id = "health_with_breaker", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     combined_with_circuit_breaker: Option<bool>,
     /// Time between two probes of an upstream.
     #[arg(long = "health-interval", id = "health_interval", value_name = "TIME", value_parser = parse_milliseconds)]

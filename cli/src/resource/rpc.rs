@@ -14,7 +14,7 @@ use crate::output::Columns;
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Rpc {
     /// A lower-case UUID; made by the control plane when not given.
-    #[arg(long = "id", id = "own_id")]
+    #[arg(long = "id", id = "own_id", value_name = "UUID")]
     id: Option<String>,
     /// Name of its network.
     #[arg(long)]

@@ -11,7 +11,7 @@ use crate::output::Columns;
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Upstream {
     /// A lower-case UUID; made by the control plane when not given.
-    #[arg(long = "id", id = "own_id")]
+    #[arg(long = "id", id = "own_id", value_name = "UUID")]
     id: Option<String>,
     /// The route that sends requests to it.
     #[arg(long)]

@@ -1,0 +1,19 @@
+//! `tyrctl` as people use it: the program itself, against real services on free ports.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on fails"
+)]
+
+#[path = "cli/apply.rs"]
+mod apply;
+#[path = "cli/fleet.rs"]
+mod fleet;
+#[path = "cli/harness.rs"]
+mod harness;
+#[path = "cli/resources.rs"]
+mod resources;
+#[path = "cli/up.rs"]
+mod up;

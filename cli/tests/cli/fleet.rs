@@ -1,0 +1,230 @@
+//! Two gateways and one control plane.
+
+use std::{net::SocketAddr, path::Path};
+
+use clap::{Args, Command, FromArgMatches};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use tyrscale_control_plane::{ControlPlaneConfig, ControlPlaneError};
+use tyrscale_gateway::GatewayError;
+use tyrscale_simnode::{SimNode, SimNodeConfig};
+
+use crate::harness::{Answer, Ended, ask, eventually, tyrctl, tyrctl_fed};
+
+const ROUTE: &str = "22222222-2222-4222-8222-222222222222";
+const UPSTREAM: &str = "33333333-3333-4333-8333-333333333333";
+
+struct ControlPlane {
+    grpc: SocketAddr,
+    admin: SocketAddr,
+    task: JoinHandle<Result<(), ControlPlaneError>>,
+}
+
+fn defaults<T: Args + FromArgMatches>() -> T {
+    let command = T::augment_args(Command::new("test").no_binary_name(true));
+    let matches = command.try_get_matches_from(std::iter::empty::<&str>()).unwrap();
+    T::from_arg_matches(&matches).unwrap()
+}
+
+async fn bind() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+impl ControlPlane {
+    async fn start(data_dir: &Path) -> Self {
+        let ((grpc_listener, grpc), (rest, _), (admin_listener, admin)) =
+            (bind().await, bind().await, bind().await);
+        let config = ControlPlaneConfig {
+            data_dir: data_dir.to_owned(),
+            ..defaults()
+        };
+        let listeners = tyrscale_control_plane::Listeners {
+            grpc: grpc_listener,
+            rest,
+            admin: Some(admin_listener),
+        };
+        let run = tyrscale_control_plane::run(config, listeners, CancellationToken::new());
+        Self {
+            grpc,
+            admin,
+            task: tokio::spawn(run),
+        }
+    }
+
+    fn tyrctl(&self, words: &[&str]) -> Ended {
+        tyrctl(
+            &[
+                &["-o", "json", "--server", &format!("http://{}", self.grpc)],
+                words,
+            ]
+            .concat(),
+        )
+    }
+
+    fn apply(&self, resources: &serde_json::Value) -> Ended {
+        let server = format!("http://{}", self.grpc);
+        tyrctl_fed(&["--server", &server, "apply", "-f", "-"], &resources.to_string())
+    }
+
+    /// Waits until `gateways` of them are connected and all run the newest revision.
+    fn settle(&self, gateways: usize) {
+        eventually("the gateways", || {
+            let ended = self.tyrctl(&["status", "--wait"]);
+            assert_eq!(ended.code, 0, "{ended:?}");
+            let status = ended.json();
+            let nodes = status["nodes"].as_array().unwrap();
+            let synced = nodes.iter().filter(|node| node["state"] == "synced");
+            (synced.count() == gateways).then_some(())
+        });
+    }
+
+    /// How many updates of this form were sent.
+    async fn sent(&self, form: &str) -> f64 {
+        let metrics = get(self.admin, "/metrics").await;
+        let lines = metrics
+            .lines()
+            .filter(|line| line.starts_with("tyrscale_discovery_updates_total{"));
+        let own = lines.filter(|line| line.contains(&format!("\"{form}\"")));
+        own.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
+            .sum()
+    }
+
+    /// Ends it in the middle of whatever it does.
+    async fn kill(self) {
+        self.task.abort();
+        assert!(self.task.await.unwrap_err().is_cancelled());
+    }
+}
+
+async fn get(address: SocketAddr, path: &str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    text
+}
+
+struct Gateway {
+    address: SocketAddr,
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), GatewayError>>,
+}
+
+impl Gateway {
+    async fn start(data_dir: &Path, control_plane: SocketAddr) -> Self {
+        let ((data, address), (admin, _)) = (bind().await, bind().await);
+        let args = tyrscale_gateway::Args {
+            control_planes: vec![format!("http://{control_plane}").parse().unwrap()],
+            data_dir: data_dir.to_owned(),
+            ..defaults()
+        };
+        let config = tyrscale_gateway::Config::try_from(args).unwrap();
+        let stop = CancellationToken::new();
+        let listeners = tyrscale_gateway::Listeners { data, admin };
+        let task = tokio::spawn(tyrscale_gateway::run(config, listeners, stop.clone()));
+        Self { address, stop, task }
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.unwrap().unwrap();
+    }
+
+    fn ask(&self) -> Answer {
+        ask(self.address, "a.example", "/eth")
+    }
+
+    #[track_caller]
+    fn serves_from(&self, node: &str) {
+        let expected = Answer {
+            status: 200,
+            node: Some(node.to_owned()),
+        };
+        assert_eq!(self.ask(), expected);
+    }
+}
+
+/// The route and its one upstream, at `node`.
+fn resources(node: &SimNode) -> serde_json::Value {
+    json!([
+        {"kind": "route", "id": ROUTE, "host": "a.example", "path": "/eth", "load_balancer": "weight-round-robin"},
+        {"kind": "upstream", "id": UPSTREAM, "route_id": ROUTE, "weight": 50,
+         "address": {"scheme": "http", "host": "127.0.0.1", "port": node.addr().port(), "path": "/"}},
+    ])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_reach_both_gateways_and_both_outlive_the_control_plane() {
+    let (store, first_dir, second_dir) = (
+        TempDir::new().unwrap(),
+        TempDir::new().unwrap(),
+        TempDir::new().unwrap(),
+    );
+    let (old, new) = (
+        SimNode::start(SimNodeConfig::named("old")).await.unwrap(),
+        SimNode::start(SimNodeConfig::named("new")).await.unwrap(),
+    );
+    let control_plane = ControlPlane::start(store.path()).await;
+    let first = Gateway::start(first_dir.path(), control_plane.grpc).await;
+    let second = Gateway::start(second_dir.path(), control_plane.grpc).await;
+
+    // Every change reaches both.
+    assert_eq!(control_plane.apply(&resources(&old)).code, 0);
+    control_plane.settle(2);
+    first.serves_from("old");
+    second.serves_from("old");
+
+    // A gateway that was away gets only the difference.
+    second.stop().await;
+    assert_eq!(control_plane.apply(&resources(&new)).code, 0);
+    control_plane.settle(1);
+    let (snapshots, deltas) = (
+        control_plane.sent("snapshot").await,
+        control_plane.sent("delta").await,
+    );
+    let second = Gateway::start(second_dir.path(), control_plane.grpc).await;
+    control_plane.settle(2);
+    first.serves_from("new");
+    second.serves_from("new");
+    let sent = (
+        control_plane.sent("snapshot").await - snapshots,
+        control_plane.sent("delta").await - deltas,
+    );
+    assert_eq!(
+        sent,
+        (0.0, 1.0),
+        "snapshots and deltas sent to the gateway that came back"
+    );
+
+    // An invalid resource is refused by name, and the old configuration serves on.
+    let refused = control_plane.tyrctl(&["upstream", "update", UPSTREAM, "--weight", "101"]);
+    assert_eq!(refused.code, 1);
+    assert!(
+        refused.talk.contains(&format!("upstream/{UPSTREAM}: weight")),
+        "{refused:?}"
+    );
+    first.serves_from("new");
+    second.serves_from("new");
+
+    // Without the control plane both serve, restart, and serve again from disk.
+    let grpc = control_plane.grpc;
+    control_plane.kill().await;
+    first.serves_from("new");
+    second.serves_from("new");
+    first.stop().await;
+    second.stop().await;
+    for dir in [&first_dir, &second_dir] {
+        let gateway = Gateway::start(dir.path(), grpc).await;
+        eventually("the last good content", || {
+            (gateway.ask().status == 200).then_some(())
+        });
+        gateway.serves_from("new");
+        gateway.stop().await;
+    }
+}
