@@ -31,7 +31,7 @@ pub struct Args {
     #[arg(
         long,
         env = "TYRSCALE_GATEWAY_DATA_DIR",
-        default_value = "tyrscale-gateway-data"
+        default_value = "./tyrscale-data/gateway"
     )]
     pub data_dir: PathBuf,
     /// The node's name in the fleet; by default one made at the first start and kept in the data directory.
