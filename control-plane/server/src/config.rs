@@ -33,6 +33,10 @@ pub struct ControlPlaneConfig {
     /// until it is cut off; 10 to 600000.
     #[arg(long, env = "TYRSCALE_ACK_DEADLINE_MS", default_value_t = 30_000)]
     pub ack_deadline_ms: u64,
+    /// Replace what subscribers of another store run. Without it they keep it, so that a store that was lost and
+    /// made anew does not take the fleet's configuration away.
+    #[arg(long, env = "TYRSCALE_TAKE_OVER")]
+    pub take_over: bool,
     /// Milliseconds a subscriber may take to say hello; 10 to 600000.
     #[arg(long, env = "TYRSCALE_HELLO_DEADLINE_MS", default_value_t = 10_000)]
     pub hello_deadline_ms: u64,

@@ -38,6 +38,8 @@ pub(crate) struct Hub {
     pub(crate) fleet: Fleet,
     pub(crate) metrics: DiscoveryMetrics,
     pub(crate) timing: Timing,
+    /// Whether subscribers of other lineages are taken over.
+    pub(crate) takes_over: bool,
     pub(crate) shutdown: CancellationToken,
     updates: Updates,
 }
@@ -48,6 +50,7 @@ impl Hub {
         fleet: Fleet,
         metrics: DiscoveryMetrics,
         timing: Timing,
+        takes_over: bool,
         shutdown: CancellationToken,
     ) -> Self {
         Self {
@@ -55,6 +58,7 @@ impl Hub {
             fleet,
             metrics,
             timing,
+            takes_over,
             shutdown,
             updates: Updates::default(),
         }

@@ -125,6 +125,7 @@ async fn serve(
         fleet.clone(),
         counts,
         config.timing(),
+        config.take_over,
         stop.clone(),
     );
     let discovery = Discovery::new(Arc::new(hub), streams.clone());

@@ -51,6 +51,12 @@ impl History {
         Some(oldest)
     }
 
+    /// The hashes of no content at all.
+    #[must_use]
+    pub const fn nothing(&self) -> KindHashes {
+        self.origin
+    }
+
     /// The hashes of the content at a revision, from which any view's digest is had; `None` when it is not in
     /// memory.
     #[must_use]

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tyrscale_model::{Revision, Version};
+use tyrscale_model::{Digest, Revision, Version};
 use tyrscale_proto::v1::{NackReason, SyncState};
 
 /// Between the starts of two updates to one subscriber.
@@ -34,6 +34,10 @@ pub(crate) struct Offer<'a> {
     pub(crate) target: Version,
     /// How a version differs from it.
     pub(crate) difference: &'a dyn Fn(&Version) -> Difference,
+    /// The digest of no content at all.
+    pub(crate) nothing: Digest,
+    /// Whether an operator said that contents of other lineages are to be replaced.
+    pub(crate) takes_over: bool,
 }
 
 /// How a subscriber goes on from what it has.
@@ -60,7 +64,16 @@ pub(crate) fn resume(have: Option<&Version>, offer: &Offer<'_>) -> (Resume, &'st
         Some(have) if have.lineage != target.lineage && have.digest == target.digest => {
             (Resume::InSync, "same content in another lineage")
         }
-        Some(have) if have.lineage != target.lineage => (Resume::Snapshot, "another lineage"),
+        Some(have) if have.lineage != target.lineage && have.digest == offer.nothing => {
+            (Resume::Snapshot, "nothing to lose of another lineage")
+        }
+        Some(have) if have.lineage != target.lineage && offer.takes_over => {
+            (Resume::Snapshot, "another lineage is taken over")
+        }
+        Some(have) if have.lineage != target.lineage => (
+            Resume::Hold,
+            "a content of another lineage is replaced only with --take-over",
+        ),
         Some(have) if have.revision > target.revision => (Resume::Hold, "the server is behind"),
         Some(have) if have.revision == target.revision => (Resume::Snapshot, "another content"),
         Some(have) => match (offer.difference)(have) {

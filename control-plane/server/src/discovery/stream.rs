@@ -115,9 +115,13 @@ impl<'a> Stream<'a> {
     fn ask<T>(&mut self, question: impl FnOnce(&mut Session, &Offer<'_>) -> T) -> T {
         let (head, view) = (Arc::clone(&self.head), self.view());
         let difference = move |have: &Version| -> Difference { difference(&head, view, have) };
+        let target = self.target();
+        let nothing = self.head.history.nothing().digest(target.lane, view);
         let offer = Offer {
-            target: self.target(),
+            target,
             difference: &difference,
+            nothing,
+            takes_over: self.hub.takes_over,
         };
         question(&mut self.session, &offer)
     }
@@ -164,6 +168,7 @@ impl<'a> Stream<'a> {
 
     fn welcome(&mut self) -> Message {
         let (resume, why) = self.ask(Session::welcome);
+        tracing::info!(node.id = %self.subscriber.node.id, ?resume, why, "subscriber goes on");
         let resume = match resume {
             Resume::InSync => v1::Resume::InSync,
             Resume::Delta => v1::Resume::Delta,
@@ -210,6 +215,10 @@ impl<'a> Stream<'a> {
             }
         };
         self.hub.metrics.sent(update.base.is_some());
+        let replaces = |running: Version| running.lineage != update.target.lineage;
+        if self.hub.takes_over && self.session.running().is_some_and(replaces) {
+            self.send(resync()).await?;
+        }
         self.send_all(&messages, &update).await?;
         self.session.sent(Instant::now());
         Ok(())
@@ -315,6 +324,15 @@ impl<'a> Stream<'a> {
         let count = self.session.stale_answers();
         tracing::debug!(node.id = %self.subscriber.node.id, nonce, count, "answer to an earlier message");
     }
+}
+
+/// Without it a subscriber keeps the content it has rather than take one of another lineage.
+fn resync() -> Message {
+    let lane = v1::Lane::Config.into();
+    let resync = v1::directive::Directive::Resync(v1::Resync { lane });
+    Message::Directive(v1::Directive {
+        directive: Some(resync),
+    })
 }
 
 fn replacement() -> Status {

@@ -32,6 +32,7 @@ pub(crate) fn config(dir: &TempDir) -> ControlPlaneConfig {
         history: 1000,
         heartbeat_ms: 40,
         ack_deadline_ms: 10_000,
+        take_over: false,
         hello_deadline_ms: 300,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tyrscale_proto::v1::{self, Resume, resource::Resource};
+use tyrscale_proto::v1::{self, Resume, resource::Resource, stream_config_response::Message};
 
 use crate::{
     follower::{Follower, hello},
@@ -18,15 +18,14 @@ fn having(version: &v1::Version) -> v1::Hello {
 }
 
 /// A plane with enough in it that a few changes are a small difference.
+async fn furnish(plane: &Plane) -> v1::Version {
+    let networks = (0..50).map(|number| network(&format!("base{number}"), 1));
+    plane.put(networks.collect()).await
+}
+
 async fn furnished() -> (Plane, v1::Version) {
     let plane = Plane::start().await;
-    let version = plane
-        .put(
-            (0..50)
-                .map(|number| network(&format!("base{number}"), 1))
-                .collect(),
-        )
-        .await;
+    let version = furnish(&plane).await;
     (plane, version)
 }
 
@@ -138,17 +137,33 @@ async fn c23_equal_content_of_another_lineage_is_in_sync() {
     plane.stop().await;
 }
 
-#[tokio::test]
-async fn c24_another_content_of_another_lineage_is_replaced() {
-    let (plane, version) = furnished().await;
-    let other = v1::Version {
+fn of_another_lineage(version: &v1::Version) -> v1::Version {
+    v1::Version {
         lineage: vec![9; 16].into(),
         digest: vec![9; 32].into(),
         ..version.clone()
-    };
-    let (mut follower, plan) = Follower::greet(&plane.channel, having(&other)).await;
+    }
+}
+
+#[tokio::test]
+async fn c24_another_content_of_another_lineage_is_replaced_when_told_to_take_over() {
+    let plane = Plane::start_with(|config| config.take_over = true).await;
+    let version = furnish(&plane).await;
+    let (mut follower, plan) = Follower::greet(&plane.channel, having(&of_another_lineage(&version))).await;
     assert_eq!(plan.resume(), Resume::Snapshot);
+    let told = follower.wire.next().await.unwrap().message;
+    assert!(matches!(told, Some(Message::Directive(_))), "{told:?}");
     assert_eq!(follower.follow().await.target, version);
+    plane.stop().await;
+}
+
+#[tokio::test]
+async fn another_content_of_another_lineage_is_left_alone() {
+    let (plane, version) = furnished().await;
+    let (mut follower, plan) = Follower::greet(&plane.channel, having(&of_another_lineage(&version))).await;
+    assert_eq!(plan.resume(), Resume::Hold);
+    plane.put_network("later", 1).await;
+    follower.wire.stays_quiet().await;
     plane.stop().await;
 }
 

@@ -11,8 +11,8 @@ use super::{
 
 /// Makes the content after `offer`, or says why it is refused; `running` is untouched either way.
 ///
-/// A lower revision of the own lineage is never taken. Neither is an empty content of a lineage that is not
-/// the own while there is something to lose, unless an operator said so.
+/// A lower revision of the own lineage is never taken. Neither is a content of another lineage while there is
+/// something to lose, unless an operator said so: a store that was lost and made anew must not take away what runs.
 pub(crate) fn judge(running: Option<&Snapshot>, view: View, offer: Offer) -> Result<Update, Refusal> {
     let target = offer.target;
     let refuse = |reason, violation: Violation| Refusal::new(reason, Some(target), violation);
@@ -39,8 +39,8 @@ pub(crate) fn judge(running: Option<&Snapshot>, view: View, offer: Offer) -> Res
         return Err(refuse(NackReason::DigestMismatch, digest_mismatch(&version)));
     }
     let has_content = running.is_some_and(|running| !running.is_empty());
-    if has_content && snapshot.is_empty() && own_lineage.is_none() && !offer.forced {
-        return Err(refuse(NackReason::Limit, would_empty()));
+    if has_content && own_lineage.is_none() && !offer.forced {
+        return Err(refuse(NackReason::Limit, would_replace()));
     }
     if is_snapshot {
         changed = differing(running, &snapshot);
@@ -123,7 +123,7 @@ fn digest_mismatch(made: &Version) -> Violation {
     Violation::new("target.digest", ViolationCode::Invalid, message)
 }
 
-fn would_empty() -> Violation {
-    let message = "an empty content of an unknown lineage would replace what runs here";
+fn would_replace() -> Violation {
+    let message = "a content of another lineage would replace what runs here, and no operator said so";
     Violation::new("target.lineage", ViolationCode::Invalid, message)
 }

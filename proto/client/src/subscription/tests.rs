@@ -158,8 +158,8 @@ impl Sent {
         });
         let goes_back = own.is_some_and(|own| self.revision < own.revision().0);
         let has_content = running.is_some_and(|running| !running.is_empty());
-        let empties = has_content && own.is_none() && self.content(running).is_empty();
-        follows && !goes_back && self.honest && (!empties || self.forced)
+        let replaces = has_content && own.is_none();
+        follows && !goes_back && self.honest && (!replaces || self.forced)
     }
 }
 

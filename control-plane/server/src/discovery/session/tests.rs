@@ -17,7 +17,12 @@ fn version(lineage: u8, revision: u64, digest: u8) -> Version {
 }
 
 fn offer(target: Version, difference: &dyn Fn(&Version) -> Difference) -> Offer<'_> {
-    Offer { target, difference }
+    Offer {
+        target,
+        difference,
+        nothing: Digest([0; 32]),
+        takes_over: false,
+    }
 }
 
 fn small(target: Version) -> Offer<'static> {
@@ -42,7 +47,8 @@ fn the_resume_table() {
         (Some(version(1, 6, 6)), Difference::Small, Resume::Hold),
         (Some(version(1, 5, 6)), Difference::Small, Resume::Snapshot),
         (Some(version(2, 9, 5)), Difference::Small, Resume::InSync),
-        (Some(version(2, 9, 9)), Difference::Small, Resume::Snapshot),
+        (Some(version(2, 9, 9)), Difference::Small, Resume::Hold),
+        (Some(version(2, 9, 0)), Difference::Small, Resume::Snapshot),
     ];
     for (have, difference, expected) in cases {
         let (resume, why) = resume(have.as_ref(), &offer(target, &|_| difference));
@@ -52,6 +58,15 @@ fn the_resume_table() {
         let fresh = small(version(1, 0, 0));
         assert_eq!(resume(have.as_ref(), &fresh).0, Resume::Hold, "{have:?}");
     }
+}
+
+#[test]
+fn another_lineage_is_replaced_when_an_operator_says_so() {
+    let taking_over = Offer {
+        takes_over: true,
+        ..small(version(1, 5, 5))
+    };
+    assert_eq!(resume(Some(&version(2, 9, 9)), &taking_over).0, Resume::Snapshot);
 }
 
 #[test]
