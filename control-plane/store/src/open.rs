@@ -29,7 +29,7 @@ pub(crate) struct Opened {
 
 /// Opens or creates the store in a directory. Blocks.
 pub(crate) fn open(dir: &Path, options: &StoreOptions) -> Result<Opened, StoreError> {
-    fs::create_dir_all(dir).map_err(|error| StoreError::io(dir, &error))?;
+    create_private(dir).map_err(|error| StoreError::io(dir, &error))?;
     let db = open_sled(dir, options)?;
     let rows = Rows::of(&db).map_err(|error| damaged(dir, error))?;
     let marked = read_marker(dir)?;
@@ -62,6 +62,17 @@ pub(crate) fn open(dir: &Path, options: &StoreOptions) -> Result<Opened, StoreEr
         record,
         file,
     })
+}
+
+/// The rows hold URLs with their keys, so the directory is for its owner's eyes only.
+fn create_private(dir: &Path) -> io::Result<()> {
+    fs::create_dir_all(dir)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
+    }
+    Ok(())
 }
 
 /// sled panics on some damaged files, so the call is fenced.

@@ -320,3 +320,16 @@ async fn a_file_of_another_store_is_noticed() {
     let opened = Store::open(dirs[1].path(), StoreOptions::default()).await;
     assert!(matches!(opened, Err(StoreError::Damaged { .. })), "{opened:?}");
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn nobody_else_may_look_into_the_directory() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    fs::create_dir(&path).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let _store = open(&path).await;
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+}

@@ -81,10 +81,10 @@ impl FromStr for ProxyAddress {
         if !(named || literal) || text.len() > 1024 {
             return Err(violation());
         }
+        let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'/' | b'@');
         let credentials_valid = |text: &str| {
-            text == MASK
-                || (text.split_once(':').is_some_and(|(user, _)| !user.is_empty())
-                    && text.bytes().all(|b| b.is_ascii_graphic()))
+            let named = text.split_once(':').is_some_and(|(user, _)| !user.is_empty());
+            text == MASK || (named && text.bytes().all(plain))
         };
         if credentials.is_some_and(|text| !credentials_valid(text)) {
             return Err(violation());
@@ -138,6 +138,8 @@ mod tests {
             "user@h:80",
             "h:port",
             "a..b:80",
+            "http://user:pass@h:80",
+            "a:b@c:d@h:80",
         ] {
             assert!(bad.parse::<ProxyAddress>().is_err(), "{bad}");
         }

@@ -67,6 +67,18 @@ pub struct HealthCheckRequest {
     pub headers: BTreeMap<String, String>,
 }
 
+/// Whether a probe may carry this header: those that frame the message or name its target are the client's own.
+fn is_header(name: &str, value: &str) -> bool {
+    let reserved = [
+        http::header::CONTENT_LENGTH,
+        http::header::TRANSFER_ENCODING,
+        http::header::CONNECTION,
+        http::header::HOST,
+    ];
+    let name = http::HeaderName::from_bytes(name.as_bytes());
+    name.is_ok_and(|name| !reserved.contains(&name)) && http::HeaderValue::from_str(value).is_ok()
+}
+
 impl HealthCheckRequest {
     fn violations(&self) -> Vec<Violation> {
         let mut found = Vec::new();
@@ -86,23 +98,24 @@ impl HealthCheckRequest {
             ViolationCode::OutOfRange,
             "must be 100 to 599",
         );
-        let bad_method = !self.method.is_empty() && http::Method::from_bytes(self.method.as_bytes()).is_err();
+        let method = http::Method::from_bytes(self.method.as_bytes());
+        let bad_method =
+            !self.method.is_empty() && !method.is_ok_and(|method| method != http::Method::CONNECT);
         rule(
             bad_method,
             "method",
             ViolationCode::Invalid,
-            "must be an HTTP method",
+            "must be an HTTP method other than CONNECT",
         );
-        let bad_header = self.headers.iter().any(|(name, value)| {
-            http::HeaderName::from_bytes(name.as_bytes()).is_err()
-                || http::HeaderValue::from_str(value).is_err()
-        });
         rule(
-            bad_header,
+            self.headers.len() > 64,
             "headers",
-            ViolationCode::Invalid,
-            "must be HTTP header names and values",
+            ViolationCode::OutOfRange,
+            "must have at most 64 items",
         );
+        let bad_header = self.headers.iter().any(|(name, value)| !is_header(name, value));
+        let header_rule = "must be HTTP header names and values, not those of the connection";
+        rule(bad_header, "headers", ViolationCode::Invalid, header_rule);
         rule(
             self.body.len() > 65_536,
             "body",

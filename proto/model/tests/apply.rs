@@ -386,6 +386,43 @@ fn a_plugin_needs_a_gateway_that_loaded_it() {
 }
 
 #[test]
+fn a_probe_cannot_frame_its_own_message() {
+    let with = |method: &str, header: &str| {
+        let request = v1::HealthCheckRequest {
+            method: method.into(),
+            headers: [(header.to_owned(), "1".to_owned())].into(),
+            ..v1::HealthCheckRequest::default()
+        };
+        let message = v1::Route {
+            id: uuid(20),
+            host: "a.example".into(),
+            load_balancer: v1::LoadBalancer::LeastLoad.into(),
+            health_check: Some(v1::HealthCheck {
+                request: Some(request),
+                ..v1::HealthCheck::default()
+            }),
+            ..v1::Route::default()
+        };
+        change(
+            &filled(),
+            vec![put(model(Wire::Route(v1::Route {
+                path: "/x".into(),
+                ..message
+            })))],
+        )
+    };
+    assert!(with("GET", "x-key").is_ok());
+    for (method, header) in [
+        ("CONNECT", "x-key"),
+        ("GET", "Content-Length"),
+        ("GET", "host"),
+        ("GET", "transfer-encoding"),
+    ] {
+        assert!(with(method, header).is_err(), "{method} {header}");
+    }
+}
+
+#[test]
 fn every_broken_rule_is_named_at_once() {
     let message = v1::Rpc {
         id: "zz".into(),
