@@ -26,7 +26,7 @@ pub(crate) struct Upstream {
     /// Its share of traffic: 0 to 100, fractions count, 0 drains it.
     #[arg(long)]
     weight: Option<f64>,
-    /// HTTP CONNECT proxy on the way to it, [user:pass@]host:port.
+    /// HTTP CONNECT proxy on the way to it: host:port, or user:pass@host:port.
     #[arg(long)]
     proxy_host: Option<String>,
     #[arg(skip)]

@@ -36,10 +36,15 @@ async fn bind() -> (TcpListener, SocketAddr) {
 
 impl ControlPlane {
     async fn start(data_dir: &Path) -> Self {
+        Self::start_with(data_dir, false).await
+    }
+
+    async fn start_with(data_dir: &Path, take_over: bool) -> Self {
         let ((grpc_listener, grpc), (rest, _), (admin_listener, admin)) =
             (bind().await, bind().await, bind().await);
         let config = ControlPlaneConfig {
             data_dir: data_dir.to_owned(),
+            take_over,
             ..defaults()
         };
         let listeners = tyrscale_control_plane::Listeners {
@@ -227,4 +232,38 @@ async fn changes_reach_both_gateways_and_both_outlive_the_control_plane() {
         gateway.serves_from("new");
         gateway.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_made_anew_takes_nothing_away_until_told_to_take_over() {
+    let (lost, anew, gateway_dir) = (
+        TempDir::new().unwrap(),
+        TempDir::new().unwrap(),
+        TempDir::new().unwrap(),
+    );
+    let node = SimNode::start(SimNodeConfig::named("kept")).await.unwrap();
+    let control_plane = ControlPlane::start(lost.path()).await;
+    let gateway = Gateway::start(gateway_dir.path(), control_plane.grpc).await;
+    assert_eq!(control_plane.apply(&resources(&node)).code, 0);
+    control_plane.settle(1);
+    gateway.stop().await;
+    control_plane.kill().await;
+
+    let network = json!([{"kind": "network", "name": "eth", "blockchain": "ethereum", "chain_id": 1}]);
+    let control_plane = ControlPlane::start(anew.path()).await;
+    assert_eq!(control_plane.apply(&network).code, 0);
+    let gateway = Gateway::start(gateway_dir.path(), control_plane.grpc).await;
+    eventually("the gateway to be held", || {
+        let status = control_plane.tyrctl(&["status"]).json();
+        (status["nodes"][0]["state"] == "held").then_some(())
+    });
+    gateway.serves_from("kept");
+    gateway.stop().await;
+    control_plane.kill().await;
+
+    let control_plane = ControlPlane::start_with(anew.path(), true).await;
+    let gateway = Gateway::start(gateway_dir.path(), control_plane.grpc).await;
+    control_plane.settle(1);
+    assert_eq!(gateway.ask().status, 404);
+    gateway.stop().await;
 }
