@@ -62,17 +62,19 @@ pub enum Fault {
     Lost,
     /// No answer in time after the request had been sent.
     Timeout,
+    /// An answer longer than may be held. It was carried out, and how long its answer gets is up to the request.
+    TooLarge,
 }
 
 impl Fault {
     /// Whether the upstream is to blame, so that its breaker counts a failure.
     ///
-    /// A refusal is not: the client's own headers or parameters may have caused it, and no client may close
-    /// an upstream to the others. A wrong key shows in health checks, which the client has no part in.
+    /// A refusal or an answer too large is not: the client's own headers or parameters may have caused it, and
+    /// no client may close an upstream to the others. A wrong key shows in health checks, which the client has no part in.
     #[must_use]
     pub const fn counts_against_upstream(self) -> bool {
         match self {
-            Self::UnsupportedMethod | Self::BatchRefused | Self::Refused { .. } => false,
+            Self::UnsupportedMethod | Self::BatchRefused | Self::Refused { .. } | Self::TooLarge => false,
             Self::NotSent | Self::RateLimited | Self::BadBody | Self::Server | Self::Lost | Self::Timeout => {
                 true
             }
@@ -80,7 +82,7 @@ impl Fault {
     }
 
     /// Whether another upstream may be tried: always when this one certainly did not carry the request out,
-    /// else only when doing it twice does no harm.
+    /// else only when doing it twice does no harm. An answer too large would be as large elsewhere.
     #[must_use]
     pub const fn retryable(self, replay: Replay) -> bool {
         match self {
@@ -90,6 +92,7 @@ impl Fault {
             | Self::NotSent
             | Self::RateLimited => true,
             Self::BadBody | Self::Server | Self::Lost | Self::Timeout => matches!(replay, Replay::Safe),
+            Self::TooLarge => false,
         }
     }
 
@@ -106,6 +109,7 @@ impl Fault {
             Self::Server => "server",
             Self::Lost => "lost",
             Self::Timeout => "timeout",
+            Self::TooLarge => "too_large",
         }
     }
 }

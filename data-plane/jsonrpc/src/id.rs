@@ -15,9 +15,15 @@ const EXACT: f64 = 9_007_199_254_740_992.0;
 pub struct RawId<'a>(&'a str);
 
 impl<'a> RawId<'a> {
-    /// Takes the text of a scanned value; `None` when a value of that kind cannot be an id.
+    /// Takes the text of a scanned value; `None` when such a value cannot be an id. A number beyond a 64-bit
+    /// float is none: most JSON readers refuse it, and with it the whole body it stands in.
     pub(crate) fn from_value(value: &'a str) -> Option<Self> {
-        matches!(value.as_bytes().first(), Some(b'"' | b'-' | b'0'..=b'9' | b'n')).then_some(Self(value))
+        let is_id = match value.as_bytes().first() {
+            Some(b'"' | b'n') => true,
+            Some(b'-' | b'0'..=b'9') => value.parse().is_ok_and(f64::is_finite),
+            _ => false,
+        };
+        is_id.then_some(Self(value))
     }
 
     /// The JSON text of the id.
@@ -73,8 +79,17 @@ mod tests {
     }
 
     #[test]
-    fn only_strings_numbers_and_null_are_ids() {
-        for text in ["true", "false", "[]", "{}", ""] {
+    fn only_strings_finite_numbers_and_null_are_ids() {
+        for text in [
+            "true",
+            "false",
+            "[]",
+            "{}",
+            "",
+            "1e400",
+            "-1e400",
+            &"9".repeat(400),
+        ] {
             assert_eq!(RawId::from_value(text), None, "{text}");
         }
     }

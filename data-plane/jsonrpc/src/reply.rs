@@ -25,6 +25,8 @@ pub enum ErrorReply {
     UpstreamsFailed,
     /// No upstream answered in time.
     UpstreamTimeout,
+    /// An upstream's answer is longer than the gateway may hold.
+    AnswerTooLarge,
     /// Every upstream that was tried, or the gateway itself, is over its rate limit.
     RateLimited,
     /// The gateway has as much to do as it may take on.
@@ -39,7 +41,11 @@ impl ErrorReply {
             Self::ParseError => -32700,
             Self::InvalidRequest | Self::BodyTooLarge | Self::BatchTooLong => -32600,
             Self::MethodNotFound => -32601,
-            Self::NoUpstream | Self::UpstreamsFailed | Self::UpstreamTimeout | Self::Overloaded => -32603,
+            Self::NoUpstream
+            | Self::UpstreamsFailed
+            | Self::UpstreamTimeout
+            | Self::AnswerTooLarge
+            | Self::Overloaded => -32603,
             Self::UnknownRoute => -32001,
             Self::RateLimited => -32005,
         }
@@ -54,7 +60,7 @@ impl ErrorReply {
             Self::UnknownRoute => 404,
             Self::BodyTooLarge | Self::BatchTooLong => 413,
             Self::RateLimited => 429,
-            Self::UpstreamsFailed => 502,
+            Self::UpstreamsFailed | Self::AnswerTooLarge => 502,
             Self::NoUpstream | Self::Overloaded => 503,
             Self::UpstreamTimeout => 504,
         }
@@ -73,6 +79,7 @@ impl ErrorReply {
             Self::NoUpstream => "no upstream available",
             Self::UpstreamsFailed => "all upstreams failed",
             Self::UpstreamTimeout => "upstream timed out",
+            Self::AnswerTooLarge => "answer too large",
             Self::RateLimited => "rate limited",
             Self::Overloaded => "gateway overloaded",
         }
@@ -102,6 +109,7 @@ impl From<Fault> for ErrorReply {
             Fault::UnsupportedMethod => Self::MethodNotFound,
             Fault::RateLimited => Self::RateLimited,
             Fault::Timeout => Self::UpstreamTimeout,
+            Fault::TooLarge => Self::AnswerTooLarge,
             Fault::BatchRefused
             | Fault::Refused { .. }
             | Fault::NotSent
@@ -143,7 +151,7 @@ mod tests {
     use crate::request::{Limits, Packet, parse};
     use crate::response::{Answer, Expect, RpcError, inspect};
 
-    const ALL: [ErrorReply; 11] = [
+    const ALL: [ErrorReply; 12] = [
         ErrorReply::ParseError,
         ErrorReply::InvalidRequest,
         ErrorReply::BatchTooLong,
@@ -153,6 +161,7 @@ mod tests {
         ErrorReply::NoUpstream,
         ErrorReply::UpstreamsFailed,
         ErrorReply::UpstreamTimeout,
+        ErrorReply::AnswerTooLarge,
         ErrorReply::RateLimited,
         ErrorReply::Overloaded,
     ];
@@ -181,6 +190,7 @@ mod tests {
             (-32603, 503),
             (-32603, 502),
             (-32603, 504),
+            (-32603, 502),
             (-32005, 429),
             (-32603, 503),
         ];
@@ -215,6 +225,7 @@ mod tests {
             (Fault::RateLimited, 429),
             (Fault::Timeout, 504),
             (Fault::Lost, 502),
+            (Fault::TooLarge, 502),
             (Fault::NotSent, 502),
             (Fault::Refused { status: 403 }, 502),
         ] {

@@ -80,8 +80,8 @@ pub enum Reason {
     /// `params` is a string, a number or a boolean.
     #[error("params must be an array or an object")]
     Params,
-    /// `id` is a boolean, an array or an object.
-    #[error("id must be a string, a number or null")]
+    /// `id` is a boolean, an array, an object, or a number beyond a 64-bit float.
+    #[error("id must be a string, a finite number or null")]
     Id,
 }
 

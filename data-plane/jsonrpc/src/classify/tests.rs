@@ -14,7 +14,7 @@ const BATCH_LIMIT: &str =
 const HTML: &str = "<html><head><title>502 Bad Gateway</title></head><body>cloudflare</body></html>";
 const PLAIN_ERROR: &str = r#"{"error":"Bad Request","statusCode":400}"#;
 
-const ALL: [Fault; 9] = [
+const ALL: [Fault; 10] = [
     Fault::UnsupportedMethod,
     Fault::BatchRefused,
     Fault::Refused { status: 403 },
@@ -24,6 +24,7 @@ const ALL: [Fault; 9] = [
     Fault::Server,
     Fault::Lost,
     Fault::Timeout,
+    Fault::TooLarge,
 ];
 
 fn single(status: u16, body: &str) -> Verdict {
@@ -147,8 +148,9 @@ fn what_may_have_been_carried_out_is_repeated_only_when_safe() {
             fault,
             Fault::BadBody | Fault::Server | Fault::Lost | Fault::Timeout
         );
-        assert!(fault.retryable(Replay::Safe), "{fault:?}");
-        assert_eq!(fault.retryable(Replay::Unsafe), !open, "{fault:?}");
+        let repeatable = fault != Fault::TooLarge;
+        assert_eq!(fault.retryable(Replay::Safe), repeatable, "{fault:?}");
+        assert_eq!(fault.retryable(Replay::Unsafe), repeatable && !open, "{fault:?}");
     }
 }
 
@@ -157,7 +159,7 @@ fn refusals_blame_nobody_and_failures_the_upstream() {
     for fault in ALL {
         let blameless = matches!(
             fault,
-            Fault::UnsupportedMethod | Fault::BatchRefused | Fault::Refused { .. }
+            Fault::UnsupportedMethod | Fault::BatchRefused | Fault::Refused { .. } | Fault::TooLarge
         );
         assert_eq!(fault.counts_against_upstream(), !blameless, "{fault:?}");
     }

@@ -94,6 +94,7 @@ fn a_call_of_the_wrong_shape_is_refused_with_its_reason() {
         (r#"{"method":"m","id":true}"#, Reason::Id),
         (r#"{"method":"m","id":[1]}"#, Reason::Id),
         (r#"{"method":"m","id":{}}"#, Reason::Id),
+        (r#"{"method":"m","id":1e400}"#, Reason::Id),
         (r#"{"method":"m","method":"m"}"#, Reason::DuplicateMember),
         (r#"{"method":"m","id":1,"i\u0064":null}"#, Reason::DuplicateMember),
     ] {
@@ -225,7 +226,7 @@ fn any_id() -> impl Strategy<Value = String> {
         Just(r#""\u0041""#.to_owned()),
         Just("1.0".to_owned()),
         any::<u64>().prop_map(|id| id.to_string()),
-        "-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,9})?([eE][+-]?[0-9]{1,3})?",
+        "-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,9})?([eE][+-]?[0-9]{1,2})?",
         any::<String>().prop_map(|id| Value::from(id).to_string()),
     ]
 }
