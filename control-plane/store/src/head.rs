@@ -40,15 +40,19 @@ impl History {
         }
     }
 
-    /// Takes the next revision in; the oldest beyond the limit goes and is returned.
-    pub(crate) fn push(&mut self, revision: Revision, step: Step) -> Option<Revision> {
+    /// Takes the next revision in; the oldest beyond the limit goes.
+    pub(crate) fn push(&mut self, revision: Revision, step: Step) {
         self.steps.insert_mut(revision, std::sync::Arc::new(step));
-        if self.steps.size() <= self.limit {
-            return None;
+        if self.steps.size() > self.limit
+            && let Some(oldest) = self.oldest()
+        {
+            self.steps.remove_mut(&oldest);
         }
-        let oldest = self.steps.first().map(|(revision, _)| *revision)?;
-        self.steps.remove_mut(&oldest);
-        Some(oldest)
+    }
+
+    /// The oldest revision it knows.
+    pub(crate) fn oldest(&self) -> Option<Revision> {
+        self.steps.first().map(|(revision, _)| *revision)
     }
 
     /// The hashes of no content at all.
@@ -117,9 +121,10 @@ mod tests {
     #[test]
     fn the_history_is_bounded_and_says_what_it_no_longer_knows() {
         let mut history = History::new(2);
-        assert_eq!(history.push(Revision(1), step("a")), None);
-        assert_eq!(history.push(Revision(2), step("b")), None);
-        assert_eq!(history.push(Revision(3), step("c")), Some(Revision(1)));
+        for (revision, id) in [(1, "a"), (2, "b"), (3, "c")] {
+            history.push(Revision(revision), step(id));
+        }
+        assert_eq!(history.oldest(), Some(Revision(2)));
         assert!(history.changed_since(Revision(0)).is_none());
         assert!(history.changed_since(Revision(1)).is_some());
         assert!(history.hashes_at(Revision(1)).is_none());

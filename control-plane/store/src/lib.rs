@@ -9,6 +9,7 @@
 //! At start every row's checksum is compared, the rows' digest is compared with the one stored with the head,
 //! and the log must be dense: a store that does not prove its content is refused, never served.
 
+mod files;
 mod head;
 mod open;
 mod record;

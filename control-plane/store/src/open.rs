@@ -10,6 +10,7 @@ use std::{
 use tyrscale_model::{Kind, KindHashes, Lineage, ResourceKey, Revision, Snapshot};
 
 use crate::{
+    files::Files,
     head::{Head, History, Step},
     record::{FORMAT, HeadRecord},
     rows::{RowError, Rows, hashes_from_bytes, hashes_to_bytes},
@@ -23,8 +24,7 @@ pub(crate) struct Opened {
     pub(crate) rows: Rows,
     pub(crate) head: Head,
     pub(crate) record: HeadRecord,
-    /// The file that sled writes, for the fsync it leaves out.
-    pub(crate) file: fs::File,
+    pub(crate) files: Files,
 }
 
 /// Opens or creates the store in a directory. Blocks.
@@ -53,24 +53,32 @@ pub(crate) fn open(dir: &Path, options: &StoreOptions) -> Result<Opened, StoreEr
         None => write_marker(dir, &record.lineage)?,
     }
     let head = load(&rows, &record, options).map_err(|reason| damaged(dir, reason))?;
-    let file = dir.join("db");
-    let file = fs::File::open(&file).map_err(|error| StoreError::io(&file, &error))?;
+    let files = Files::of(dir).map_err(|error| StoreError::io(dir, &error))?;
     Ok(Opened {
         db,
         rows,
         head,
         record,
-        file,
+        files,
     })
 }
 
-/// The rows hold URLs with their keys, so the directory is for its owner's eyes only.
+/// The rows hold URLs with their keys, so a directory made here is for its owner's eyes only. One that was there
+/// is its owner's business.
 fn create_private(dir: &Path) -> io::Result<()> {
-    fs::create_dir_all(dir)?;
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt as _;
+        builder.mode(0o700);
+    }
+    builder.recursive(true).create(dir)?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
-        fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
+        if fs::metadata(dir)?.permissions().mode() & 0o077 != 0 {
+            tracing::warn!(path = %dir.display(), "others may look into the store's directory, which holds secrets");
+        }
     }
     Ok(())
 }
@@ -177,7 +185,7 @@ fn load_history(
     let mut history = History::new(options.history);
     let mut expected = Revision(record.log_start);
     let mut last = None;
-    for item in rows.log_from(Revision(0)) {
+    for item in rows.log_from(expected) {
         let (revision, entry) = item.map_err(|error| error.to_string())?;
         if revision != expected {
             return Err(format!(

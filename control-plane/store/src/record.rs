@@ -59,9 +59,6 @@ pub(crate) struct TouchRecord {
     pub(crate) kind: u32,
     #[prost(string, tag = "2")]
     pub(crate) id: String,
-    /// 1 created, 2 updated, 3 deleted.
-    #[prost(uint32, tag = "3")]
-    pub(crate) action: u32,
 }
 
 /// One revision of the log.

@@ -6,11 +6,13 @@
 //! | `current` | kind ‖ id | [`EntryRecord`] |
 //! | `log` | revision, 8 bytes big-endian | [`RevisionRecord`] |
 
+use std::ops::Range;
+
 use sled::{
     Transactional,
     transaction::{ConflictableTransactionError, TransactionError},
 };
-use tyrscale_model::{Change, ChangeAction, Kind, KindHashes, ResourceKey, Revision};
+use tyrscale_model::{Change, Kind, KindHashes, ResourceKey, Revision};
 
 use crate::record::{EntryRecord, HeadRecord, RevisionRecord, TouchRecord, entry_of, seal, unseal};
 
@@ -29,8 +31,8 @@ pub(crate) struct Write<'a> {
     pub(crate) head: &'a HeadRecord,
     pub(crate) revision: &'a RevisionRecord,
     pub(crate) changes: &'a [Change],
-    /// A revision that leaves the log.
-    pub(crate) dropped: Option<Revision>,
+    /// The revisions that leave the log.
+    pub(crate) dropped: Range<u64>,
 }
 
 /// A row that does not prove itself.
@@ -61,11 +63,6 @@ pub(crate) fn touch(change: &Change) -> TouchRecord {
     TouchRecord {
         kind: change.key.kind.number().into(),
         id: change.key.id.to_string(),
-        action: match change.action {
-            ChangeAction::Created => 1,
-            ChangeAction::Updated => 2,
-            ChangeAction::Deleted => 3,
-        },
     }
 }
 
@@ -148,8 +145,8 @@ impl Rows {
         let outcome = (&self.meta, &self.current, &self.log).transaction(|(meta, current, log)| {
             current.apply_batch(&batch)?;
             log.insert(&log_key, log_value.as_slice())?;
-            if let Some(dropped) = write.dropped {
-                log.remove(&dropped.0.to_be_bytes())?;
+            for dropped in write.dropped.clone() {
+                log.remove(&dropped.to_be_bytes())?;
             }
             meta.insert(HEAD, head_value.as_slice())?;
             Ok::<(), ConflictableTransactionError<sled::Error>>(())

@@ -42,8 +42,8 @@ pub enum StoreError {
     /// The change breaks rules; nothing was changed.
     #[error(transparent)]
     Rejected(#[from] Rejection),
-    /// The store takes no writes: it is closed, or a write failed and the disk must be looked at. Nothing was
-    /// changed.
+    /// The store takes no writes: it is closed, or a write failed and the disk must be looked at. Nobody is shown
+    /// the change; whether the disk has it is known when the store is opened again.
     #[error("store takes no writes: {0}")]
     Unavailable(String),
     /// The content does not prove itself.

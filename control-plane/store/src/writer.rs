@@ -1,13 +1,15 @@
 //! The one thread that writes.
 
 use std::{
+    fs::File,
     panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::error;
+use tracing::{error, warn};
 use tyrscale_model::{Change, ChangeSet, Rejection, Snapshot, UnixMillis, apply};
 
 use crate::{
@@ -20,6 +22,9 @@ use crate::{
 
 /// How many commits share one flush.
 const GROUP: usize = 64;
+/// How often and how long to wait for sled to let go of the database.
+const RELEASE_LOOKS: u32 = 500;
+const RELEASE_PAUSE: Duration = Duration::from_millis(10);
 /// How many commits may wait.
 const QUEUE: usize = 1024;
 
@@ -97,7 +102,9 @@ impl Writer {
         if let Err(error) = self.opened.db.flush() {
             error!(%error, "store flush at close failed");
         }
+        let database = self.opened.files.database_path();
         drop(self);
+        wait_for_release(&database);
         if let Some(answer) = closing {
             // Nobody may be waiting any more.
             answer.send(()).ok();
@@ -115,18 +122,17 @@ impl Writer {
                 .is_ok_and(|committed| !committed.changes.is_empty());
             settled.push((outcome, answer));
         }
-        if dirty {
-            match self.make_durable() {
-                Ok(()) => {
-                    self.published.send_replace(Arc::new(self.head.clone()));
-                }
-                Err(reason) => self.fail(reason),
+        let durable = if dirty { self.make_durable() } else { Ok(()) };
+        match &durable {
+            Ok(()) if dirty => {
+                self.published.send_replace(Arc::new(self.head.clone()));
             }
+            Ok(()) => {}
+            Err(reason) => self.fail(reason.clone()),
         }
-        let failure = self.failing.borrow().clone();
         for (outcome, answer) in settled {
-            let outcome = match (&failure, outcome) {
-                (Some(reason), Ok(_)) => Err(StoreError::Unavailable(reason.clone())),
+            let outcome = match (&durable, outcome) {
+                (Err(reason), Ok(_)) => Err(StoreError::Unavailable(reason.clone())),
                 (_, outcome) => outcome,
             };
             // A caller that went away does not take its change back.
@@ -159,18 +165,19 @@ impl Writer {
             hashes: hashes_to_bytes(&step.hashes),
         };
         let mut history = self.head.history.clone();
-        let dropped = history.push(applied.snapshot.revision(), step);
+        history.push(applied.snapshot.revision(), step);
+        let log_start = history.oldest().unwrap_or_default().0;
         let record = HeadRecord {
             revision: applied.snapshot.revision().0,
             hashes: revision.hashes.clone(),
-            log_start: dropped.map_or_else(|| self.record.log_start.max(1), |dropped| dropped.next().0),
+            log_start,
             ..self.record.clone()
         };
         let write = Write {
             head: &record,
             revision: &revision,
             changes: &applied.changes,
-            dropped,
+            dropped: self.record.log_start..log_start,
         };
         if let Err(error) = self.opened.rows.write(&write) {
             self.fail(error.to_string());
@@ -187,10 +194,9 @@ impl Writer {
         })
     }
 
-    /// sled's flush writes the file but does not sync it, so both are done.
-    fn make_durable(&self) -> Result<(), String> {
+    fn make_durable(&mut self) -> Result<(), String> {
         self.opened.db.flush().map_err(|error| error.to_string())?;
-        self.opened.file.sync_data().map_err(|error| error.to_string())
+        self.opened.files.sync().map_err(|error| error.to_string())
     }
 
     /// What reached the disk is unknown now, so no further write is taken until the store is opened again.
@@ -201,6 +207,22 @@ impl Writer {
         );
         self.failing.send_replace(Some(reason));
     }
+}
+
+/// sled's background threads keep the lock on the database for a moment after the last handle is gone.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the writer's own thread, which has nothing else to do"
+)]
+fn wait_for_release(database: &Path) {
+    for _ in 0..RELEASE_LOOKS {
+        let is_free = File::open(database).is_ok_and(|file| file.try_lock().is_ok());
+        if is_free {
+            return;
+        }
+        std::thread::sleep(RELEASE_PAUSE);
+    }
+    warn!("the store's lock is still held after it was closed");
 }
 
 /// The wall clock, read where a change happens and nowhere else.

@@ -237,6 +237,8 @@ async fn tamper(dir: &Path, change: impl FnOnce(&sled::Db)) -> Result<Store, Sto
     change(&db);
     db.flush().unwrap();
     drop(db);
+    // Comes once sled has let go of it.
+    fs::File::open(dir.join("db")).unwrap().lock().unwrap();
     Store::open(dir, StoreOptions::default()).await
 }
 
@@ -323,13 +325,53 @@ async fn a_file_of_another_store_is_noticed() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn nobody_else_may_look_into_the_directory() {
+async fn nobody_else_may_look_into_a_new_directory() {
     use std::os::unix::fs::PermissionsExt;
 
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("store");
-    fs::create_dir(&path).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     let _store = open(&path).await;
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[tokio::test]
+async fn a_shorter_history_can_be_asked_for_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let with = |history| StoreOptions {
+        history,
+        ..StoreOptions::default()
+    };
+    let names: Vec<String> = (0..9).map(|number| format!("n{number}")).collect();
+    for (history, names) in [(10, &names[..7]), (3, &names[7..8]), (3, &names[8..])] {
+        let store = Store::open(dir.path(), with(history)).await.unwrap();
+        for name in names {
+            store.commit(create(name)).await.unwrap();
+        }
+        store.close().await;
+    }
+    let head = Store::open(dir.path(), with(3)).await.unwrap().head();
+    assert_eq!(head.snapshot.revision(), Revision(9));
+    assert!(head.history.changed_since(Revision(5)).is_none());
+    assert_eq!(head.history.changed_since(Revision(6)).unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_change_of_many_resources_is_there_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let operations: Vec<_> = (0..5000)
+        .flat_map(|number| put(&format!("network-of-some-length-{number}"), 1, Expectation::Any).operations)
+        .collect();
+    store
+        .commit(move |_| {
+            Ok(ChangeSet {
+                operations,
+                ..ChangeSet::default()
+            })
+        })
+        .await
+        .unwrap();
+    store.close().await;
+    drop(store);
+    assert_eq!(open(dir.path()).await.head().snapshot.len(), 5000);
 }
