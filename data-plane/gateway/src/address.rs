@@ -6,6 +6,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::uri::InvalidUri;
 use http::{HeaderValue, Uri};
+use memchr::memmem::Finder;
+use percent_encoding::percent_decode_str;
 use tyrscale_model::HttpUrl;
 
 /// An upstream's address, secrets included; `Debug` shows the origin only.
@@ -19,7 +21,11 @@ pub(crate) struct Address {
     /// From the user info of the URL.
     authorization: Option<HeaderValue>,
     origin: String,
+    secrets: Vec<Finder<'static>>,
 }
+
+/// The shortest part of a path or query that is taken for a key by itself.
+const SHORTEST_KEY: usize = 6;
 
 impl Address {
     /// # Errors
@@ -35,6 +41,7 @@ impl Address {
             plain: Uri::default(),
             authorization: url.expose_user_info().and_then(|user_info| basic(&user_info)),
             origin,
+            secrets: secrets(url),
         };
         address.plain = address.join(None)?;
         Ok(address)
@@ -65,6 +72,12 @@ impl Address {
         self.authorization.as_ref()
     }
 
+    /// Whether `text` tells a secret part of the address: its path or query, what in them may be a key, or its
+    /// credentials.
+    pub(crate) fn is_told_in(&self, text: &[u8]) -> bool {
+        self.secrets.iter().any(|secret| secret.find(text).is_some())
+    }
+
     /// `scheme://host:port`: for labels, without secrets.
     pub(crate) fn origin(&self) -> &str {
         &self.origin
@@ -75,6 +88,30 @@ impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Address").field(&self.origin).finish()
     }
+}
+
+fn secrets(url: &HttpUrl) -> Vec<Finder<'static>> {
+    let (path, query) = (url.expose_path(), url.expose_query().unwrap_or_default());
+    let user_info = url.expose_user_info().unwrap_or_default();
+    let (user, password) = user_info.split_once(':').unwrap_or((&user_info, ""));
+    let encoded = STANDARD.encode(&user_info);
+    let keys = path.split('/').chain(query.split(['&', '=', ';'])).chain([user]);
+    let keys = keys.filter(|key| key.len() >= SHORTEST_KEY);
+    let wholes = [path, query, &user_info, password];
+    let wholes = wholes.into_iter().filter(|whole| !matches!(*whole, "" | "/"));
+    let written = keys.chain(wholes).flat_map(|secret| {
+        // An upstream may tell its path or query as it was sent, or decoded.
+        let decoded = percent_decode_str(secret).collect::<Vec<u8>>();
+        [secret.as_bytes().to_vec(), decoded]
+    });
+    let encoded = (!user_info.is_empty()).then(|| encoded.into_bytes());
+    let mut written: Vec<Vec<u8>> = written.chain(encoded).collect();
+    written.sort_unstable();
+    written.dedup();
+    written
+        .iter()
+        .map(|secret| Finder::new(secret).into_owned())
+        .collect()
 }
 
 /// Basic credentials. Source: RFC 7617.
@@ -116,5 +153,23 @@ mod tests {
         assert_eq!(address.authorization().unwrap(), "Basic dXNlcjpwQHNz");
         assert_eq!(format!("{address:?}"), r#"Address("http://n:1")"#);
         assert!(address.authorization().unwrap().is_sensitive());
+    }
+
+    #[test]
+    fn a_text_that_tells_a_secret_is_known_for_one() {
+        let address = address("http://alchemist:p%40s@n:1/v3/k%C3%A9y456/x?apikey=abcdef&v=2");
+        for text in [
+            "Cannot POST /v3/k%C3%A9y456/x?y",
+            "no project kéy456",
+            r#"{"path":"\/v3\/k%C3%A9y456"}"#,
+            "key abcdef is over its quota",
+            "alchemist",
+            "password p@s",
+            "Basic YWxjaGVtaXN0OnBAcw==",
+        ] {
+            assert!(address.is_told_in(text.as_bytes()), "{text}");
+        }
+        assert!(!address.is_told_in(br#"{"error":"v3 is not for x"}"#));
+        assert!(!super::tests::address("http://n:1").is_told_in(b"http://n:1/"));
     }
 }

@@ -15,6 +15,8 @@ use crate::upstream::Reply;
 
 /// What a call of a batch is answered with when the upstream answered others but not this one.
 const UNANSWERED: &str = "the upstream gave no answer to this call";
+/// What stands in the place of a refusal that clients may not read.
+const REFUSED: &str = "the upstream refused the request";
 
 /// The upstream's answer for the client, and how each valid call of the packet came off, in order.
 pub(crate) fn reply(packet: &Packet<'_>, reply: Reply) -> (Response<AnswerBody>, Vec<CallOutcome>) {
@@ -24,7 +26,7 @@ pub(crate) fn reply(packet: &Packet<'_>, reply: Reply) -> (Response<AnswerBody>,
     };
     let is_notification = ids(packet).is_empty();
     match (packet, &reply.body, &reply.answer) {
-        (Packet::Batch(_), AnswerBody::Whole(body), Answer::Batch) if !is_notification => {
+        (Packet::Batch(_), Some(AnswerBody::Whole(body)), Answer::Batch) if !is_notification => {
             let (merged, outcomes) = merge(packet, body);
             let mut headers = reply.headers;
             headers.insert(CONTENT_TYPE, JSON);
@@ -35,7 +37,7 @@ pub(crate) fn reply(packet: &Packet<'_>, reply: Reply) -> (Response<AnswerBody>,
             let response = if is_notification {
                 unanswered(packet)
             } else {
-                assemble(reply.status, reply.headers, reply.body)
+                pass_on(packet, reply)
             };
             (response, outcomes)
         }
@@ -45,7 +47,7 @@ pub(crate) fn reply(packet: &Packet<'_>, reply: Reply) -> (Response<AnswerBody>,
 /// The answer when nobody answered.
 pub(crate) fn failed(packet: &Packet<'_>, telling: Telling) -> Response<AnswerBody> {
     match (telling, packet) {
-        (Telling::PassOn(reply), _) => assemble(reply.status, reply.headers, reply.body),
+        (Telling::PassOn(reply), packet) => pass_on(packet, reply),
         (telling, Packet::Batch(_)) => {
             let (code, message) = telling.item_error();
             json(
@@ -59,6 +61,19 @@ pub(crate) fn failed(packet: &Packet<'_>, telling: Telling) -> Response<AnswerBo
             json(StatusCode::OK, error_body(call.id, code, message))
         }
     }
+}
+
+/// What an upstream said, or an error with its status when clients may not read that.
+fn pass_on(packet: &Packet<'_>, reply: Reply) -> Response<AnswerBody> {
+    if let Some(body) = reply.body {
+        return assemble(reply.status, reply.headers, body);
+    }
+    let id = match packet {
+        Packet::Single(call) => call.id,
+        Packet::Batch(_) => None,
+    };
+    let code = ErrorReply::UpstreamsFailed.code();
+    json(reply.status, error_body(id, code, REFUSED))
 }
 
 /// The answer to a batch none of whose calls is valid.

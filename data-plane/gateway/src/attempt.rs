@@ -23,7 +23,7 @@ pub(crate) enum Outcome {
 /// success nor as a failure, and gives back its place at the breaker.
 #[derive(Debug)]
 pub(crate) struct Attempt {
-    /// `None` once settled.
+    /// `None` once the breaker was told.
     admission: Option<Admission>,
     endpoint: Arc<Endpoint>,
     started: Instant,
@@ -46,27 +46,36 @@ impl Attempt {
         &self.endpoint
     }
 
+    /// The upstream has begun an answer to pass on: the breaker is told now, for how long the rest takes is up
+    /// to the client, who must not keep others from the upstream meanwhile.
+    pub(crate) fn answers(&mut self) {
+        if let Some(admission) = self.admission.take() {
+            admission.succeeded(Instant::now().into_std());
+        }
+    }
+
     /// Settles breaker and counts; load is given back with the drop that follows.
     pub(crate) fn settle(mut self, outcome: Outcome) {
-        let Some(admission) = self.admission.take() else {
-            return;
-        };
         let now = Instant::now();
         let stats = self.endpoint.stats();
         match outcome {
             Outcome::Answered | Outcome::Faulted(Fault::UnsupportedMethod | Fault::BatchRefused) => {
                 stats.latency.record(now - self.started);
-                admission.succeeded(now.into_std());
+                self.answers();
             }
             Outcome::Faulted(fault) if fault.counts_against_upstream() => {
                 stats.failures.fetch_add(1, Ordering::Relaxed);
                 if fault == Fault::RateLimited {
                     stats.rate_limited.fetch_add(1, Ordering::Relaxed);
                 }
-                admission.failed(now.into_std());
+                // After a good beginning it counts as another request would.
+                let admission = self.admission.take();
+                if let Some(admission) = admission.or_else(|| self.endpoint.admit(now.into_std()).ok()) {
+                    admission.failed(now.into_std());
+                }
             }
             // A refusal may be the client's own doing: it neither closes nor opens a breaker.
-            Outcome::Faulted(_) => drop(admission),
+            Outcome::Faulted(_) => {}
         }
     }
 }

@@ -1,16 +1,19 @@
-//! Bodies of answers: whole, or streamed from an upstream with the attempt that fetches them.
+//! Bodies of answers: whole, or streamed from an upstream.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tyrscale_jsonrpc::Fault;
 
 use crate::attempt::{Attempt, Outcome};
+use crate::config::Settings;
 
 /// The body of an answer to a client.
 #[derive(Debug)]
@@ -21,68 +24,99 @@ pub(crate) enum AnswerBody {
     Streaming(Box<Rest>),
 }
 
-/// What an upstream has begun to send.
+/// What an upstream has begun to send. A task fetches it and holds the attempt, so that both end in time also
+/// when the client's connection asks for nothing more.
 #[derive(Debug)]
 pub(crate) struct Rest {
     /// Received but not passed on yet.
     held: Bytes,
-    incoming: Incoming,
-    /// `None` once settled.
-    attempt: Option<Attempt>,
-    /// Ends when the upstream has sent nothing for `patience`.
-    silence: Pin<Box<Sleep>>,
-    patience: Duration,
+    /// How much comes after `held`, where that is known.
+    coming: Option<u64>,
+    frames: mpsc::Receiver<Received>,
 }
 
-/// An upstream stopped in the middle of a body; the client's connection is broken off, so that it cannot take
-/// the part for the whole.
+/// The next part of a body, or its end.
+type Received = Result<Option<Frame<Bytes>>, Interrupted>;
+
+/// An upstream stopped in the middle of a body, or the client took nothing for too long; the client's stream is
+/// broken off, so that it cannot take the part for the whole.
 #[derive(Debug, thiserror::Error)]
-#[error("upstream stopped in the middle of its answer")]
+#[error("the answer broke off in the middle")]
 pub(crate) struct Interrupted;
 
 impl Rest {
-    /// `held` followed by what still comes, as long as no pause lasts longer than `patience`.
-    pub(crate) fn new(held: Bytes, incoming: Incoming, attempt: Attempt, patience: Duration) -> Self {
-        Self {
-            held,
+    /// `held` followed by what still comes, as long as the upstream does not pause for longer than an attempt
+    /// may, nor the client for longer than a write.
+    pub(crate) fn new(held: Bytes, incoming: Incoming, attempt: Attempt, settings: &Settings) -> Self {
+        let (sender, frames) = mpsc::channel(1);
+        let coming = incoming.size_hint().exact();
+        tokio::spawn(fetch(
             incoming,
-            attempt: Some(attempt),
-            silence: Box::pin(tokio::time::sleep(patience)),
-            patience,
-        }
-    }
-
-    fn settle(&mut self, outcome: Outcome) {
-        if let Some(attempt) = self.attempt.take() {
-            attempt.settle(outcome);
-        }
+            attempt,
+            sender,
+            settings.attempt_timeout,
+            settings.write_timeout,
+        ));
+        Self { held, coming, frames }
     }
 
     fn poll_rest(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Interrupted>>> {
-        let Poll::Ready(received) = Pin::new(&mut self.incoming).poll_frame(context) else {
-            ready!(self.silence.as_mut().poll(context));
-            self.settle(Outcome::Faulted(Fault::Timeout));
-            return Poll::Ready(Some(Err(Interrupted)));
-        };
-        self.silence.as_mut().reset(Instant::now() + self.patience);
-        Poll::Ready(match received {
+        self.frames.poll_recv(context).map(|received| match received {
             Some(Ok(frame)) => {
-                // With a known length nobody asks again once all has come.
-                if self.incoming.is_end_stream() {
-                    self.settle(Outcome::Answered);
-                }
-                Some(Ok(frame))
+                let length = frame.as_ref().and_then(Frame::data_ref).map_or(0, Bytes::len);
+                self.coming = self.coming.map(|coming| coming.saturating_sub(length as u64));
+                frame.map(Ok)
             }
-            Some(Err(_)) => {
-                self.settle(Outcome::Faulted(Fault::Lost));
-                Some(Err(Interrupted))
-            }
-            None => {
-                self.settle(Outcome::Answered);
-                None
-            }
+            // Without an end told, this is none.
+            Some(Err(Interrupted)) | None => Some(Err(Interrupted)),
         })
     }
+}
+
+/// Passes on what comes, and settles the attempt with the last of it. A client that leaves or stalls says
+/// nothing about the upstream.
+async fn fetch(
+    mut incoming: Incoming,
+    attempt: Attempt,
+    client: mpsc::Sender<Received>,
+    patience: Duration,
+    write_timeout: Duration,
+) {
+    loop {
+        let received = tokio::select! {
+            () = client.closed() => return,
+            received = timeout(patience, incoming.frame()) => received,
+        };
+        let (frame, ended) = match received {
+            // With a known length nobody asks again once all has come.
+            Ok(Some(Ok(frame))) => (Some(frame), incoming.is_end_stream().then_some(Outcome::Answered)),
+            Ok(None) => (None, Some(Outcome::Answered)),
+            Ok(Some(Err(_))) => (None, Some(Outcome::Faulted(Fault::Lost))),
+            Err(_) => (None, Some(Outcome::Faulted(Fault::Timeout))),
+        };
+        let Some(outcome) = ended else {
+            if pass_on(&client, Ok(frame), write_timeout).await {
+                continue;
+            }
+            return;
+        };
+        attempt.settle(outcome);
+        let end = match outcome {
+            Outcome::Answered => Ok(None),
+            Outcome::Faulted(_) => Err(Interrupted),
+        };
+        for part in frame.map(|frame| Ok(Some(frame))).into_iter().chain([end]) {
+            if !pass_on(&client, part, write_timeout).await {
+                return;
+            }
+        }
+        return;
+    }
+}
+
+/// Whether the client took it in time.
+async fn pass_on(client: &mpsc::Sender<Received>, received: Received, write_timeout: Duration) -> bool {
+    client.send_timeout(received, write_timeout).await.is_ok()
 }
 
 impl Body for AnswerBody {
@@ -111,13 +145,10 @@ impl Body for AnswerBody {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Streaming(rest) => {
                 let held = rest.held.len() as u64;
-                let coming = rest.incoming.size_hint();
-                let mut hint = SizeHint::new();
-                hint.set_lower(coming.lower().saturating_add(held));
-                if let Some(upper) = coming.upper() {
-                    hint.set_upper(upper.saturating_add(held));
+                match rest.coming {
+                    Some(coming) => SizeHint::with_exact(coming.saturating_add(held)),
+                    None => SizeHint::default(),
                 }
-                hint
             }
         }
     }

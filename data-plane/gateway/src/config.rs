@@ -9,6 +9,7 @@ use http::Uri;
 use ipnet::IpNet;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use tokio::sync::Semaphore;
 
 /// The options of the command line and their environment variables.
 #[derive(Debug, Clone, clap::Args)]
@@ -58,7 +59,16 @@ pub struct Args {
     /// How long an HTTP/1 connection may stay without a complete request head, idle time included.
     #[arg(long, env = "TYRSCALE_GATEWAY_HEADER_TIMEOUT", value_parser = duration, default_value = "75s")]
     pub header_timeout: Duration,
-    /// How long a request may take, all attempts included, until its answer begins.
+    /// Largest answer of an upstream to a batch, in bytes; it is held to be put in order.
+    #[arg(long, env = "TYRSCALE_GATEWAY_MAX_BATCH_ANSWER_BYTES", default_value_t = Settings::DEFAULT.max_batch_answer_bytes)]
+    pub max_batch_answer_bytes: usize,
+    /// How long a request's body may take to arrive.
+    #[arg(long, env = "TYRSCALE_GATEWAY_BODY_TIMEOUT", value_parser = duration, default_value = "30s")]
+    pub body_timeout: Duration,
+    /// How long a client may take nothing of what is sent to it before its connection is cut.
+    #[arg(long, env = "TYRSCALE_GATEWAY_WRITE_TIMEOUT", value_parser = duration, default_value = "30s")]
+    pub write_timeout: Duration,
+    /// How long a request may take from the end of its body, all attempts included, until its answer begins.
     #[arg(long, env = "TYRSCALE_GATEWAY_REQUEST_TIMEOUT", value_parser = duration, default_value = "60s")]
     pub request_timeout: Duration,
     /// How long one upstream may take to begin its answer, and pause within it.
@@ -112,11 +122,15 @@ pub struct Settings {
     pub max_connections: usize,
     /// Largest head of a request, in bytes.
     pub max_header_bytes: u32,
-    /// Most bytes of an upstream's answer that are held: the answer to a batch, and error bodies.
-    pub max_held_bytes: usize,
+    /// Largest answer of an upstream to a batch, in bytes.
+    pub max_batch_answer_bytes: usize,
     /// How long an HTTP/1 connection may stay without a complete request head.
     pub header_timeout: Duration,
-    /// How long a request may take until its answer begins.
+    /// How long a request's body may take to arrive.
+    pub body_timeout: Duration,
+    /// How long a client may take nothing of what is sent to it.
+    pub write_timeout: Duration,
+    /// How long a request may take from the end of its body until its answer begins.
     pub request_timeout: Duration,
     /// How long one upstream may take to begin its answer, and pause within it.
     pub attempt_timeout: Duration,
@@ -140,8 +154,10 @@ impl Settings {
         max_batch: 1000,
         max_connections: 10_000,
         max_header_bytes: 64 * 1024,
-        max_held_bytes: 32 * 1024 * 1024,
+        max_batch_answer_bytes: 32 * 1024 * 1024,
         header_timeout: Duration::from_secs(75),
+        body_timeout: Duration::from_secs(30),
+        write_timeout: Duration::from_secs(30),
         request_timeout: Duration::from_secs(60),
         attempt_timeout: Duration::from_secs(20),
         connect_timeout: Duration::from_secs(3),
@@ -179,9 +195,15 @@ pub enum ConfigError {
     /// The head of a request would not fit.
     #[error("--max-header-bytes must be at least 8192")]
     SmallHead,
-    /// A URL of a control plane has no scheme or host.
-    #[error("--control-plane must be a URL such as http://127.0.0.1:8889")]
+    /// More connections than can be counted.
+    #[error("--max-connections must be at most {}", Semaphore::MAX_PERMITS)]
+    ManyConnections,
+    /// A URL of a control plane is none, or has a part that is not used.
+    #[error("--control-plane must be an http URL of a host and port only, such as http://127.0.0.1:8889")]
     ControlPlane,
+    /// The node's id is empty, too long, or has a character that is none of an id.
+    #[error("--node-id must be 1 to 128 printable ASCII characters without blanks and '/'")]
+    NodeId,
     /// The file of authorities cannot be read.
     #[error("--upstream-ca cannot be read")]
     UpstreamCa(#[source] rustls::pki_types::pem::Error),
@@ -201,6 +223,9 @@ impl TryFrom<Args> for Config {
             max_connections: args.max_connections,
             max_header_bytes: args.max_header_bytes,
             header_timeout: args.header_timeout,
+            max_batch_answer_bytes: args.max_batch_answer_bytes,
+            body_timeout: args.body_timeout,
+            write_timeout: args.write_timeout,
             request_timeout: args.request_timeout,
             attempt_timeout: args.attempt_timeout,
             connect_timeout: args.connect_timeout,
@@ -209,7 +234,6 @@ impl TryFrom<Args> for Config {
             trusted_proxies: args.trusted_proxies,
             metrics_on_data_port: args.metrics_on_data_port,
             upstream_authorities: args.upstream_ca.map(authorities).transpose()?.unwrap_or_default(),
-            ..Settings::DEFAULT
         };
         Ok(Self {
             control_planes: args.control_planes,
@@ -228,6 +252,9 @@ impl Args {
             ("--max-body-bytes", self.max_body_bytes == 0),
             ("--max-batch", self.max_batch == 0),
             ("--max-connections", self.max_connections == 0),
+            ("--max-batch-answer-bytes", self.max_batch_answer_bytes == 0),
+            ("--body-timeout", self.body_timeout.is_zero()),
+            ("--write-timeout", self.write_timeout.is_zero()),
             ("--header-timeout", self.header_timeout.is_zero()),
             ("--request-timeout", self.request_timeout.is_zero()),
             ("--attempt-timeout", self.attempt_timeout.is_zero()),
@@ -240,12 +267,29 @@ impl Args {
         if self.max_header_bytes < 8192 {
             return Err(ConfigError::SmallHead);
         }
-        let is_url = |url: &Uri| matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some();
-        if self.control_planes.is_empty() || !self.control_planes.iter().all(is_url) {
+        if self.max_connections > Semaphore::MAX_PERMITS {
+            return Err(ConfigError::ManyConnections);
+        }
+        if self.control_planes.is_empty() || !self.control_planes.iter().all(is_control_plane) {
             return Err(ConfigError::ControlPlane);
+        }
+        if self.node_id.as_deref().is_some_and(|id| !is_node_id(id)) {
+            return Err(ConfigError::NodeId);
         }
         Ok(())
     }
+}
+
+fn is_control_plane(url: &Uri) -> bool {
+    let has_user = url
+        .authority()
+        .is_some_and(|authority| authority.as_str().contains('@'));
+    url.scheme_str() == Some("http") && !has_user && matches!(url.path(), "" | "/") && url.query().is_none()
+}
+
+/// What the control plane takes for a node's id, but for `/`, which would part a path.
+fn is_node_id(id: &str) -> bool {
+    (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/')
 }
 
 fn authorities(file: PathBuf) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
@@ -339,13 +383,67 @@ mod tests {
                 ["--max-header-bytes", "100"],
                 "--max-header-bytes must be at least 8192",
             ),
+            (["--body-timeout", "0s"], "--body-timeout must be above 0"),
+            (["--write-timeout", "0s"], "--write-timeout must be above 0"),
             (
-                ["--control-plane", "localhost"],
-                "--control-plane must be a URL such as http://127.0.0.1:8889",
+                ["--max-batch-answer-bytes", "0"],
+                "--max-batch-answer-bytes must be above 0",
             ),
             (["--upstream-ca", "/nowhere"], "--upstream-ca cannot be read"),
         ] {
             assert_eq!(config(&options).unwrap_err().to_string(), message);
+        }
+    }
+
+    #[test]
+    fn more_connections_than_can_be_counted_are_refused() {
+        for (most, is_bounded) in [(Semaphore::MAX_PERMITS, true), (usize::MAX, false)] {
+            let refused = config(&["--max-connections", &most.to_string()]);
+            assert_eq!(refused.is_ok(), is_bounded, "{most}");
+        }
+    }
+
+    #[test]
+    fn a_control_plane_is_an_http_url_without_secrets() {
+        for (url, is_one) in [
+            ("http://127.0.0.1:8889", true),
+            ("http://[::1]:8889/", true),
+            ("http://control.example", true),
+            ("localhost", false),
+            ("https://127.0.0.1:8889", false),
+            ("http://user:pass@127.0.0.1:8889", false),
+            ("http://127.0.0.1:8889/v1", false),
+            ("http://127.0.0.1:8889?key=1", false),
+        ] {
+            match config(&["--control-plane", url]) {
+                Ok(_) => assert!(is_one, "{url}"),
+                Err(error) => {
+                    let rule = "--control-plane must be an http URL of a host and port only, such as http://127.0.0.1:8889";
+                    assert!(!is_one && error.to_string() == rule, "{url} {error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_node_id_is_printable_and_short() {
+        for (id, is_one) in [
+            ("gateway-1.eu:a", true),
+            (&"a".repeat(128), true),
+            ("", false),
+            ("a b", false),
+            ("a/b", false),
+            ("ä", false),
+            ("a\n", false),
+            (&"a".repeat(129), false),
+        ] {
+            match config(&["--node-id", id]) {
+                Ok(_) => assert!(is_one, "{id}"),
+                Err(error) => assert!(
+                    !is_one && error.to_string().starts_with("--node-id must be 1 to 128"),
+                    "{id}"
+                ),
+            }
         }
     }
 

@@ -5,9 +5,10 @@ use tyrscale_jsonrpc::{Answer, ErrorReply, Fault, RpcError};
 
 use crate::config::Settings;
 use crate::route::Route;
-use crate::upstream::{Failure, Question, Reply, ask};
+use crate::upstream::{Failure, Question, Reply, Time, ask};
 
-/// Asks the route's upstreams, each at most once, as long as another attempt does no harm.
+/// Asks the route's upstreams, each at most once, as long as another attempt does no harm and the request's
+/// time is not up.
 ///
 /// # Errors
 /// [`Failures`] when no upstream gave an answer to pass on.
@@ -15,12 +16,18 @@ pub(crate) async fn forward(
     route: &Route,
     question: &Question,
     settings: &Settings,
-    deadline: Instant,
 ) -> Result<Reply, Failures> {
+    let deadline = Instant::now() + settings.request_timeout;
     let mut tried = vec![false; route.endpoints().len()];
     let mut failures = Vec::new();
     while let Some(attempt) = route.begin(&mut tried) {
-        match ask(attempt, question, settings, deadline).await {
+        let full = Instant::now() + settings.attempt_timeout;
+        let time = Time {
+            until: deadline.min(full),
+            // The first attempt has all that the settings give it, whichever of the two is less.
+            is_rest: deadline < full && !failures.is_empty(),
+        };
+        match ask(attempt, question, settings, time).await {
             Ok(reply) => return Ok(reply),
             Err(failure) => {
                 let goes_on = failure.fault.retryable(question.replay) && Instant::now() < deadline;
@@ -41,7 +48,7 @@ pub(crate) struct Failures(Vec<Failure>);
 /// What to tell the client when nobody answered.
 #[derive(Debug)]
 pub(crate) enum Telling {
-    /// What the upstreams said, status and body, for all of them said the same.
+    /// What the upstreams said, status and body, as far as it may be told, for all of them said the same.
     PassOn(Reply),
     /// The one error that an upstream gave for a whole batch.
     BatchError(RpcError),
@@ -109,7 +116,7 @@ mod tests {
                 status: StatusCode::from_u16(status).unwrap(),
                 headers: HeaderMap::new(),
                 answer: Answer::NotJsonRpc,
-                body: AnswerBody::Whole(Bytes::from_static(text.as_bytes())),
+                body: Some(AnswerBody::Whole(Bytes::from_static(text.as_bytes()))),
             })),
         }
     }

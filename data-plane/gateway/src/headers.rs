@@ -3,15 +3,18 @@
 //! To the upstream goes what the client sent, without the headers of its connection, without its credentials
 //! for the gateway (`Authorization`, `Cookie`: the upstream is a third party, whose own credentials stand in
 //! its URL), and with a content type and coding that say what the body is. Back goes what the upstream sent,
-//! without the headers of its connection.
+//! without the headers of its connection, those about its own place, and any that tells a secret of its address.
 
 use std::net::IpAddr;
 
 use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE,
-    EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
+    ACCEPT_ENCODING, ALT_SVC, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_LOCATION,
+    CONTENT_TYPE, COOKIE, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, REFRESH, STRICT_TRANSPORT_SECURITY, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE, WWW_AUTHENTICATE,
 };
+
+use crate::address::Address;
 
 /// The header that a load balancer in front of the gateway names the client's host in.
 pub(crate) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -44,6 +47,26 @@ const NOT_FORWARDED: [HeaderName; 6] = [
     COOKIE,
 ];
 
+/// What says how a request came, and is believed only of those who are trusted.
+const WHENCE: [HeaderName; 6] = [
+    FORWARDED,
+    X_FORWARDED_FOR,
+    X_FORWARDED_HOST,
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-real-ip"),
+];
+
+/// What is about the upstream's own place, which is not the gateway's and often holds a key.
+const OF_THE_UPSTREAM: [HeaderName; 6] = [
+    ALT_SVC,
+    CONTENT_LOCATION,
+    LOCATION,
+    REFRESH,
+    STRICT_TRANSPORT_SECURITY,
+    WWW_AUTHENTICATE,
+];
+
 /// Who sent the request to us.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer {
@@ -61,8 +84,9 @@ pub(crate) fn for_upstream(mut headers: HeaderMap, peer: Peer) -> HeaderMap {
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers.insert(CONTENT_TYPE, JSON);
     if !peer.trusted {
-        headers.remove(X_FORWARDED_FOR);
-        headers.remove(X_FORWARDED_HOST);
+        for name in WHENCE {
+            headers.remove(name);
+        }
     }
     let came_by = headers
         .get_all(X_FORWARDED_FOR)
@@ -76,9 +100,21 @@ pub(crate) fn for_upstream(mut headers: HeaderMap, peer: Peer) -> HeaderMap {
     headers
 }
 
-/// Makes the headers of an upstream's answer those of ours. The length is counted anew.
-pub(crate) fn for_client(headers: &mut HeaderMap) {
+/// Makes the headers of an upstream's answer those of ours, without any that tells a secret of its address.
+/// The length is counted anew.
+pub(crate) fn for_client(headers: &mut HeaderMap, address: &Address) {
     remove_hop_by_hop(headers);
+    for name in OF_THE_UPSTREAM {
+        headers.remove(name);
+    }
+    let telling: Vec<HeaderName> = headers
+        .iter()
+        .filter(|(_, value)| address.is_told_in(value.as_bytes()))
+        .map(|(name, _)| name.clone())
+        .collect();
+    for name in telling {
+        headers.remove(name);
+    }
     headers.remove(CONTENT_LENGTH);
     headers.remove(CONTENT_ENCODING);
     headers.entry(CONTENT_TYPE).or_insert(JSON);
@@ -155,6 +191,15 @@ mod tests {
         let came = headers(&[("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "2.2.2.2")]);
         let sent = for_upstream(came.clone(), PEER);
         assert_eq!(sent[X_FORWARDED_FOR], "10.0.0.9");
+        let whence = headers(&[
+            ("forwarded", "for=1.1.1.1"),
+            ("x-forwarded-host", "h"),
+            ("x-forwarded-port", "1"),
+            ("x-forwarded-proto", "https"),
+            ("x-real-ip", "1.1.1.1"),
+        ]);
+        let sent = for_upstream(whence.clone(), PEER);
+        assert!(whence.keys().all(|name| !sent.contains_key(name)), "{sent:?}");
         let trusted = Peer {
             trusted: true,
             ..PEER
@@ -163,12 +208,34 @@ mod tests {
             for_upstream(came, trusted)[X_FORWARDED_FOR],
             "1.1.1.1, 2.2.2.2, 10.0.0.9"
         );
+        let sent = for_upstream(whence.clone(), trusted);
+        assert!(whence.keys().all(|name| sent.contains_key(name)), "{sent:?}");
+    }
+
+    fn address() -> Address {
+        Address::new(&"http://n/v3/0123456789abcdef".parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn an_answer_tells_neither_the_place_of_the_upstream_nor_its_secrets() {
+        let mut answer = headers(&[
+            ("location", "/"),
+            ("content-location", "/"),
+            ("refresh", "5"),
+            ("www-authenticate", "Basic"),
+            ("alt-svc", "clear"),
+            ("strict-transport-security", "max-age=1"),
+            ("x-original", "POST /v3/0123456789abcdef"),
+            ("content-type", "text/plain"),
+        ]);
+        for_client(&mut answer, &address());
+        assert_eq!(answer, headers(&[("content-type", "text/plain")]));
     }
 
     #[test]
     fn an_answer_without_a_type_is_json_and_its_length_is_counted_anew() {
         let mut answer = headers(&[("content-length", "5"), ("connection", "close"), ("x-kept", "1")]);
-        for_client(&mut answer);
+        for_client(&mut answer, &address());
         assert_eq!(
             answer,
             headers(&[("x-kept", "1"), ("content-type", "application/json")])

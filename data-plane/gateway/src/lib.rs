@@ -40,6 +40,7 @@ mod request;
 mod route;
 mod server;
 mod service;
+mod stall;
 mod table;
 mod transport;
 mod upstream;

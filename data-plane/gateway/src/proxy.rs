@@ -7,7 +7,6 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
-use tokio::time::Instant;
 use tyrscale_jsonrpc::request::parse;
 use tyrscale_jsonrpc::{ErrorReply, Limits, Packet, RequestError, error_body};
 
@@ -31,6 +30,10 @@ pub(crate) async fn handle(
     request: Request<Incoming>,
 ) -> Response<AnswerBody> {
     let (head, body) = request.into_parts();
+    if !request::names_its_host(&head) {
+        gateway.stats.count_unread();
+        return malformed(StatusCode::BAD_REQUEST, "a request must name its host once");
+    }
     if gateway.settings.metrics_on_data_port
         && head.uri.path() == "/metrics"
         && head.method == http::Method::GET
@@ -60,11 +63,10 @@ async fn serve(
     body: Incoming,
 ) -> Response<AnswerBody> {
     let settings = &gateway.settings;
-    let deadline = Instant::now() + settings.request_timeout;
     if !request::is_served(&head.method) {
         return answer::method_not_allowed();
     }
-    let body = match request::read(body, settings, deadline).await {
+    let body = match request::read(body, settings).await {
         Ok(body) => body,
         Err(unread) => return refuse_unread(gateway, unread),
     };
@@ -80,7 +82,7 @@ async fn serve(
     let Some(question) = question(&packet, &body, head, peer) else {
         return answer::all_refused(&packet);
     };
-    match forward(route, &question, settings, deadline).await {
+    match forward(route, &question, settings).await {
         Ok(reply) => {
             let (response, outcomes) = answer::reply(&packet, reply);
             gateway.stats.count(&packet, &outcomes);
@@ -100,7 +102,6 @@ fn question(packet: &Packet<'_>, body: &Bytes, head: Parts, peer: Peer) -> Optio
         expect: request::expect(packet),
         replay: request::replay(packet),
         query: head.uri.query().map(str::to_owned),
-        method: head.method,
         headers: headers::for_upstream(head.headers, peer),
     })
 }
@@ -122,10 +123,15 @@ fn refuse_unread(gateway: &Gateway, unread: Unread) -> Response<AnswerBody> {
     gateway.stats.count_unread();
     match unread {
         Unread::TooLarge => answer::own(ErrorReply::BodyTooLarge, None),
-        Unread::TooSlow | Unread::Broken => {
-            let message = "the body did not arrive in time";
-            let body = error_body(None, ErrorReply::InvalidRequest.code(), message);
-            answer::json(StatusCode::REQUEST_TIMEOUT, body)
-        }
+        Unread::TooSlow => malformed(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"),
+        Unread::Broken => malformed(StatusCode::BAD_REQUEST, "the body is not framed as HTTP asks for"),
     }
+}
+
+/// The answer to an HTTP request in which no call can be found.
+fn malformed(status: StatusCode, message: &str) -> Response<AnswerBody> {
+    answer::json(
+        status,
+        error_body(None, ErrorReply::InvalidRequest.code(), message),
+    )
 }

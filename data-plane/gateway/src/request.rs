@@ -2,10 +2,9 @@
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Method, Uri, header::HOST};
+use http::{Method, Uri, Version, header::HOST};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use tokio::time::Instant;
 use tyrscale_jsonrpc::{Call, ErrorReply, Expect, InvalidCall, Packet, RawId, Replay, batch_body, method};
 use tyrscale_model::RouteKey;
 
@@ -24,6 +23,15 @@ pub(crate) fn route_key(head: &Parts, peer: Peer) -> RouteKey {
     RouteKey::normalize(&host, head.uri.path())
 }
 
+/// Whether a request says once whom it is for. Source: RFC 9112, section 3.2; HTTP/2 and HTTP/1.0 may do
+/// without the header.
+pub(crate) fn names_its_host(head: &Parts) -> bool {
+    match head.headers.get_all(HOST).iter().count() {
+        0 => head.version != Version::HTTP_11,
+        count => count == 1,
+    }
+}
+
 /// Whether a request with this method may carry a JSON-RPC body and its answer.
 pub(crate) fn is_served(method: &Method) -> bool {
     !matches!(*method, Method::CONNECT | Method::TRACE | Method::HEAD)
@@ -34,13 +42,14 @@ pub(crate) fn is_served(method: &Method) -> bool {
 pub(crate) enum Unread {
     TooLarge,
     TooSlow,
+    /// Cut short, or not framed as HTTP asks for.
     Broken,
 }
 
 /// Reads a body of bounded size in bounded time.
-pub(crate) async fn read(body: Incoming, settings: &Settings, deadline: Instant) -> Result<Bytes, Unread> {
+pub(crate) async fn read(body: Incoming, settings: &Settings) -> Result<Bytes, Unread> {
     let limited = Limited::new(body, settings.max_body_bytes);
-    match tokio::time::timeout_at(deadline, limited.collect()).await {
+    match tokio::time::timeout(settings.body_timeout, limited.collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Unread::TooLarge),
         Ok(Err(_)) => Err(Unread::Broken),

@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::Settings;
 use crate::gateway::Gateway;
 use crate::proxy::handle;
+use crate::stall::WriteTimeout;
 
 /// Between two tries to accept when the system is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -116,6 +117,7 @@ impl Server {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "nodelay could not be set");
         }
+        let stream = WriteTimeout::new(stream, self.gateway.settings.write_timeout);
         let spoke = AtomicBool::new(false);
         let service = service_fn(|request| {
             spoke.store(true, Ordering::Relaxed);

@@ -4,11 +4,13 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, Request, Response, StatusCode, header::AUTHORIZATION};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use serde_json::value::RawValue;
 use tokio::time::Instant;
 use tyrscale_jsonrpc::classify::by_status;
 use tyrscale_jsonrpc::response::{inspect, peek};
 use tyrscale_jsonrpc::{Answer, Expect, Fault, Replay, Verdict, classify};
 
+use crate::address::Address;
 use crate::attempt::{Attempt, Outcome};
 use crate::body::{AnswerBody, Rest};
 use crate::config::Settings;
@@ -20,7 +22,6 @@ const HEAD_BYTES: usize = 64 * 1024;
 /// What is asked of an upstream.
 #[derive(Debug)]
 pub(crate) struct Question {
-    pub(crate) method: Method,
     /// As [`headers::for_upstream`] made them.
     pub(crate) headers: HeaderMap,
     /// The client's query.
@@ -37,7 +38,17 @@ pub(crate) struct Reply {
     pub(crate) headers: HeaderMap,
     /// What the body is.
     pub(crate) answer: Answer,
-    pub(crate) body: AnswerBody,
+    /// `None` when it may not be told to clients.
+    pub(crate) body: Option<AnswerBody>,
+}
+
+/// How long an attempt may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Time {
+    pub(crate) until: Instant,
+    /// Whether it is only what the request's other attempts have left: running out, it says nothing about the
+    /// upstream.
+    pub(crate) is_rest: bool,
 }
 
 /// An attempt without an answer to pass on.
@@ -57,15 +68,15 @@ impl From<Fault> for Failure {
 /// Sends the question to the attempt's endpoint and settles the attempt, at once or with the end of the body.
 ///
 /// # Errors
-/// [`Failure`] when there is no answer to pass on by `deadline` or within the attempt's own timeout.
+/// [`Failure`] when there is no answer to pass on in its time.
 pub(crate) async fn ask(
-    attempt: Attempt,
+    mut attempt: Attempt,
     question: &Question,
     settings: &Settings,
-    deadline: Instant,
+    time: Time,
 ) -> Result<Reply, Failure> {
-    let until = deadline.min(Instant::now() + settings.attempt_timeout);
-    let received = tokio::time::timeout_at(until, exchange(&attempt, question, settings)).await;
+    let received = tokio::time::timeout_at(time.until, exchange(&attempt, question, settings)).await;
+    let cancelled = received.is_err() && time.is_rest;
     match received.unwrap_or_else(|_| Err(Fault::Timeout.into())) {
         Ok(Received { reply, rest: None }) => {
             attempt.settle(Outcome::Answered);
@@ -75,15 +86,18 @@ pub(crate) async fn ask(
             mut reply,
             rest: Some((held, incoming)),
         }) => {
-            let rest = Rest::new(held, incoming, attempt, settings.attempt_timeout);
-            reply.body = AnswerBody::Streaming(Box::new(rest));
+            attempt.answers();
+            let rest = Rest::new(held, incoming, attempt, settings);
+            reply.body = Some(AnswerBody::Streaming(Box::new(rest)));
             Ok(reply)
         }
         Err(failure) => {
             let spec = attempt.endpoint().spec();
             let (route, upstream, fault) = (spec.route_id, spec.upstream_id, failure.fault.name());
             tracing::debug!(route.id = %route, upstream.id = %upstream, fault, "attempt failed");
-            attempt.settle(Outcome::Faulted(failure.fault));
+            if !cancelled {
+                attempt.settle(Outcome::Faulted(failure.fault));
+            }
             Err(failure)
         }
     }
@@ -105,13 +119,14 @@ async fn exchange(attempt: &Attempt, question: &Question, settings: &Settings) -
             Fault::Lost
         }
     })?;
-    judge(response, question.expect, settings).await
+    judge(response, question.expect, settings, endpoint.address()).await
 }
 
 fn request(attempt: &Attempt, question: &Question) -> Option<Request<Full<Bytes>>> {
     let address = attempt.endpoint().address();
     let mut request = Request::new(Full::new(question.body.clone()));
-    *request.method_mut() = question.method.clone();
+    // Whatever method the client used: JSON-RPC is posted.
+    *request.method_mut() = Method::POST;
     *request.uri_mut() = address.uri(question.query.as_deref()).ok()?;
     *request.headers_mut() = question.headers.clone();
     if let Some(authorization) = address.authorization() {
@@ -124,40 +139,69 @@ async fn judge(
     response: Response<Incoming>,
     expect: Expect,
     settings: &Settings,
+    address: &Address,
 ) -> Result<Received, Failure> {
     let (mut head, incoming) = response.into_parts();
     let status = head.status;
     if let Some(fault) = by_status(status.as_u16()) {
         return Err(fault.into());
     }
-    if !headers::is_identity(&head.headers) {
-        // What cannot be read cannot be told from an error.
-        let fault = match classify(status.as_u16(), &Answer::NotJsonRpc) {
-            Verdict::Retry(fault) => fault,
-            Verdict::Answer | Verdict::ClientError => Fault::BadBody,
-        };
-        return Err(fault.into());
-    }
-    let looked = look(incoming, expect, settings.max_held_bytes).await?;
-    headers::for_client(&mut head.headers);
-    let verdict = classify(status.as_u16(), &looked.answer);
-    let (body, rest) = match looked.rest {
-        None => (looked.held, None),
-        Some(incoming) => (Bytes::new(), Some((looked.held, incoming))),
-    };
-    let reply = Reply {
+    let is_readable = headers::is_identity(&head.headers);
+    headers::for_client(&mut head.headers, address);
+    let mut reply = Reply {
         status,
         headers: head.headers,
-        answer: looked.answer,
-        body: AnswerBody::Whole(body),
+        answer: Answer::NotJsonRpc,
+        body: None,
+    };
+    if !is_readable {
+        // What cannot be read cannot be told from an error.
+        return Err(match classify(status.as_u16(), &reply.answer) {
+            Verdict::Retry(fault) => failure(fault, reply),
+            Verdict::Answer | Verdict::ClientError => Fault::BadBody.into(),
+        });
+    }
+    let looked = look(incoming, expect, settings.max_batch_answer_bytes).await?;
+    let verdict = classify(status.as_u16(), &looked.answer);
+    reply.answer = looked.answer;
+    let is_told = match verdict {
+        Verdict::Answer => true,
+        Verdict::ClientError | Verdict::Retry(_) => {
+            looked.rest.is_none() && may_be_told(&looked.held, address)
+        }
+    };
+    let rest = match looked.rest {
+        Some(incoming) if is_told => Some((looked.held, incoming)),
+        Some(_) => None,
+        None => {
+            reply.body = is_told.then_some(AnswerBody::Whole(looked.held));
+            None
+        }
     };
     match verdict {
         Verdict::Answer | Verdict::ClientError => Ok(Received { reply, rest }),
-        // A refusal too long to be held is not one to pass on.
-        Verdict::Retry(fault) => Err(Failure {
-            fault,
-            said: rest.is_none().then(|| Box::new(reply)),
-        }),
+        Verdict::Retry(fault) => Err(failure(fault, reply)),
+    }
+}
+
+/// Whether clients may read the body of a refusal: JSON that tells nothing of where it comes from. Pages of
+/// servers often repeat the path of the request, which holds the upstream's key.
+fn may_be_told(body: &[u8], address: &Address) -> bool {
+    let is_json =
+        serde_json::from_slice::<&RawValue>(body).is_ok_and(|json| json.get().starts_with(['{', '[']));
+    is_json && !address.is_told_in(body)
+}
+
+/// What of `reply` is passed on when nobody says better: a 4xx, if need be without its body, and errors about
+/// the method or the batch. A redirect leads to where the client may not go.
+fn failure(fault: Fault, reply: Reply) -> Failure {
+    let is_told = match fault {
+        Fault::Refused { .. } => reply.status.is_client_error(),
+        _ => reply.body.is_some(),
+    };
+    Failure {
+        fault,
+        said: is_told.then(|| Box::new(reply)),
     }
 }
 
@@ -169,9 +213,13 @@ struct Looked {
 
 /// Reads a body until it is known what it is: to its end when that comes soon, and for a batch, whose members
 /// are put in order, always.
-async fn look(mut incoming: Incoming, expect: Expect, max_held: usize) -> Result<Looked, Fault> {
+async fn look(mut incoming: Incoming, expect: Expect, max_batch_answer: usize) -> Result<Looked, Fault> {
+    let max_held = match expect {
+        Expect::Batch => max_batch_answer,
+        Expect::Single | Expect::Nothing => max_batch_answer.max(HEAD_BYTES),
+    };
     let mut held = BytesMut::new();
-    let mut next_look = HEAD_BYTES;
+    let mut next_look = HEAD_BYTES.min(max_held);
     while let Some(frame) = incoming.frame().await {
         let frame = frame.map_err(|_| Fault::Lost)?;
         let Ok(data) = frame.into_data() else { continue };
@@ -185,7 +233,7 @@ async fn look(mut incoming: Incoming, expect: Expect, max_held: usize) -> Result
             return Ok(Looked { held, answer, rest });
         }
         if held.len() > max_held {
-            return Err(Fault::BadBody);
+            return Err(Fault::TooLarge);
         }
         // Doubling keeps the looking linear in what is looked at.
         next_look = held.len().saturating_mul(2).min(max_held);

@@ -6,6 +6,7 @@ mod gateway {
     mod breaker_and_health;
     mod calls;
     mod failover;
+    mod hardening;
     mod harness;
     mod metrics;
     mod reload;

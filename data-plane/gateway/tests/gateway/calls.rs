@@ -51,6 +51,26 @@ async fn what_is_json_but_no_call_is_an_invalid_request_under_its_id() {
 }
 
 #[tokio::test]
+async fn an_id_that_breaks_json_readers_is_refused_and_spoils_only_its_own_call() {
+    let (node, harness) = setup().await;
+    let answer = harness
+        .client
+        .post(r#"{"id":1e400,"method":"eth_chainId"}"#)
+        .await;
+    assert_eq!(
+        (answer.status, answer.error_code()),
+        (StatusCode::BAD_REQUEST, -32600)
+    );
+    assert_eq!(node.hits(), 0);
+    let batch = r#"[{"id":1e400,"method":"eth_chainId"},{"id":1,"method":"eth_chainId"}]"#;
+    let items = harness.client.post(batch).await.json();
+    assert_eq!(
+        (&items[0]["error"]["code"], &items[1]["result"]),
+        (&json!(-32600), &json!("0x539"))
+    );
+}
+
+#[tokio::test]
 async fn ids_of_any_form_are_echoed_byte_for_byte() {
     let (_node, harness) = setup().await;
     for id in [r#""a\u0062""#, "null", "9007199254740993", "1.0", "0"] {
@@ -168,7 +188,7 @@ async fn a_method_without_body_is_400_and_one_that_cannot_have_an_answer_405() {
         .method(Method::PUT)
         .body(Full::new(call_body("eth_chainId")));
     harness.client.send(put.unwrap()).await;
-    assert_eq!(node.captured()[0].method, Method::PUT);
+    assert_eq!(node.captured()[0].method, Method::POST, "JSON-RPC is posted");
     assert_eq!(node.hits(), 1);
 }
 

@@ -73,7 +73,7 @@ async fn a_head_that_is_too_large_and_a_body_that_is_too_slow_are_refused() {
     let node = node("n").await;
     let strict = Settings {
         max_header_bytes: 8 * 1024,
-        request_timeout: Duration::from_millis(100),
+        body_timeout: Duration::from_millis(100),
         ..settings()
     };
     let harness = Harness::with_route(strict, route(1, HOST_NAME), &[&node]).await;
