@@ -9,18 +9,26 @@
 //! What a client can rely on:
 //!
 //! - A route is found by host (or, from a trusted proxy, `X-Forwarded-Host`) and normalised path. An unknown one
-//!   is 404. Any HTTP method with a JSON-RPC body is forwarded as it is, but for `HEAD`, `TRACE` and `CONNECT`
-//!   (405); without a body it is 400. CORS is not answered.
-//! - A body that is too large or a batch that is too long is 413, what is no JSON-RPC is 400, what does not
-//!   arrive in time is 408; each with a JSON-RPC error.
+//!   is 404; a request that does not name its host once is 400. Any HTTP method with a JSON-RPC body is served,
+//!   and posted to the upstream, but for `HEAD`, `TRACE` and `CONNECT` (405); without a body it is 400. CORS is
+//!   not answered.
+//! - A body that is too large or a batch that is too long is 413, what is no JSON-RPC or not framed as HTTP asks
+//!   for is 400, what does not arrive in time is 408; each with a JSON-RPC error.
 //! - Notifications are forwarded and answered with 204. A batch goes whole to one upstream; its answer is put in
 //!   the order of its calls, with an error for each call that is none, or that the upstream left out. When no
-//!   upstream answers a batch, each of its calls gets an error and the HTTP status is 200.
+//!   upstream answers a batch, each of its calls gets an error and the HTTP status is 200. An answer to a batch
+//!   that is too large to be held is an error, too, and not asked for elsewhere. Whether the id of the answer to
+//!   a single call is the call's is not looked at.
 //! - Each upstream is asked at most once, as long as asking another does no harm. When all fail, the most telling
-//!   of what happened is told, without addresses: 502, 503 or 504 with a JSON-RPC error; a refusal that all share
-//!   is passed on as it is.
-//! - The client's headers travel on, except those of the connection, and `Authorization` and `Cookie`: upstreams
-//!   are third parties. Bodies are not compressed on either side.
+//!   of what happened is told, without addresses: 502, 503 or 504 with a JSON-RPC error. A 4xx that all share
+//!   keeps its status, and its body if that is a JSON object or array that tells no secret of the upstream's
+//!   address; redirects are not passed on.
+//! - The client's headers travel on, except those of the connection, `Authorization` and `Cookie` (upstreams are
+//!   third parties), and what an untrusted peer says of where a request came from. The upstream's travel back,
+//!   except those of the connection, those about its own place such as `Location`, and any that tells a secret
+//!   of its address. Bodies are not compressed on either side.
+//! - A client that does not take its answer is cut off, and gives back what it holds. A client can neither open
+//!   nor hold an upstream's breaker by being slow or by asking for much.
 
 mod address;
 mod answer;

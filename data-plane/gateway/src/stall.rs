@@ -8,7 +8,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-/// A stream whose writes fail once the other side has taken nothing for a while.
+/// A TCP stream whose writes fail once the other side has taken nothing for a while. Flush and shutdown of TCP
+/// do not wait.
 #[derive(Debug)]
 pub(crate) struct WriteTimeout<S> {
     stream: S,
@@ -75,13 +76,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let progress = Pin::new(&mut self.stream).poll_flush(context);
-        self.within(context, progress)
+        Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let progress = Pin::new(&mut self.stream).poll_shutdown(context);
-        self.within(context, progress)
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 

@@ -22,6 +22,10 @@ use tyrscale_model::ProxyAddress;
 use crate::address::basic;
 use crate::config::Settings;
 
+/// Most bytes of an upstream's answer read at once. A client that takes one such part within the write timeout
+/// is not cut off.
+const MAX_READ: usize = 128 * 1024;
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Sends requests to one upstream over its own pool of connections; clones share the pool.
@@ -80,6 +84,7 @@ impl Transport {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(self.idle_timeout)
+            .http1_max_buf_size(MAX_READ)
             .build(connector);
         Some(client)
     }
