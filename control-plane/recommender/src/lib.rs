@@ -39,16 +39,16 @@ pub struct RecommenderConfig {
     /// Name of this process; no other node may have it
     #[arg(
         long,
-        env = "TYRSCALE_NODE_ID",
+        env = "TYRSCALE_RECOMMENDER_NODE_ID",
         value_name = "ID",
         default_value = "recommender"
     )]
     pub node_id: String,
     /// Where this process runs
-    #[arg(long, env = "TYRSCALE_ZONE", default_value = "")]
+    #[arg(long, env = "TYRSCALE_RECOMMENDER_ZONE", default_value = "")]
     pub zone: String,
     /// Directory that keeps the last good configuration; without it a restart waits for the control plane
-    #[arg(long, env = "TYRSCALE_DATA_DIR", value_name = "DIRECTORY")]
+    #[arg(long, env = "TYRSCALE_RECOMMENDER_DATA_DIR", value_name = "DIRECTORY")]
     pub data_dir: Option<PathBuf>,
 }
 

@@ -17,7 +17,7 @@ struct Cli {
     /// Where to serve liveness, readiness and metrics
     #[arg(
         long,
-        env = "TYRSCALE_ADMIN",
+        env = "TYRSCALE_RECOMMENDER_ADMIN",
         value_name = "ADDRESS",
         default_value = "127.0.0.1:7782"
     )]

@@ -56,10 +56,7 @@ pub(crate) fn set_up(
     let read = store.clone();
     metrics.observe_counter(&catalogue::STORE_COMMITS_TOTAL, move |counter| {
         // Revisions are dense: each one since the start is one commit.
-        counter.observe(
-            read.head().snapshot.revision().0.saturating_sub(first),
-            ["committed"],
-        );
+        counter.observe(read.head().snapshot.revision().0.saturating_sub(first), []);
     })?;
     let read = store.clone();
     metrics.observe_gauge(&catalogue::CONFIG_REVISION, move |gauge| {

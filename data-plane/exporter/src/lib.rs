@@ -31,13 +31,18 @@ pub struct ExporterConfig {
     )]
     pub control_plane: Vec<Uri>,
     /// Name of this process; no other node may have it
-    #[arg(long, env = "TYRSCALE_NODE_ID", value_name = "ID", default_value = "exporter")]
+    #[arg(
+        long,
+        env = "TYRSCALE_EXPORTER_NODE_ID",
+        value_name = "ID",
+        default_value = "exporter"
+    )]
     pub node_id: String,
     /// Where this process runs
-    #[arg(long, env = "TYRSCALE_ZONE", default_value = "")]
+    #[arg(long, env = "TYRSCALE_EXPORTER_ZONE", default_value = "")]
     pub zone: String,
     /// Directory that keeps the last good configuration; without it a restart waits for the control plane
-    #[arg(long, env = "TYRSCALE_DATA_DIR", value_name = "DIRECTORY")]
+    #[arg(long, env = "TYRSCALE_EXPORTER_DATA_DIR", value_name = "DIRECTORY")]
     pub data_dir: Option<PathBuf>,
 }
 

@@ -22,6 +22,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Until the head of an answer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The largest answer taken, in bytes: what an `Apply` of 200,000 operations or a large fleet's status needs, and more.
+const MAX_ANSWER: usize = 256 * 1024 * 1024;
+
 /// A connection to the control plane, shared by its clones; it is made again when it is lost.
 #[derive(Debug, Clone)]
 pub struct ControlPlane {
@@ -34,7 +37,7 @@ macro_rules! services {
             $(#[$doc])*
             #[must_use]
             pub fn $name(&self) -> $client<Channel> {
-                $client::new(self.channel.clone())
+                $client::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER)
             }
         )*
     };

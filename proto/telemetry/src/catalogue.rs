@@ -179,13 +179,13 @@ pub const CONFIG_REVISION: Metric<Gauge, 0> = Metric::new(
     CONTROL_PLANE,
     "Newest committed revision of the configuration.",
 );
-/// Writes to the store.
-pub const STORE_COMMITS_TOTAL: Metric<Counter, 1> = Metric::new(
+/// Changes committed.
+pub const STORE_COMMITS_TOTAL: Metric<Counter, 0> = Metric::new(
     "tyrscale_store_commits_total",
     Unit::One,
-    &["outcome"],
+    &[],
     CONTROL_PLANE,
-    "Change sets given to the store, by outcome.",
+    "Changes committed since the process started; a change that changes nothing is none.",
 );
 /// Open discovery streams.
 pub const DISCOVERY_STREAMS: Metric<Gauge, 0> = Metric::new(

@@ -148,6 +148,8 @@ pub(crate) struct Session {
     in_flight: Option<InFlight>,
     last_nonce: u64,
     footing: Footing,
+    /// A version that does not fit the subscriber's messages.
+    unsendable: Option<Version>,
     refusal: Option<Refusal>,
     started: Option<Instant>,
     wake_at: Option<Instant>,
@@ -164,6 +166,7 @@ impl Session {
             in_flight: None,
             last_nonce: 0,
             footing: Footing::Firm,
+            unsendable: None,
             refusal: None,
             started: None,
             wake_at: None,
@@ -210,6 +213,10 @@ impl Session {
             return None;
         }
         let base = self.base(offer)?;
+        if self.unsendable == Some(offer.target) {
+            self.state = SyncState::Held;
+            return None;
+        }
         let is_repair = self.footing == Footing::Shaken;
         if let Some(refusal) = self.refusal.as_ref().filter(|_| !is_repair) {
             self.state = SyncState::Rejected;
@@ -278,10 +285,10 @@ impl Session {
         }
     }
 
-    /// The update in flight cannot be sent, as no message may be large enough: the subscriber stays where it is.
+    /// The update in flight cannot be sent, as no message may be large enough: the subscriber stays where it is until
+    /// there is a newer version.
     pub(crate) fn cannot_send(&mut self) {
-        self.in_flight = None;
-        self.footing = Footing::Lost;
+        self.unsendable = self.in_flight.take().map(|in_flight| in_flight.update.target);
         self.state = SyncState::Held;
     }
 

@@ -1,5 +1,5 @@
-//! Updates as messages: what changed between two versions, cut to the subscriber's message size, encoded once
-//! for all subscribers that are in step.
+//! Updates as messages: what changed between two versions, cut to the subscriber's message size, built once for
+//! all subscribers that are in step.
 
 use std::{collections::HashMap, sync::Arc};
 

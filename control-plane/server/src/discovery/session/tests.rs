@@ -70,6 +70,19 @@ fn another_lineage_is_replaced_when_an_operator_says_so() {
 }
 
 #[test]
+fn what_cannot_be_sent_waits_for_a_newer_version() {
+    let t0 = Instant::now();
+    let mut session = synced(version(1, 1, 1));
+    assert!(session.next_update(&small(version(1, 2, 2)), t0).is_some());
+    session.cannot_send();
+    let later = t0 + DEADLINE;
+    assert!(session.next_update(&small(version(1, 2, 2)), later).is_none());
+    assert_eq!(session.state(), SyncState::Held);
+    let update = session.next_update(&small(version(1, 3, 3)), later).unwrap();
+    assert_eq!(update.base, Some(version(1, 1, 1)));
+}
+
+#[test]
 fn one_update_is_in_flight_and_the_next_covers_all_since() {
     let t0 = Instant::now();
     let mut session = synced(version(1, 1, 1));
