@@ -4,6 +4,7 @@
 //! decides. There is no queue: a slow subscriber gets the newest version once it answers.
 
 mod hello;
+mod resume;
 mod scrub;
 mod session;
 mod stream;

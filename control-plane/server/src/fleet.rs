@@ -1,6 +1,8 @@
 //! The nodes that were seen since the start: who runs what, since when, and what was last refused. In memory
 //! only: an acknowledgement of ten thousand nodes is not worth ten thousand writes.
 
+mod membership;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -11,6 +13,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tyrscale_model::{Lineage, Revision, UnixMillis, Version, wire};
 use tyrscale_proto::v1;
+
+pub(crate) use membership::Membership;
 
 /// How many processes are remembered.
 const CAPACITY: usize = 20_000;
@@ -301,100 +305,6 @@ impl Record {
                 time: Some(wire::timestamp_to_wire(*time)),
             }),
             state_since: Some(wire::timestamp_to_wire(self.state_since)),
-        }
-    }
-}
-
-/// A node's place in the list while its stream lives; dropping it lists the node as disconnected.
-#[derive(Debug)]
-pub(crate) struct Membership {
-    fleet: Fleet,
-    process: Process,
-    serial: u64,
-    replaced: CancellationToken,
-}
-
-impl Membership {
-    /// Cancelled when a newer stream serves the process.
-    pub(crate) const fn replaced(&self) -> &CancellationToken {
-        &self.replaced
-    }
-
-    /// Records that the node said something.
-    pub(crate) fn seen(&self) {
-        self.change(|record, now| {
-            record.last_seen = now;
-            false
-        });
-    }
-
-    /// Records how the node stands.
-    pub(crate) fn stands(&self, standing: Standing) {
-        self.change(|record, now| {
-            if record.standing == Some(standing) {
-                return false;
-            }
-            let state = |standing: &Standing| standing.state;
-            if record.standing.as_ref().map(state) != Some(standing.state) {
-                record.state_since = now;
-            }
-            record.standing = Some(standing);
-            true
-        });
-    }
-
-    /// Records an acknowledgement, which settles any refusal before it.
-    pub(crate) fn acknowledged(&self, notes: Notes) {
-        self.change(|record, _| {
-            record.notes = notes;
-            record.refusal = None;
-            true
-        });
-    }
-
-    /// Records a refusal.
-    pub(crate) fn refused(&self, refusal: Refusal) {
-        self.change(|record, now| {
-            record.refusal = Some((refusal, now));
-            true
-        });
-    }
-
-    fn change(&self, change: impl FnOnce(&mut Record, UnixMillis) -> bool) {
-        let now = now();
-        let mut nodes = self.fleet.lock();
-        let record = nodes.records.get_mut(&self.process).filter(|record| {
-            record
-                .session
-                .as_ref()
-                .is_some_and(|session| session.serial == self.serial)
-        });
-        let told = record.is_some_and(|record| change(record, now));
-        drop(nodes);
-        if told {
-            self.fleet.changed.send_replace(());
-        }
-    }
-}
-
-impl Drop for Membership {
-    fn drop(&mut self) {
-        self.change(|record, now| {
-            record.session = None;
-            record.last_seen = now;
-            record.state_since = now;
-            true
-        });
-        let mut nodes = self.fleet.lock();
-        let another_lives = nodes
-            .of_node(&self.process.node)
-            .any(|(_, record)| record.session.is_some());
-        let own_is_dead = nodes
-            .records
-            .get(&self.process)
-            .is_some_and(|record| record.session.is_none());
-        if another_lives && own_is_dead {
-            nodes.records.remove(&self.process);
         }
     }
 }

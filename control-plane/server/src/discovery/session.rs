@@ -7,8 +7,10 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tyrscale_model::{Digest, Revision, Version};
+use tyrscale_model::Version;
 use tyrscale_proto::v1::{NackReason, SyncState};
+
+use super::resume::{Offer, Resume, resume};
 
 /// Between the starts of two updates to one subscriber.
 const FLOOR: Duration = Duration::from_millis(20);
@@ -16,73 +18,6 @@ const FLOOR: Duration = Duration::from_millis(20);
 const FIRST_BACKOFF: Duration = Duration::from_secs(5);
 /// The longest pause after refusals.
 const MAX_BACKOFF: Duration = Duration::from_secs(60);
-
-/// What separates a version of the subscriber from the newest one, of the same lineage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Difference {
-    /// Less than the whole.
-    Small,
-    /// So much that the whole is better.
-    Large,
-    /// Not known: the history does not reach back, or had another content there.
-    Unknown,
-}
-
-/// What the server has, in the subscriber's view.
-pub(crate) struct Offer<'a> {
-    /// The newest version.
-    pub(crate) target: Version,
-    /// How a version differs from it.
-    pub(crate) difference: &'a dyn Fn(&Version) -> Difference,
-    /// The digest of no content at all.
-    pub(crate) nothing: Digest,
-    /// Whether an operator said that contents of other lineages are to be replaced.
-    pub(crate) takes_over: bool,
-}
-
-/// How a subscriber goes on from what it has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Resume {
-    /// Same content.
-    InSync,
-    /// By the difference.
-    Delta,
-    /// By the whole.
-    Snapshot,
-    /// Not yet.
-    Hold,
-}
-
-/// How to go on from a version, and why.
-pub(crate) fn resume(have: Option<&Version>, offer: &Offer<'_>) -> (Resume, &'static str) {
-    let target = &offer.target;
-    let is_fresh = target.revision == Revision(0);
-    match have {
-        Some(have) if have == target => (Resume::InSync, "same version"),
-        _ if is_fresh => (Resume::Hold, "the store is fresh"),
-        None => (Resume::Snapshot, "nothing to start from"),
-        Some(have) if have.lineage != target.lineage && have.digest == target.digest => {
-            (Resume::InSync, "same content in another lineage")
-        }
-        Some(have) if have.lineage != target.lineage && have.digest == offer.nothing => {
-            (Resume::Snapshot, "nothing to lose of another lineage")
-        }
-        Some(have) if have.lineage != target.lineage && offer.takes_over => {
-            (Resume::Snapshot, "another lineage is taken over")
-        }
-        Some(have) if have.lineage != target.lineage => (
-            Resume::Hold,
-            "a content of another lineage is replaced only with --take-over",
-        ),
-        Some(have) if have.revision > target.revision => (Resume::Hold, "the server is behind"),
-        Some(have) if have.revision == target.revision => (Resume::Snapshot, "another content"),
-        Some(have) => match (offer.difference)(have) {
-            Difference::Small => (Resume::Delta, "the history reaches back"),
-            Difference::Large => (Resume::Snapshot, "the difference is nearly the whole"),
-            Difference::Unknown => (Resume::Snapshot, "the history does not reach back"),
-        },
-    }
-}
 
 /// An update to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

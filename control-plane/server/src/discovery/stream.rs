@@ -14,8 +14,9 @@ use tyrscale_store::Head;
 use super::{
     Hub,
     hello::{self, PROTOCOL, Subscriber},
+    resume::{Difference, Offer, Resume},
     scrub,
-    session::{Acknowledged, Breach, Difference, Offer, Resume, Session, Update},
+    session::{Acknowledged, Breach, Session, Update},
     update::difference,
 };
 use crate::fleet::{Membership, Notes, Refusal, Standing};

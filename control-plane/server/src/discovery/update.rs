@@ -9,7 +9,7 @@ use tyrscale_model::{Kind, ResourceKey, Row, Version, View, wire};
 use tyrscale_proto::v1::{self, stream_config_response::Message};
 use tyrscale_store::Head;
 
-use super::session::Difference;
+use super::resume::Difference;
 
 /// The largest message sent unless the subscriber wants smaller ones, in bytes.
 pub(crate) const MAX_MESSAGE: usize = 1024 * 1024;

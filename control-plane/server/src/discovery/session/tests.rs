@@ -1,9 +1,9 @@
 //! What the state machine of a stream decides.
 
 use proptest::prelude::*;
-use tyrscale_model::{Digest, Lane, Lineage};
+use tyrscale_model::{Digest, Lane, Lineage, Revision};
 
-use super::*;
+use super::{super::resume::Difference, *};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 

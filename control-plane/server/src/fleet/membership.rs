@@ -1,0 +1,101 @@
+//! A node's place in the fleet for as long as one stream serves it.
+
+use tokio_util::sync::CancellationToken;
+use tyrscale_model::UnixMillis;
+
+use super::{Fleet, Nodes, Notes, Process, Record, Refusal, Standing, now};
+
+/// A node's place in the list while its stream lives; dropping it lists the node as disconnected.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    pub(super) fleet: Fleet,
+    pub(super) process: Process,
+    pub(super) serial: u64,
+    pub(super) replaced: CancellationToken,
+}
+
+impl Membership {
+    /// Cancelled when a newer stream serves the process.
+    pub(crate) const fn replaced(&self) -> &CancellationToken {
+        &self.replaced
+    }
+
+    /// Records that the node said something.
+    pub(crate) fn seen(&self) {
+        self.change(|record, now| {
+            record.last_seen = now;
+            false
+        });
+    }
+
+    /// Records how the node stands.
+    pub(crate) fn stands(&self, standing: Standing) {
+        self.change(|record, now| {
+            if record.standing == Some(standing) {
+                return false;
+            }
+            let state = |standing: &Standing| standing.state;
+            if record.standing.as_ref().map(state) != Some(standing.state) {
+                record.state_since = now;
+            }
+            record.standing = Some(standing);
+            true
+        });
+    }
+
+    /// Records an acknowledgement, which settles any refusal before it.
+    pub(crate) fn acknowledged(&self, notes: Notes) {
+        self.change(|record, _| {
+            record.notes = notes;
+            record.refusal = None;
+            true
+        });
+    }
+
+    /// Records a refusal.
+    pub(crate) fn refused(&self, refusal: Refusal) {
+        self.change(|record, now| {
+            record.refusal = Some((refusal, now));
+            true
+        });
+    }
+
+    /// The process's record, while this stream is the one that serves it.
+    fn own<'a>(&self, nodes: &'a mut Nodes) -> Option<&'a mut Record> {
+        let record = nodes.records.get_mut(&self.process)?;
+        let serial = record.session.as_ref().map(|session| session.serial);
+        (serial == Some(self.serial)).then_some(record)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Record, UnixMillis) -> bool) {
+        let now = now();
+        let mut nodes = self.fleet.lock();
+        let told = self.own(&mut nodes).is_some_and(|record| change(record, now));
+        drop(nodes);
+        if told {
+            self.fleet.changed.send_replace(());
+        }
+    }
+}
+
+impl Drop for Membership {
+    /// The node is disconnected; a process that another has taken the id over from is forgotten.
+    fn drop(&mut self) {
+        let mut nodes = self.fleet.lock();
+        let Some(record) = self.own(&mut nodes) else {
+            return;
+        };
+        let now = now();
+        record.session = None;
+        record.last_seen = now;
+        record.state_since = now;
+        let another_lives = nodes
+            .of_node(&self.process.node)
+            .any(|(_, record)| record.session.is_some());
+        if another_lives {
+            nodes.records.remove(&self.process);
+        }
+        drop(nodes);
+        self.fleet.changed.send_replace(());
+    }
+}
