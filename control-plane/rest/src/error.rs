@@ -116,13 +116,10 @@ fn refused(violation: &Violation, url: Option<&HttpUrl>) -> ApiError {
             detail: violation.message.clone(),
             context: None,
         },
-        ViolationCode::Required if violation.message == "must be set" => {
+        ViolationCode::Required => {
             ApiError::invalid(format!("{} is a required field", rest_field(&violation.field)))
         }
-        ViolationCode::Required
-        | ViolationCode::Invalid
-        | ViolationCode::OutOfRange
-        | ViolationCode::Immutable => ApiError::invalid(
+        ViolationCode::Invalid | ViolationCode::OutOfRange | ViolationCode::Immutable => ApiError::invalid(
             format!("{} {}", rest_field(&violation.field), violation.message)
                 .trim_start()
                 .to_owned(),

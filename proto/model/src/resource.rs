@@ -98,7 +98,7 @@ impl Resource {
             Self::Rpc(rpc) if rpc.collectors.is_empty() => {
                 vec![Violation::new(
                     "collectors",
-                    ViolationCode::Required,
+                    ViolationCode::OutOfRange,
                     "must contain at least 1 item",
                 )]
             }

@@ -175,7 +175,7 @@ impl HealthCheck {
             rule(
                 self.enabled && value == 0,
                 field,
-                ViolationCode::Required,
+                ViolationCode::OutOfRange,
                 "must be greater than 0",
             );
             rule(
