@@ -44,12 +44,30 @@ pub(crate) struct Endpoint {
     spec: Spec,
     address: Address,
     client: UpstreamClient,
-    breaker: Option<Mutex<Breaker>>,
-    health: Mutex<HealthState>,
-    /// What `health` says, for the many who ask.
-    healthy: AtomicBool,
-    in_flight: AtomicU32,
+    breaker: Option<Arc<Mutex<Breaker>>>,
+    health: Arc<Health>,
     stats: Arc<EndpointStats>,
+}
+
+/// What health checks have found.
+#[derive(Debug)]
+struct Health {
+    state: Mutex<HealthState>,
+    /// What the state says, for the many who ask.
+    is_good: AtomicBool,
+}
+
+impl Health {
+    fn new(policy: Option<&HealthCheck>) -> Self {
+        let thresholds = policy.map_or((0, 0), |it| (it.unhealthy_threshold, it.healthy_threshold));
+        Self {
+            state: Mutex::new(HealthState::new(HealthThresholds::new(
+                thresholds.0,
+                thresholds.1,
+            ))),
+            is_good: AtomicBool::new(true),
+        }
+    }
 }
 
 /// Counts since the upstream came to the route.
@@ -58,13 +76,15 @@ pub(crate) struct EndpointStats {
     pub(crate) attempts: AtomicU64,
     pub(crate) failures: AtomicU64,
     pub(crate) rate_limited: AtomicU64,
+    /// Attempts that are not settled yet.
+    in_flight: AtomicU32,
     /// Of the attempts answered without a fault.
     pub(crate) latency: AtomicHistogram,
 }
 
 impl Endpoint {
-    /// The endpoint of `spec`; `before` is the same upstream's until now, whose counts go on, and whose
-    /// connections if they lead to the same place.
+    /// The endpoint of `spec`; `before` is the same upstream's until now, whose counts go on. If both lead to the same
+    /// place, so do its connections, and what breaker and health checks have learnt as far as their rules are the same.
     ///
     /// # Errors
     /// [`EndpointError`] when nothing can be sent to it.
@@ -81,22 +101,24 @@ impl Endpoint {
                 .client(spec.proxy.as_ref())
                 .ok_or(EndpointError::Proxy)?,
         };
-        let thresholds = spec.health.as_ref().map_or((0, 0), |health| {
-            (health.unhealthy_threshold, health.healthy_threshold)
-        });
+        let same_breaker = same_place.filter(|known| known.spec.breaker == spec.breaker);
+        let breaker = match same_breaker {
+            Some(known) => known.breaker.clone(),
+            None => {
+                let policy = spec.breaker.as_ref();
+                policy.map(|policy| Arc::new(Mutex::new(Breaker::new(settings(policy), now))))
+            }
+        };
+        let same_health = same_place
+            .filter(|known| verdict_rule(known.spec.health.as_ref()) == verdict_rule(spec.health.as_ref()));
         Ok(Self {
             address: Address::new(&spec.url).map_err(|_| EndpointError::Url)?,
             client,
-            breaker: spec
-                .breaker
-                .as_ref()
-                .map(|policy| Mutex::new(Breaker::new(settings(policy), now))),
-            health: Mutex::new(HealthState::new(HealthThresholds::new(
-                thresholds.0,
-                thresholds.1,
-            ))),
-            healthy: AtomicBool::new(true),
-            in_flight: AtomicU32::new(0),
+            breaker,
+            health: same_health.map_or_else(
+                || Arc::new(Health::new(spec.health.as_ref())),
+                |known| Arc::clone(&known.health),
+            ),
             stats: before.map_or_else(Arc::default, |known| Arc::clone(&known.stats)),
             spec,
         })
@@ -120,26 +142,26 @@ impl Endpoint {
 
     /// Attempts that are not settled yet.
     pub(crate) fn in_flight(&self) -> u32 {
-        self.in_flight.load(Ordering::Relaxed)
+        self.stats.in_flight.load(Ordering::Relaxed)
     }
 
     pub(crate) fn enter(&self) {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.stats.in_flight.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn leave(&self) {
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.stats.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
     pub(crate) fn is_healthy(&self) -> bool {
-        self.healthy.load(Ordering::Relaxed)
+        self.health.is_good.load(Ordering::Relaxed)
     }
 
     /// Counts one probe in the upstream's health.
     pub(crate) fn observe_probe(&self, good: bool) -> Option<Transition> {
-        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        let transition = health.observe(good);
-        self.healthy.store(health.is_healthy(), Ordering::Relaxed);
+        let mut state = self.health.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let transition = state.observe(good);
+        self.health.is_good.store(state.is_healthy(), Ordering::Relaxed);
         transition
     }
 
@@ -232,6 +254,15 @@ impl Drop for Admission {
     }
 }
 
+/// The part of a health check that its verdict depends on: not how often it asks.
+fn verdict_rule(policy: Option<&HealthCheck>) -> Option<HealthCheck> {
+    policy.map(|policy| HealthCheck {
+        interval_ms: 0,
+        timeout_ms: 0,
+        ..policy.clone()
+    })
+}
+
 fn settings(policy: &CircuitBreaker) -> BreakerSettings {
     BreakerSettings::new(
         policy.max_requests,
@@ -239,4 +270,60 @@ fn settings(policy: &CircuitBreaker) -> BreakerSettings {
         Duration::from_millis(policy.interval_ms.into()),
         Duration::from_millis(policy.timeout_ms.into()),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+
+    fn spec() -> Spec {
+        Spec {
+            route_id: "00000000-0000-4000-0001-000000000001".parse().unwrap(),
+            upstream_id: "00000000-0000-4000-0002-000000000001".parse().unwrap(),
+            url: "http://localhost:1".parse().unwrap(),
+            proxy: None,
+            breaker: Some(CircuitBreaker {
+                enabled: true,
+                max_consecutive_failures: 1,
+                ..CircuitBreaker::default()
+            }),
+            health: Some(HealthCheck {
+                enabled: true,
+                interval_ms: 1000,
+                unhealthy_threshold: 1,
+                ..HealthCheck::default()
+            }),
+        }
+    }
+
+    #[test]
+    fn a_new_policy_forgets_only_what_it_is_about() {
+        let transport = Transport::new(&Settings::default()).unwrap();
+        let now = Instant::now();
+        let known = Arc::new(Endpoint::new(spec(), None, &transport, now).unwrap());
+        known.admit(now).unwrap().failed(now);
+        known.observe_probe(false);
+        known.enter();
+        let after = |spec: Spec| {
+            let endpoint = Endpoint::new(spec, Some(&known), &transport, now).unwrap();
+            (
+                endpoint.breaker_state(now),
+                endpoint.is_healthy(),
+                endpoint.in_flight(),
+            )
+        };
+        let mut slower = spec();
+        slower.health.as_mut().unwrap().interval_ms = 5000;
+        assert_eq!(after(slower), (BreakerState::Open, false, 1));
+        let mut patient = spec();
+        patient.breaker.as_mut().unwrap().max_consecutive_failures = 9;
+        assert_eq!(after(patient), (BreakerState::Closed, false, 1));
+        let mut lenient = spec();
+        lenient.health.as_mut().unwrap().unhealthy_threshold = 9;
+        assert_eq!(after(lenient), (BreakerState::Open, true, 1));
+        let mut elsewhere = spec();
+        elsewhere.url = "http://localhost:2".parse().unwrap();
+        assert_eq!(after(elsewhere), (BreakerState::Closed, true, 1));
+    }
 }

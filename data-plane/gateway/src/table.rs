@@ -26,6 +26,8 @@ pub enum Changed<'a> {
 pub(crate) struct Table {
     by_key: HashMap<Arc<RouteKey>, Arc<Route>>,
     by_id: HashMap<RouteId, Arc<Route>>,
+    /// The route that sends to an upstream.
+    by_upstream: HashMap<UpstreamId, RouteId>,
 }
 
 /// A table, and which routes in it are not those of the table before.
@@ -51,12 +53,11 @@ impl Table {
         let mut table = Self {
             by_key: previous.by_key.clone(),
             by_id: previous.by_id.clone(),
+            by_upstream: previous.by_upstream.clone(),
         };
         // All out before any in: two routes may have swapped their keys.
         for id in &touched {
-            if let Some(route) = table.by_id.remove(id) {
-                table.by_key.remove(&route.key);
-            }
+            table.take_out(*id);
         }
         let mut violations: Vec<Violation> = Vec::new();
         for model in touched.iter().filter_map(|id| snapshot.route(*id)) {
@@ -96,7 +97,23 @@ impl Table {
         self.by_id.len()
     }
 
+    fn take_out(&mut self, id: RouteId) {
+        let Some(route) = self.by_id.remove(&id) else {
+            return;
+        };
+        self.by_key.remove(&route.key);
+        for endpoint in route.endpoints() {
+            self.by_upstream.remove(&endpoint.spec().upstream_id);
+        }
+    }
+
     fn insert(&mut self, route: Arc<Route>) {
+        let upstreams = route
+            .endpoints()
+            .iter()
+            .map(|endpoint| endpoint.spec().upstream_id);
+        self.by_upstream
+            .extend(upstreams.map(|upstream| (upstream, route.id)));
         self.by_key.insert(Arc::clone(&route.key), Arc::clone(&route));
         self.by_id.insert(route.id, route);
     }
@@ -110,32 +127,24 @@ impl Table {
             Changed::Keys(keys) => keys,
         };
         let mut touched = BTreeSet::new();
-        let mut gone: BTreeSet<UpstreamId> = BTreeSet::new();
         let route_of = |upstream: &Upstream| upstream.route_id;
         for key in keys {
             match key.kind {
                 Kind::Route => touched.extend(key.id.parse::<RouteId>().ok()),
-                Kind::Upstream => match key.id.parse().ok().and_then(|id| snapshot.upstream(id)) {
-                    Some(upstream) => {
-                        touched.insert(upstream.route_id);
-                    }
-                    None => gone.extend(key.id.parse::<UpstreamId>().ok()),
-                },
+                Kind::Upstream => {
+                    let Ok(id) = key.id.parse::<UpstreamId>() else {
+                        continue;
+                    };
+                    // It may have gone from one route and come to another in one update.
+                    touched.extend(self.by_upstream.get(&id));
+                    touched.extend(snapshot.upstream(id).map(route_of));
+                }
                 Kind::Rpc => {
                     let referrers = snapshot.referrers_of(key).filter_map(|key| key.id.parse().ok());
                     touched.extend(referrers.filter_map(|id| snapshot.upstream(id)).map(route_of));
                 }
                 Kind::Network | Kind::Plugin | Kind::Recommendation => {}
             }
-        }
-        if !gone.is_empty() {
-            let lost_one = |route: &&Arc<Route>| {
-                route
-                    .endpoints()
-                    .iter()
-                    .any(|it| gone.contains(&it.spec().upstream_id))
-            };
-            touched.extend(self.routes().filter(lost_one).map(|route| route.id));
         }
         touched
     }
@@ -218,5 +227,34 @@ mod tests {
             "a new weight keeps the endpoint, a new address does not"
         );
         assert!(table.find(&route(1).route_key()).is_some());
+    }
+
+    #[test]
+    fn an_upstream_that_went_to_another_route_leaves_the_one_it_was_of() {
+        let transport = Transport::new(&Settings::default()).unwrap();
+        let build = |snapshot: &Snapshot, before: &Table, keys: &[ResourceKey]| {
+            Table::build(snapshot, before, Changed::Keys(keys), &transport).unwrap()
+        };
+        let routes = [Resource::Route(route(1)), Resource::Route(route(2))];
+        let first = routes.into_iter().chain([upstream(1, 1, 1.0, "/a")]).collect();
+        let (snapshot, keys) = change(&Snapshot::empty(Lineage([1; 16])), first);
+        let before = build(&snapshot, &Table::default(), &keys).table;
+
+        let gone = Operation::Delete {
+            key: keys[2].clone(),
+            etag: None,
+            cascade: true,
+        };
+        let change_set = ChangeSet {
+            operations: vec![gone],
+            ..ChangeSet::default()
+        };
+        let without = apply(&snapshot, &change_set, &Policy::default(), UnixMillis(0))
+            .unwrap()
+            .snapshot;
+        let (snapshot, keys) = change(&without, vec![upstream(1, 2, 1.0, "/a")]);
+        let table = build(&snapshot, &before, &keys).table;
+        let endpoints = |number| table.get(route(number).id).unwrap().endpoints().len();
+        assert_eq!((endpoints(1), endpoints(2)), (0, 1));
     }
 }
