@@ -51,7 +51,7 @@ def curl(url, body=None, *options):
 @pytest.fixture
 def up(tmp_path):
     """`tyrctl up`: every service in one process."""
-    names = ["grpc", "rest", "gateway", "gateway-admin", "exporter-admin", "recommender-admin"]
+    names = ["grpc", "rest", "control-plane-admin", "gateway", "gateway-admin", "exporter-admin", "recommender-admin"]
     ports = {name: free_port() for name in names}
     options = [word for name, port in ports.items() for word in (f"--{name}-listen", f"127.0.0.1:{port}")]
     program = Program("tyrctl-up", [BIN / "tyrctl", "up", "--data-dir", tmp_path / "data", *options], tmp_path).start()

@@ -7,7 +7,7 @@ from collections import Counter
 
 from programs import BIN, CHAIN_ID, Program, eventually, free_port
 
-SERVICES = ["grpc", "rest", "gateway", "gateway-admin", "exporter-admin", "recommender-admin"]
+SERVICES = ["grpc", "rest", "control-plane-admin", "gateway", "gateway-admin", "exporter-admin", "recommender-admin"]
 
 
 def tyrctl(*words, directory=None):

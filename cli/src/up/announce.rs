@@ -22,6 +22,7 @@ pub(super) struct Addresses {
     pub(super) grpc: Uri,
     /// The control plane's REST interface.
     pub(super) rest: String,
+    pub(super) control_plane_admin: String,
     /// Where the gateway takes requests.
     pub(super) gateway: String,
     pub(super) gateway_admin: String,
@@ -35,6 +36,7 @@ impl Addresses {
         Ok(Self {
             grpc: url_of(&listeners.grpc)?.parse().map_err(io::Error::other)?,
             rest: url_of(&listeners.rest)?,
+            control_plane_admin: url_of(&listeners.control_plane_admin)?,
             gateway: url_of(&listeners.gateway)?,
             gateway_admin: url_of(&listeners.gateway_admin)?,
             exporter_admin: url_of(&listeners.exporter_admin)?,
@@ -103,6 +105,11 @@ impl Announcement<'_> {
             text,
             "                 {}  (REST; documented at /swagger/index.html)",
             addresses.rest
+        )?;
+        writeln!(
+            text,
+            "                 {}  (metrics and health)",
+            addresses.control_plane_admin
         )?;
         writeln!(
             text,

@@ -15,6 +15,9 @@ pub(crate) struct Ports {
     /// Address of the control plane's REST interface.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8888")]
     rest_listen: SocketAddr,
+    /// Address of the control plane's metrics and health.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8890")]
+    control_plane_admin_listen: SocketAddr,
     /// Address where the gateway takes JSON-RPC requests.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7777")]
     gateway_listen: SocketAddr,
@@ -34,6 +37,7 @@ pub(crate) struct Ports {
 pub(super) struct Listeners {
     pub(super) grpc: TcpListener,
     pub(super) rest: TcpListener,
+    pub(super) control_plane_admin: TcpListener,
     pub(super) gateway: TcpListener,
     pub(super) gateway_admin: TcpListener,
     pub(super) exporter_admin: TcpListener,
@@ -46,6 +50,8 @@ impl Ports {
         Ok(Listeners {
             grpc: bind(self.grpc_listen, "--grpc-listen").await?,
             rest: bind(self.rest_listen, "--rest-listen").await?,
+            control_plane_admin: bind(self.control_plane_admin_listen, "--control-plane-admin-listen")
+                .await?,
             gateway: bind(self.gateway_listen, "--gateway-listen").await?,
             gateway_admin: bind(self.gateway_admin_listen, "--gateway-admin-listen").await?,
             exporter_admin: bind(self.exporter_admin_listen, "--exporter-admin-listen").await?,

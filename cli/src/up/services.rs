@@ -58,7 +58,7 @@ impl Services {
         let control_plane_listeners = tyrscale_control_plane::Listeners {
             grpc: listeners.grpc,
             rest: listeners.rest,
-            admin: None,
+            admin: Some(listeners.control_plane_admin),
         };
         let gateway_listeners = tyrscale_gateway::Listeners {
             data: listeners.gateway,

@@ -83,6 +83,7 @@ pub(crate) fn up_words(data_dir: &Path) -> Vec<String> {
     for flag in [
         "grpc",
         "rest",
+        "control-plane-admin",
         "gateway",
         "gateway-admin",
         "exporter-admin",
