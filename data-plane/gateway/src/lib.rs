@@ -28,7 +28,8 @@
 //!   except those of the connection, those about its own place such as `Location`, and any that tells a secret
 //!   of its address. Bodies are not compressed on either side.
 //! - A client that does not take its answer is cut off, and gives back what it holds. A client can neither open
-//!   nor hold an upstream's breaker by being slow or by asking for much.
+//!   nor hold an upstream's breaker by being slow, nor by a batch whose answer is too large. A call that takes an
+//!   upstream longer than an attempt may last does count as a failure.
 
 mod address;
 mod answer;
