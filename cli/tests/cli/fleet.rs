@@ -1,6 +1,10 @@
 //! Two gateways and one control plane.
 
-use std::{net::SocketAddr, path::Path};
+use std::{
+    fs::File,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, Command, FromArgMatches};
 use serde_json::json;
@@ -19,6 +23,7 @@ const UPSTREAM: &str = "33333333-3333-4333-8333-333333333333";
 struct ControlPlane {
     grpc: SocketAddr,
     admin: SocketAddr,
+    data_dir: PathBuf,
     task: JoinHandle<Result<(), ControlPlaneError>>,
 }
 
@@ -56,6 +61,7 @@ impl ControlPlane {
         Self {
             grpc,
             admin,
+            data_dir: data_dir.to_owned(),
             task: tokio::spawn(run),
         }
     }
@@ -102,6 +108,12 @@ impl ControlPlane {
     async fn kill(self) {
         self.task.abort();
         assert!(self.task.await.unwrap_err().is_cancelled());
+        // Comes once the store is let go of, so that the next one can open it.
+        let database = File::open(self.data_dir.join("db")).unwrap();
+        tokio::task::spawn_blocking(move || database.lock())
+            .await
+            .unwrap()
+            .unwrap();
     }
 }
 
