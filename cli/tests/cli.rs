@@ -15,5 +15,7 @@ mod fleet;
 mod harness;
 #[path = "cli/resources.rs"]
 mod resources;
+#[path = "cli/traffic.rs"]
+mod traffic;
 #[path = "cli/up.rs"]
 mod up;
