@@ -14,7 +14,7 @@ use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use bytes::{Buf, BufMut, Bytes};
@@ -87,13 +87,11 @@ impl LastGood {
         let unfinished = self.directory.join(UNFINISHED);
         // Not reused: an old file might be open to others.
         missing_is_fine(fs::remove_file(&unfinished))?;
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&unfinished)?;
-        file.write_all(&encode(snapshot, self.view))?;
-        file.sync_all()?;
+        if let Err(error) = write_new(&unfinished, &encode(snapshot, self.view)) {
+            // On a full disk it would only be in the way.
+            missing_is_fine(fs::remove_file(&unfinished))?;
+            return Err(error);
+        }
         let current = self.directory.join(CURRENT);
         missing_is_fine(fs::rename(&current, self.directory.join(PREVIOUS)))?;
         fs::rename(&unfinished, &current)?;
@@ -118,6 +116,16 @@ impl LastGood {
         let path = self.directory.join(generation.file());
         fs::rename(path, self.directory.join(DAMAGED))
     }
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 fn missing_is_fine(result: io::Result<()>) -> io::Result<()> {

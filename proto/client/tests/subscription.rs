@@ -342,7 +342,7 @@ async fn a_damaged_file_gives_way_to_the_generation_before() {
 }
 
 #[tokio::test]
-async fn a_full_disk_does_not_stop_an_update() {
+async fn a_full_disk_does_not_stop_an_update_and_is_tried_again() {
     let directory = tempfile::tempdir().unwrap();
     let in_the_way = directory.path().join("file");
     fs::write(&in_the_way, "").unwrap();
@@ -353,6 +353,15 @@ async fn a_full_disk_does_not_stop_an_update() {
     let mut stream = server.welcome().await;
     assert!(!stream.ask_for_ack(snapshot_of(&target, &rows)).await.persisted);
     assert_eq!(subscriber.update().await.version, target);
+
+    fs::remove_file(&in_the_way).unwrap();
+    stream
+        .send(Message::Heartbeat(v1::Heartbeat {
+            head: vec![wire::version_to_wire(&target)],
+        }))
+        .await;
+    subscriber.status(|status| status.persisted).await;
+    assert!(in_the_way.join("current.snap").exists());
 }
 
 #[tokio::test]

@@ -128,7 +128,8 @@ impl<C: Consumer> Engine<C> {
         Ok((version, warnings))
     }
 
-    fn persist(&self) -> bool {
+    /// Writes what runs to disk; `false` when there is no place for it, or it cannot be written.
+    pub(crate) fn persist(&self) -> bool {
         let (Some(last_good), Some(running)) = (&self.last_good, &self.running) else {
             return false;
         };

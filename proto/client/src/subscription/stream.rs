@@ -197,7 +197,7 @@ impl<C: Consumer> Subscriber<C> {
             Step::Continue | Step::Welcome { .. } => Ok(()),
             Step::Head(head) => {
                 self.note(|status, now| status.note_head(head, now));
-                Ok(())
+                self.persist_again().await
             }
             Step::Reconnect(within) => {
                 stream.reconnect_at = Some(Instant::now() + within.mul_f64(fastrand::f64()));
@@ -213,6 +213,18 @@ impl<C: Consumer> Subscriber<C> {
             }
             Step::GiveUp(fault) => Err(fault.into()),
         }
+    }
+
+    /// Tries again to write what runs to disk, when that failed before.
+    async fn persist_again(&self) -> Result<(), StreamError> {
+        let is_due = {
+            let status = self.status.borrow();
+            self.config.last_good.is_some() && status.running.is_some() && !status.persisted
+        };
+        if is_due && self.blocking(|engine: &mut Engine<C>| engine.persist()).await? {
+            self.note(|status, _| status.persisted = true);
+        }
+        Ok(())
     }
 
     async fn adopt(&self, target: Version) -> Result<(), StreamError> {
