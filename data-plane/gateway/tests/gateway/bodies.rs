@@ -66,6 +66,7 @@ async fn a_large_error_is_known_for_one() {
     assert_eq!(harness.client.call("eth_chainId").await.node(), "second");
 }
 
+/// Compatibility case 135.
 #[tokio::test]
 async fn header_and_body_always_agree_on_the_coding() {
     let (first, second) = (node("first").await, node("second").await);

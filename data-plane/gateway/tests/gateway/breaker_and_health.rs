@@ -38,6 +38,7 @@ impl Harness {
     }
 }
 
+/// Compatibility case 154.
 #[tokio::test]
 async fn a_breaker_rests_the_upstream_and_tries_it_again() {
     let (a, b) = (node("a").await, node("b").await);
@@ -64,6 +65,7 @@ async fn a_breaker_rests_the_upstream_and_tries_it_again() {
     assert_eq!(harness.client.call("eth_chainId").await.node(), "a");
 }
 
+/// Compatibility case 155.
 #[tokio::test]
 async fn a_success_ends_the_row_of_failures() {
     let (a, b) = (node("a").await, node("b").await);
@@ -77,6 +79,7 @@ async fn a_success_ends_the_row_of_failures() {
     }
 }
 
+/// Compatibility case 144.
 #[tokio::test]
 async fn with_every_breaker_open_the_answer_is_503() {
     let a = node("a").await;
@@ -94,6 +97,7 @@ async fn with_every_breaker_open_the_answer_is_503() {
     assert_eq!(a.hits(), 1);
 }
 
+/// Compatibility case 157.
 #[tokio::test]
 async fn an_upstream_that_lags_is_out_until_it_has_caught_up() {
     let (a, b) = (node("a").await, node("b").await);
@@ -110,6 +114,7 @@ async fn an_upstream_that_lags_is_out_until_it_has_caught_up() {
     );
 }
 
+/// Compatibility cases 144, 161.
 #[tokio::test]
 async fn an_upstream_that_syncs_or_does_not_answer_in_time_is_out() {
     let a = node("a").await;
@@ -132,6 +137,7 @@ async fn an_upstream_that_syncs_or_does_not_answer_in_time_is_out() {
     harness.first_is(true).await;
 }
 
+/// Compatibility case 160.
 #[tokio::test]
 async fn a_custom_check_sends_its_request_and_wants_its_status() {
     let a = node("a").await;
@@ -158,6 +164,7 @@ async fn a_custom_check_sends_its_request_and_wants_its_status() {
     harness.first_is(false).await;
 }
 
+/// Compatibility case 163.
 #[tokio::test]
 async fn combined_checks_open_the_breaker_without_a_clients_request() {
     let (a, b) = (node("a").await, node("b").await);
@@ -174,6 +181,7 @@ async fn combined_checks_open_the_breaker_without_a_clients_request() {
     assert_eq!(a.hits_of("eth_chainId"), 0);
 }
 
+/// Compatibility case 172.
 #[tokio::test]
 async fn probes_stop_with_their_upstream_and_their_route() {
     let (a, b) = (node("a").await, node("b").await);

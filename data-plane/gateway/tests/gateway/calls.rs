@@ -15,6 +15,7 @@ async fn setup() -> (SimNode, Harness) {
     (node, harness)
 }
 
+/// Compatibility case 136.
 #[tokio::test]
 async fn what_is_no_json_is_a_parse_error_without_a_hit() {
     let (node, harness) = setup().await;
@@ -70,6 +71,7 @@ async fn an_id_that_breaks_json_readers_is_refused_and_spoils_only_its_own_call(
     );
 }
 
+/// Compatibility case 137.
 #[tokio::test]
 async fn ids_of_any_form_are_echoed_byte_for_byte() {
     let (_node, harness) = setup().await;

@@ -99,6 +99,7 @@ async fn what_may_have_been_carried_out_is_not_sent_twice() {
     assert_eq!((raw.status, raw.node()), (StatusCode::OK, "second"));
 }
 
+/// Compatibility case 139.
 #[tokio::test]
 async fn an_error_of_the_calls_own_is_passed_on_at_once() {
     let (first, second, harness) = two().await;
@@ -115,6 +116,7 @@ async fn an_error_of_the_calls_own_is_passed_on_at_once() {
     assert!(harness.metric("upstream_failures_total", &[]) == 0.0);
 }
 
+/// Compatibility case 140.
 #[tokio::test]
 async fn a_certain_error_of_the_client_keeps_its_status_and_is_not_retried() {
     let (first, second, harness) = two().await;
@@ -130,6 +132,7 @@ async fn a_certain_error_of_the_client_keeps_its_status_and_is_not_retried() {
     assert_eq!(second.hits(), 0);
 }
 
+/// Compatibility case 140.
 #[tokio::test]
 async fn a_refusal_that_all_share_is_passed_on() {
     let (first, second, harness) = two().await;
@@ -151,6 +154,7 @@ async fn a_refusal_that_all_share_is_passed_on() {
     );
 }
 
+/// Compatibility case 164.
 #[tokio::test]
 async fn a_method_is_found_where_it_is_served() {
     let (first, second, harness) = two().await;
@@ -188,6 +192,7 @@ async fn a_batch_answered_by_one_object_goes_to_the_next_upstream() {
     );
 }
 
+/// Compatibility case 143.
 #[tokio::test]
 async fn when_all_fail_the_status_tells_how_and_no_address() {
     let (first, second, harness) = two().await;
@@ -234,6 +239,7 @@ async fn silence_is_a_timeout_and_the_next_is_asked() {
     );
 }
 
+/// Compatibility case 145.
 #[tokio::test]
 async fn a_route_without_a_willing_upstream_is_503_at_once() {
     let node = node("n").await;

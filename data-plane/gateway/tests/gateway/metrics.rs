@@ -7,6 +7,7 @@ use tyrscale_simnode::Fault;
 
 use super::harness::{HOST_NAME, Harness, node, route, route_id, settings, upstream_id};
 
+/// Compatibility case 173.
 #[tokio::test]
 async fn the_inherited_families_count_with_labels_that_say_what_they_mean() {
     let (a, b) = (node("a").await, node("b").await);
@@ -47,6 +48,7 @@ async fn the_inherited_families_count_with_labels_that_say_what_they_mean() {
     assert!(!scrape.contains("secret") && !scrape.contains("pass"), "{scrape}");
 }
 
+/// Compatibility case 174.
 #[tokio::test]
 async fn clients_cannot_multiply_the_series() {
     let node = node("n").await;

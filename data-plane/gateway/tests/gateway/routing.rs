@@ -9,6 +9,7 @@ use tyrscale_simnode::SimNode;
 
 use super::harness::{Caller, HOST_NAME, Harness, call_body, node, route, settings};
 
+/// Compatibility case 125.
 #[tokio::test]
 async fn the_port_and_case_of_the_host_do_not_matter() {
     let node = node("n").await;
@@ -23,6 +24,7 @@ async fn the_port_and_case_of_the_host_do_not_matter() {
     );
 }
 
+/// Compatibility case 127.
 #[tokio::test]
 async fn spellings_of_one_path_are_one_path() {
     let node = node("n").await;
@@ -43,6 +45,7 @@ async fn spellings_of_one_path_are_one_path() {
     }
 }
 
+/// Compatibility case 128.
 #[tokio::test]
 async fn only_a_trusted_peer_names_the_host_for_its_client() {
     let node = node("n").await;
@@ -73,6 +76,7 @@ async fn behind(node: &SimNode, path_and_query: &str, user_info: &str) -> Harnes
     Harness::with_urls(settings(), route(1, HOST_NAME), &[url]).await
 }
 
+/// Compatibility cases 130, 131.
 #[tokio::test]
 async fn the_upstream_sees_its_own_path_port_host_and_both_queries() {
     let node = node("n").await;
@@ -92,6 +96,7 @@ async fn the_upstream_sees_its_own_path_port_host_and_both_queries() {
     }
 }
 
+/// Compatibility case 99.
 #[tokio::test]
 async fn the_upstream_gets_its_own_credentials_and_not_the_clients() {
     let node = node("n").await;
@@ -110,6 +115,7 @@ async fn the_upstream_gets_its_own_credentials_and_not_the_clients() {
     assert!(!seen.headers.contains_key("cookie"));
 }
 
+/// Compatibility cases 132, 133.
 #[tokio::test]
 async fn custom_headers_pass_and_those_of_the_connection_do_not() {
     let node = node("n").await;

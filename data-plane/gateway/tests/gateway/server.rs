@@ -24,6 +24,7 @@ async fn rest_of(stream: &mut TcpStream) -> String {
     String::from_utf8(text).unwrap()
 }
 
+/// Compatibility case 175.
 #[tokio::test]
 async fn a_thousand_idle_connections_leave_room_for_requests() {
     let node = node("n").await;
@@ -97,6 +98,7 @@ async fn a_head_that_is_too_large_and_a_body_that_is_too_slow_are_refused() {
     assert_eq!(node.hits(), 0);
 }
 
+/// Compatibility case 179.
 #[tokio::test]
 async fn a_stopping_gateway_finishes_what_it_holds_and_takes_no_more() {
     let node = node("n").await;

@@ -20,6 +20,7 @@ async fn calls(harness: &Harness, count: usize) {
     }
 }
 
+/// Compatibility case 147.
 #[tokio::test]
 async fn fractions_of_weights_count() {
     let (a, b) = (node("a").await, node("b").await);
@@ -33,6 +34,7 @@ async fn fractions_of_weights_count() {
     assert_eq!((a.hits(), b.hits()), (209, 11));
 }
 
+/// Compatibility case 148.
 #[tokio::test]
 async fn a_failing_upstream_costs_no_request() {
     let (a, b, c) = (node("a").await, node("b").await, node("c").await);
@@ -42,6 +44,7 @@ async fn a_failing_upstream_costs_no_request() {
     assert_eq!(b.hits() + c.hits(), 100);
 }
 
+/// Compatibility cases 150, 151.
 #[tokio::test]
 async fn least_load_spares_the_slow_one_and_returns_to_it() {
     let (slow, fast) = (node("slow").await, node("fast").await);
@@ -60,6 +63,7 @@ async fn least_load_spares_the_slow_one_and_returns_to_it() {
     assert!(slow.hits() > 1);
 }
 
+/// Compatibility case 152.
 #[tokio::test]
 async fn the_highest_priority_takes_everything() {
     let (a, b) = (node("a").await, node("b").await);

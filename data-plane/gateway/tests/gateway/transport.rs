@@ -77,6 +77,7 @@ async fn a_certificate_is_verified_against_the_given_authority() {
     serving.abort();
 }
 
+/// Compatibility case 177.
 #[tokio::test]
 async fn a_proxy_is_asked_to_connect_with_its_credentials() {
     let node = node("n").await;
