@@ -52,7 +52,11 @@ impl Ports {
             rest: bind(self.rest_listen, "--rest-listen").await?,
             control_plane_admin: bind(self.control_plane_admin_listen, "--control-plane-admin-listen")
                 .await?,
-            gateway: bind(self.gateway_listen, "--gateway-listen").await?,
+            gateway: bound(
+                tyrscale_gateway::bind(self.gateway_listen),
+                self.gateway_listen,
+                "--gateway-listen",
+            )?,
             gateway_admin: bind(self.gateway_admin_listen, "--gateway-admin-listen").await?,
             exporter_admin: bind(self.exporter_admin_listen, "--exporter-admin-listen").await?,
             recommender_admin: bind(self.recommender_admin_listen, "--recommender-admin-listen").await?,
@@ -61,7 +65,11 @@ impl Ports {
 }
 
 async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| {
+    bound(TcpListener::bind(address).await, address, flag)
+}
+
+fn bound(listener: io::Result<TcpListener>, address: SocketAddr, flag: &str) -> Result<TcpListener, Failure> {
+    listener.map_err(|error| {
         let why = match error.kind() {
             io::ErrorKind::AddrInUse => "the port is in use".to_owned(),
             _ => error.to_string(),

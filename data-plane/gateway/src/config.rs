@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 
 use http::Uri;
@@ -44,6 +46,9 @@ pub struct Args {
     /// The zone this gateway runs in.
     #[arg(long, env = "TYRSCALE_ZONE", default_value = "")]
     pub zone: String,
+    /// Threads that serve clients; by default one for each core.
+    #[arg(long, env = "TYRSCALE_GATEWAY_WORKERS")]
+    pub workers: Option<NonZeroUsize>,
     /// Largest request body, in bytes.
     #[arg(long, env = "TYRSCALE_GATEWAY_MAX_BODY_BYTES", default_value_t = Settings::DEFAULT.max_body_bytes)]
     pub max_body_bytes: usize,
@@ -107,6 +112,8 @@ pub struct Config {
     pub group: String,
     /// The zone this gateway runs in.
     pub zone: String,
+    /// Threads that serve clients.
+    pub workers: NonZeroUsize,
     /// How requests are served.
     pub settings: Settings,
 }
@@ -241,6 +248,7 @@ impl TryFrom<Args> for Config {
             node_id: args.node_id,
             group: args.group,
             zone: args.zone,
+            workers: args.workers.unwrap_or_else(cores),
             settings,
         })
     }
@@ -278,6 +286,11 @@ impl Args {
         }
         Ok(())
     }
+}
+
+/// The cores that the process may use.
+fn cores() -> NonZeroUsize {
+    thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
 fn is_control_plane(url: &Uri) -> bool {

@@ -17,6 +17,9 @@ pub enum GatewayError {
     /// The control plane cannot be followed.
     #[error("control plane cannot be followed")]
     Subscription(#[from] tyrscale_client::ClientError),
+    /// The threads that serve clients cannot be started.
+    #[error("workers cannot be started")]
+    Workers(#[source] io::Error),
     /// The node's id cannot be kept.
     #[error("node id cannot be kept in {path}")]
     NodeId {

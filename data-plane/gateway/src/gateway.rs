@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::{ArcSwap, Guard};
 use http::Response;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tyrscale_model::{Rejection, RouteId, Snapshot, Version, View};
 use tyrscale_telemetry::{Metrics, Service};
@@ -35,6 +36,8 @@ pub(crate) struct Running {
 pub struct Gateway {
     pub(crate) settings: Settings,
     pub(crate) stats: Arc<GatewayStats>,
+    /// Room for connections of clients.
+    pub(crate) slots: Arc<Semaphore>,
     live: Arc<Live>,
     transport: Transport,
     metrics: Arc<Metrics>,
@@ -62,6 +65,7 @@ impl Gateway {
         export::register(&metrics, &live, &stats)?;
         Ok(Self {
             transport: Transport::new(&settings)?,
+            slots: Arc::new(Semaphore::new(settings.max_connections)),
             settings,
             stats,
             live,
@@ -112,7 +116,7 @@ impl Gateway {
         &self.metrics
     }
 
-    /// Serves clients until `shutdown`, then until the requests in flight have finished, at most for the drain
+    /// Serves clients on the caller's runtime until `shutdown`, then until the requests in flight have finished, at most for the drain
     /// timeout.
     pub async fn serve(self: &Arc<Self>, listener: TcpListener, shutdown: CancellationToken) {
         server::serve(Arc::clone(self), listener, shutdown).await;

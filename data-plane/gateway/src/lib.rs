@@ -1,6 +1,6 @@
 //! The gateway: a JSON-RPC reverse proxy that runs from one routing table.
 //!
-//! A request goes through the files in this order: `server` (connections), `proxy` (one request from its head
+//! A request goes through the files in this order: `workers` (threads), `server` (connections), `proxy` (one request from its head
 //! to the head of its answer), `request` (host, path, body and calls), `table` and `route` (whose turn it is),
 //! `forward` (one attempt after the other), `attempt` (the account of one), `upstream` and `transport` (sent,
 //! and its answer told from a fault), `body` and `answer` (back to the client). Beside it stand `health`, which
@@ -53,9 +53,11 @@ mod stall;
 mod table;
 mod transport;
 mod upstream;
+mod workers;
 
 pub use config::{Args, Config, ConfigError, Settings};
 pub use error::GatewayError;
 pub use gateway::Gateway;
 pub use service::{Listeners, run};
 pub use table::Changed;
+pub use workers::bind;

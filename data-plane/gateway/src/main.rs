@@ -2,7 +2,6 @@
 
 use anyhow::Context;
 use clap::Parser;
-use tokio::net::TcpListener;
 use tyrscale_gateway::{Args, Config, Listeners};
 use tyrscale_telemetry::{LogFormat, init_logs, shutdown_signal};
 
@@ -20,21 +19,22 @@ struct Cli {
     log: String,
 }
 
-#[tokio::main]
+// What is not on the way of a request: the workers have threads of their own.
+#[tokio::main(worker_threads = 2)]
 async fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     init_logs(cli.log_format, &cli.log)?;
     let (data, admin) = (cli.args.listen, cli.args.admin_listen);
     let config = Config::try_from(cli.args)?;
-    let listen = async |address| {
-        let listener = TcpListener::bind(address).await;
+    let listen = |address| {
+        let listener = tyrscale_gateway::bind(address);
         listener.with_context(|| format!("cannot listen on {address}"))
     };
     let listeners = Listeners {
-        data: listen(data).await?,
-        admin: listen(admin).await?,
+        data: listen(data)?,
+        admin: listen(admin)?,
     };
-    tracing::info!(%data, %admin, "gateway started");
+    tracing::info!(%data, %admin, workers = config.workers, "gateway started");
     tyrscale_gateway::run(config, listeners, shutdown_signal()?).await?;
     Ok(())
 }

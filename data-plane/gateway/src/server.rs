@@ -22,6 +22,8 @@ use crate::stall::WriteTimeout;
 
 /// Between two tries to accept when the system is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How soon the first request has to come on a connection that was accepted at the shutdown.
+const LAST_REQUEST_WITHIN: Duration = Duration::from_millis(500);
 /// Most headers of a request.
 const MAX_HEADERS: usize = 128;
 /// Most requests at once on an HTTP/2 connection.
@@ -40,15 +42,17 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, listener: TcpListener, shutdown
     };
     let server = Arc::new(server);
     let connections = TaskTracker::new();
-    let slots = Arc::new(Semaphore::new(server.gateway.settings.max_connections));
+    let slots = &server.gateway.slots;
     while let Some(Some((slot, stream, peer))) = server
         .shutdown
-        .run_until_cancelled(accept(&listener, &slots))
+        .run_until_cancelled(accept(&listener, slots))
         .await
     {
         connections.spawn(Arc::clone(&server).serve_connection(stream, peer, slot));
     }
-    drop(listener);
+    for (slot, stream, peer) in waiting(listener, slots) {
+        connections.spawn(Arc::clone(&server).serve_last(stream, peer, slot));
+    }
     connections.close();
     let drain = server.gateway.settings.drain_timeout;
     tracing::info!(connections = connections.len(), "finishing requests in flight");
@@ -79,6 +83,28 @@ async fn accept(
     }
 }
 
+/// The connections that clients had made before the listener goes, as far as there is room for them.
+fn waiting(
+    listener: TcpListener,
+    slots: &Arc<Semaphore>,
+) -> Vec<(OwnedSemaphorePermit, TcpStream, SocketAddr)> {
+    let mut waiting = Vec::new();
+    // The runtime may not have heard of the latest; the system has.
+    let Ok(listener) = listener.into_std() else {
+        return waiting;
+    };
+    while let Ok(slot) = Arc::clone(slots).try_acquire_owned() {
+        let Ok((stream, peer)) = listener.accept() else {
+            break;
+        };
+        let stream = stream
+            .set_nonblocking(true)
+            .and_then(|()| TcpStream::from_std(stream));
+        waiting.extend(stream.ok().map(|stream| (slot, stream, peer)));
+    }
+    waiting
+}
+
 fn builder(settings: &Settings) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
@@ -107,6 +133,13 @@ struct Server {
 }
 
 impl Server {
+    /// Serves a connection that was made before the shutdown: its first request may have been sent, too.
+    async fn serve_last(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, slot: OwnedSemaphorePermit) {
+        if let Ok(Ok(())) = tokio::time::timeout(LAST_REQUEST_WITHIN, stream.readable()).await {
+            self.serve_connection(stream, peer, slot).await;
+        }
+    }
+
     async fn serve_connection(
         self: Arc<Self>,
         stream: TcpStream,
@@ -130,6 +163,8 @@ impl Server {
         let (mut may_be_silent, mut draining) = (true, false);
         let ended = loop {
             tokio::select! {
+                // What has been sent already is read before the connection is told to take no more.
+                biased;
                 ended = connection.as_mut() => break Some(ended),
                 () = silence.as_mut(), if may_be_silent => {
                     if !spoke.load(Ordering::Relaxed) {

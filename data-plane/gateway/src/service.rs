@@ -22,6 +22,7 @@ use crate::error::GatewayError;
 use crate::gateway::Gateway;
 use crate::node_id;
 use crate::table::Changed;
+use crate::workers;
 
 /// The kinds of resources a gateway runs from.
 const VIEW: [Kind; 5] = [
@@ -37,7 +38,8 @@ const LAST_GOOD: &str = "last-good";
 /// The sockets a gateway serves on.
 #[derive(Debug)]
 pub struct Listeners {
-    /// For clients.
+    /// For clients. Each worker after the first joins it with a socket of its own if it is from
+    /// [`bind`](crate::bind), else all share it.
     pub data: TcpListener,
     /// For operators.
     pub admin: TcpListener,
@@ -92,16 +94,19 @@ pub async fn run(
         drained.clone(),
     );
     let serve = async {
-        gateway.serve(listeners.data, stop.clone()).await;
+        let served = workers::serve(&gateway, listeners.data, config.workers, &stop).await;
+        stop.cancel();
         drained.cancel();
+        served.map_err(GatewayError::Workers)
     };
     let follow = async {
         let followed = subscription::run(subscription, accept, status, stop.clone()).await;
         stop.cancel();
         followed
     };
-    let (followed, (), ()) = tokio::join!(follow, serve, admin);
-    Ok(followed?)
+    let (followed, served, ()) = tokio::join!(follow, serve, admin);
+    followed?;
+    served
 }
 
 /// What the configuration asks for that this gateway does not do.

@@ -116,6 +116,26 @@ async fn a_stopping_gateway_finishes_what_it_holds_and_takes_no_more() {
 }
 
 #[tokio::test]
+async fn a_connection_that_nobody_has_accepted_yet_is_served_when_the_gateway_stops() {
+    let node = node("n").await;
+    let harness = Harness::in_front_of(&[&node]).await;
+    harness.client.call("eth_chainId").await;
+    // Without letting the gateway run: the system takes the connection and the request.
+    let mut stream = std::net::TcpStream::connect(harness.addr).unwrap();
+    let body = r#"{"id":1,"method":"eth_chainId"}"#;
+    let head = format!(
+        "POST /eth HTTP/1.1\r\nhost: a.example\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    std::io::Write::write_all(&mut stream, format!("{head}{body}").as_bytes()).unwrap();
+    harness.shutdown.cancel();
+    stream.set_nonblocking(true).unwrap();
+    let mut stream = TcpStream::from_std(stream).unwrap();
+    assert!(rest_of(&mut stream).await.starts_with("HTTP/1.1 200"));
+    bounded(harness.serving).await.unwrap();
+}
+
+#[tokio::test]
 async fn draining_ends_with_its_time() {
     let node = node("n").await;
     let hasty = Settings {

@@ -1,6 +1,7 @@
 //! The whole service, with and without its control plane.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
@@ -120,6 +121,7 @@ impl Running {
             node_id: None,
             group: "default".to_owned(),
             zone: String::new(),
+            workers: NonZeroUsize::new(2).unwrap(),
             settings: settings(),
         };
         let listeners = Listeners {
