@@ -8,7 +8,9 @@ use http::StatusCode;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use crate::canned::CannedAnswer;
 use crate::fault::{Fault, RpcError};
+use crate::rpc::BatchShape;
 
 /// How many scripted faults may wait; more push the oldest out.
 const MAX_SCRIPT: usize = 1_024;
@@ -18,8 +20,12 @@ const MAX_SCRIPT: usize = 1_024;
 pub struct Behavior {
     /// Wait before the head of every answer.
     pub latency: Duration,
+    /// Further wait before the head, from nothing to this, another on each request.
+    pub latency_jitter: Duration,
     /// Further wait before the head of an answer to these methods.
     pub method_latency: BTreeMap<String, Duration>,
+    /// Wait between head and body of every answer.
+    pub body_start_delay: Duration,
     /// Wait in the middle of every body.
     pub body_delay: Duration,
     /// Every request meets this fault.
@@ -31,6 +37,17 @@ pub struct Behavior {
     pub unsupported: BTreeSet<String>,
     /// Results given instead of the node's own.
     pub results: BTreeMap<String, Value>,
+    /// What calls of a method with certain parameters are answered; the first that fits counts, before
+    /// `results`.
+    pub answers: Vec<CannedAnswer>,
+    /// How batches are answered.
+    pub batch_shape: BatchShape,
+    /// Which answers are compressed with gzip.
+    pub gzip_answers: GzipAnswers,
+    /// Requests compressed with gzip get 415; else they are taken.
+    pub refuses_gzip: bool,
+    /// What `web3_clientVersion` says, instead of the node's name.
+    pub client_version: Option<String>,
     /// Requests answered in one second; the rest get 429 with `Retry-After: 1`.
     pub rate_limit: Option<NonZeroU32>,
     /// Share of requests, 0 to 1, that get status 500, spread evenly: at 0.25 each fourth one.
@@ -39,16 +56,34 @@ pub struct Behavior {
     pub health_status: StatusCode,
 }
 
+/// Which answers are compressed with gzip.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GzipAnswers {
+    /// None.
+    Never,
+    /// Those to requests that accept it.
+    WhenAccepted,
+    /// All, whether accepted or not.
+    Always,
+}
+
 impl Default for Behavior {
     fn default() -> Self {
         Self {
             latency: Duration::ZERO,
+            latency_jitter: Duration::ZERO,
             method_latency: BTreeMap::new(),
+            body_start_delay: Duration::ZERO,
             body_delay: Duration::ZERO,
             fault: None,
             method_faults: BTreeMap::new(),
             unsupported: BTreeSet::new(),
             results: BTreeMap::new(),
+            answers: Vec::new(),
+            batch_shape: BatchShape::InOrder,
+            gzip_answers: GzipAnswers::Never,
+            refuses_gzip: false,
+            client_version: None,
             rate_limit: None,
             error_rate: 0.0,
             health_status: StatusCode::OK,
@@ -90,6 +125,8 @@ impl Behavior {
 struct ScriptedFault {
     /// The method that meets the fault; `None` for any request.
     method: Option<String>,
+    /// Requests that pass before the first one fails.
+    passing: u32,
     remaining: u32,
     fault: Fault,
 }
@@ -101,6 +138,8 @@ pub(crate) struct FaultPlan {
     window: Option<Window>,
     /// Fraction of the next error that has built up.
     error_debt: f64,
+    /// Requests that waited a jitter.
+    jittered: u32,
 }
 
 #[derive(Debug)]
@@ -111,6 +150,11 @@ struct Window {
 
 impl FaultPlan {
     pub(crate) fn fail_next(&mut self, method: Option<String>, requests: u32, fault: Fault) {
+        self.fail_after(method, 0, requests, fault);
+    }
+
+    /// Lets `passing` requests pass, then fails `requests` of them.
+    pub(crate) fn fail_after(&mut self, method: Option<String>, passing: u32, requests: u32, fault: Fault) {
         if requests == 0 {
             return;
         }
@@ -119,6 +163,7 @@ impl FaultPlan {
         }
         self.script.push_back(ScriptedFault {
             method,
+            passing,
             remaining: requests,
             fault,
         });
@@ -142,13 +187,15 @@ impl FaultPlan {
     }
 
     fn scripted_fault(&mut self, methods: &[String]) -> Option<Fault> {
-        let wanted = |entry: &ScriptedFault| {
-            entry
-                .method
-                .as_ref()
-                .is_none_or(|method| methods.contains(method))
-        };
-        let position = self.script.iter().position(wanted)?;
+        let position = self.script.iter_mut().position(|entry| {
+            let method = entry.method.as_ref();
+            let wanted = method.is_none_or(|method| methods.contains(method));
+            if wanted && entry.passing > 0 {
+                entry.passing -= 1;
+                return false;
+            }
+            wanted
+        })?;
         let entry = self.script.get_mut(position)?;
         entry.remaining -= 1;
         let fault = entry.fault.clone();
@@ -156,6 +203,13 @@ impl FaultPlan {
             self.script.remove(position);
         }
         Some(fault)
+    }
+
+    /// The wait this request gets on top: shares of `most` that spread evenly and repeat in each run.
+    pub(crate) fn jitter(&mut self, most: Duration) -> Duration {
+        // Steps of the golden ratio leave no gap and no cluster.
+        self.jittered = self.jittered.wrapping_add(2_654_435_769);
+        most.mul_f64(f64::from(self.jittered) / f64::from(u32::MAX))
     }
 
     fn over_limit(&mut self, limit: Option<NonZeroU32>, now: Instant) -> Option<Fault> {
@@ -193,82 +247,4 @@ impl FaultPlan {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn methods(names: &[&str]) -> Vec<String> {
-        names.iter().map(|name| (*name).to_owned()).collect()
-    }
-
-    #[test]
-    fn scripted_faults_are_met_in_order_by_those_they_name() {
-        let (behavior, now) = (Behavior::default(), Instant::now());
-        let mut plan = FaultPlan::default();
-        plan.fail_next(Some("eth_call".into()), 1, Fault::Silence);
-        plan.fail_next(None, 1, Fault::CloseBeforeAnswer);
-        let call = methods(&["eth_call"]);
-        assert_eq!(
-            plan.next(&behavior, &methods(&["eth_chainId"]), now),
-            Some(Fault::CloseBeforeAnswer)
-        );
-        assert_eq!(plan.next(&behavior, &methods(&["eth_chainId"]), now), None);
-        assert_eq!(plan.next(&behavior, &call, now), Some(Fault::Silence));
-        assert_eq!(plan.next(&behavior, &call, now), None);
-    }
-
-    #[test]
-    fn rate_limit_opens_again_each_second() {
-        let behavior = Behavior {
-            rate_limit: NonZeroU32::new(2),
-            ..Behavior::default()
-        };
-        let mut plan = FaultPlan::default();
-        let t0 = Instant::now();
-        let refused = |plan: &mut FaultPlan, after_ms| {
-            plan.next(&behavior, &[], t0 + Duration::from_millis(after_ms))
-                .is_some()
-        };
-        assert_eq!(
-            [0, 1, 2, 999].map(|after| refused(&mut plan, after)),
-            [false, false, true, true]
-        );
-        assert_eq!(
-            [1_000, 1_001, 1_002].map(|after| refused(&mut plan, after)),
-            [false, false, true]
-        );
-    }
-
-    #[test]
-    fn error_rate_is_spread_evenly() {
-        for (rate, expected) in [(0.1, 10), (0.25, 25), (1.0, 100), (0.0, 0), (f64::NAN, 0)] {
-            let behavior = Behavior {
-                error_rate: rate,
-                ..Behavior::default()
-            };
-            let mut plan = FaultPlan::default();
-            let now = Instant::now();
-            let errors = (0..100)
-                .filter(|_| plan.next(&behavior, &[], now).is_some())
-                .count();
-            assert_eq!(errors, expected, "rate {rate}");
-        }
-    }
-
-    #[test]
-    fn rpc_errors_of_a_method_do_not_fail_the_whole_request() {
-        let mut behavior = Behavior::default();
-        behavior.method_faults.insert(
-            "eth_call".into(),
-            Fault::RpcError(RpcError::new(3, "execution reverted")),
-        );
-        behavior
-            .method_faults
-            .insert("eth_getLogs".into(), Fault::Silence);
-        assert_eq!(behavior.request_fault(&methods(&["eth_call"])), None);
-        assert_eq!(
-            behavior.request_fault(&methods(&["eth_call", "eth_getLogs"])),
-            Some(&Fault::Silence)
-        );
-        assert_eq!(behavior.call_error("eth_call").map(|error| error.code), Some(3));
-    }
-}
+mod tests;

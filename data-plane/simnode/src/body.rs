@@ -11,13 +11,19 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Sleep;
 
+use crate::load::InFlight;
+
 /// One thing a body does.
 #[derive(Debug)]
 enum Step {
     Send(Bytes),
     Pause(Duration),
+    /// Sends these bytes one by one, with a pause between two. Always the last step.
+    Trickle(Bytes, Duration),
     /// Lets the connection flush what was sent.
     Yield,
+    /// Sends nothing more and does not end.
+    Stall,
     Break,
 }
 
@@ -27,25 +33,51 @@ pub(crate) struct SimBody {
     announced: u64,
     steps: VecDeque<Step>,
     pause: Option<Pin<Box<Sleep>>>,
+    /// The request it answers.
+    request: Option<InFlight>,
+}
+
+/// The pauses of a body.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Pauses {
+    /// Between head and body.
+    pub(crate) start: Duration,
+    /// In the middle of the body.
+    pub(crate) middle: Duration,
 }
 
 impl SimBody {
-    /// Sends `bytes`, with a pause in the middle when `delay` is not zero.
-    pub(crate) fn whole(mut bytes: Bytes, delay: Duration) -> Self {
+    /// Sends `bytes`, with its pauses.
+    pub(crate) fn whole(mut bytes: Bytes, pauses: Pauses) -> Self {
         let announced = length(&bytes);
-        if delay.is_zero() {
-            return Self::new(announced, [Step::Send(bytes)]);
+        let mut steps = VecDeque::new();
+        if !pauses.start.is_zero() {
+            steps.extend([Step::Yield, Step::Pause(pauses.start)]);
         }
-        let head = bytes.split_to(bytes.len() / 2);
-        Self::new(
-            announced,
-            [
-                Step::Send(head),
-                Step::Yield,
-                Step::Pause(delay),
-                Step::Send(bytes),
-            ],
-        )
+        if !pauses.middle.is_zero() {
+            let head = bytes.split_to(bytes.len() / 2);
+            steps.extend([Step::Send(head), Step::Yield, Step::Pause(pauses.middle)]);
+        }
+        steps.push_back(Step::Send(bytes));
+        Self::new(announced, steps)
+    }
+
+    /// Announces `bytes`, sends the first `after_bytes` of them and then nothing.
+    pub(crate) fn stalled(mut bytes: Bytes, after_bytes: usize) -> Self {
+        let announced = length(&bytes);
+        bytes.truncate(after_bytes);
+        Self::new(announced, [Step::Send(bytes), Step::Yield, Step::Stall])
+    }
+
+    /// Sends `bytes` one by one.
+    pub(crate) fn trickle(bytes: Bytes, every: Duration) -> Self {
+        Self::new(length(&bytes), [Step::Trickle(bytes, every)])
+    }
+
+    /// The same body, which ends the request when it is sent whole or dropped.
+    pub(crate) fn answering(mut self, request: InFlight) -> Self {
+        self.request = Some(request);
+        self
     }
 
     /// Announces `bytes`, sends the first `after_bytes` of them and closes the connection.
@@ -57,12 +89,24 @@ impl SimBody {
         Self::new(announced, [Step::Send(bytes), Step::Yield, Step::Break])
     }
 
-    fn new<const N: usize>(announced: u64, steps: [Step; N]) -> Self {
-        let useful = |step: &Step| !matches!(step, Step::Send(bytes) if bytes.is_empty());
+    fn new(announced: u64, steps: impl IntoIterator<Item = Step>) -> Self {
+        let useful =
+            |step: &Step| !matches!(step, Step::Send(bytes) | Step::Trickle(bytes, _) if bytes.is_empty());
         Self {
             announced,
             steps: steps.into_iter().filter(useful).collect(),
             pause: None,
+            request: None,
+        }
+    }
+}
+
+impl Drop for SimBody {
+    fn drop(&mut self) {
+        if self.is_end_stream()
+            && let Some(request) = self.request.take()
+        {
+            request.answered();
         }
     }
 }
@@ -90,6 +134,20 @@ impl Body for SimBody {
                 None => return Poll::Ready(None),
                 Some(Step::Send(bytes)) => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
                 Some(Step::Pause(delay)) => self.pause = Some(Box::pin(tokio::time::sleep(delay))),
+                Some(Step::Trickle(mut rest, every)) if rest.len() > 1 => {
+                    let byte = rest.split_to(1);
+                    self.steps.extend([
+                        Step::Send(byte),
+                        Step::Yield,
+                        Step::Pause(every),
+                        Step::Trickle(rest, every),
+                    ]);
+                }
+                Some(Step::Trickle(last, _)) => self.steps.push_back(Step::Send(last)),
+                Some(Step::Stall) => {
+                    self.steps.push_front(Step::Stall);
+                    return Poll::Pending;
+                }
                 Some(Step::Yield) => {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;

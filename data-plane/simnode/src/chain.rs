@@ -1,5 +1,6 @@
 //! The simulated chain: heights, hashes, forks and the time blocks take. Pure; the caller brings the time.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -15,6 +16,8 @@ const FINALIZED_DEPTH: u64 = 64;
 const HASH_WINDOW: u64 = 1_024;
 /// How many forks are remembered; beyond it the oldest one becomes the original chain again.
 const MAX_FORKS: usize = 256;
+/// How many heights may be given a hash by hand; beyond it the lowest one gets its own again.
+const MAX_GIVEN_HASHES: usize = 1_024;
 
 /// A moment as the chain needs it: for growth and for block timestamps.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +39,12 @@ impl BlockHash {
         self.0
             .iter()
             .fold(String::from("0x"), |hex, byte| hex + &format!("{byte:02x}"))
+    }
+
+    /// A hash of 32 equal bytes, recognised at a glance.
+    #[must_use]
+    pub fn filled(byte: u8) -> Self {
+        Self([byte; 32])
     }
 
     fn mix(domain: u64, words: &[u64]) -> Self {
@@ -86,6 +95,15 @@ pub(crate) struct Chain {
     /// Sorted by height, each above the one before.
     forks: Vec<Fork>,
     reorgs: u64,
+    given_hashes: BTreeMap<u64, BlockHash>,
+    /// Set by hand; else a distance below the head.
+    pub(crate) safe: Option<u64>,
+    /// Set by hand; else a distance below the head.
+    pub(crate) finalized: Option<u64>,
+    /// State below this height is pruned.
+    pub(crate) lowest_state: u64,
+    /// Blocks, receipts and logs below this height are pruned.
+    pub(crate) lowest_block: u64,
     pub(crate) lag: u64,
     pub(crate) frozen: bool,
     pub(crate) syncing: bool,
@@ -101,6 +119,11 @@ impl Chain {
             block_time: block_time.filter(|time| !time.is_zero()),
             forks: Vec::new(),
             reorgs: 0,
+            given_hashes: BTreeMap::new(),
+            safe: None,
+            finalized: None,
+            lowest_state: 0,
+            lowest_block: 0,
             lag: 0,
             frozen: false,
             syncing: false,
@@ -110,6 +133,10 @@ impl Chain {
 
     pub(crate) fn id(&self) -> u64 {
         self.id
+    }
+
+    pub(crate) fn set_id(&mut self, id: u64) {
+        self.id = id;
     }
 
     /// The true height, before the lag.
@@ -169,7 +196,18 @@ impl Chain {
         }
     }
 
+    /// Gives the block at `height` this hash, whatever fork it is on.
+    pub(crate) fn give_hash(&mut self, height: u64, hash: BlockHash) {
+        self.given_hashes.insert(height, hash);
+        if self.given_hashes.len() > MAX_GIVEN_HASHES {
+            self.given_hashes.pop_first();
+        }
+    }
+
     pub(crate) fn hash(&self, height: u64) -> BlockHash {
+        if let Some(given) = self.given_hashes.get(&height) {
+            return *given;
+        }
         let fork = self
             .forks
             .iter()
@@ -184,16 +222,24 @@ impl Chain {
     pub(crate) fn resolve(&self, reference: &str) -> Option<u64> {
         match reference {
             "latest" | "pending" => Some(self.head()),
-            "safe" => Some(self.head().saturating_sub(SAFE_DEPTH)),
-            "finalized" => Some(self.head().saturating_sub(FINALIZED_DEPTH)),
+            "safe" => Some(
+                self.safe
+                    .unwrap_or_else(|| self.head().saturating_sub(SAFE_DEPTH)),
+            ),
+            "finalized" => Some(
+                self.finalized
+                    .unwrap_or_else(|| self.head().saturating_sub(FINALIZED_DEPTH)),
+            ),
             "earliest" => Some(0),
             quantity => u64::from_str_radix(quantity.strip_prefix("0x")?, 16).ok(),
         }
     }
 
-    /// The block at `height`, or `None` above the reported head.
+    /// The block at `height`, or `None` above the reported head and among the pruned.
     pub(crate) fn block(&self, height: u64) -> Option<Value> {
-        (height <= self.head()).then(|| self.block_object(height))
+        (self.lowest_block..=self.head())
+            .contains(&height)
+            .then(|| self.block_object(height))
     }
 
     /// The block with this hash, searched among the last 1,024.
@@ -267,91 +313,4 @@ fn millis(duration: Duration) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(start: Now, seconds: u64) -> Now {
-        Now {
-            instant: start.instant + Duration::from_secs(seconds),
-            unix_ms: start.unix_ms + seconds * 1_000,
-        }
-    }
-
-    fn start() -> Now {
-        Now {
-            instant: Instant::now(),
-            unix_ms: 1_700_000_000_000,
-        }
-    }
-
-    #[test]
-    fn grows_one_block_each_block_time_and_stamps_it_when_made() {
-        let t0 = start();
-        let mut chain = Chain::new(1, 100, Some(Duration::from_secs(2)), t0);
-        chain.advance(at(t0, 5));
-        assert_eq!(chain.head(), 102);
-        assert_eq!(chain.block(102).unwrap()["timestamp"], quantity(1_700_000_004));
-        chain.advance(at(t0, 6));
-        assert_eq!(chain.head(), 103);
-        assert_eq!(chain.block(102).unwrap()["timestamp"], quantity(1_700_000_004));
-    }
-
-    #[test]
-    fn frozen_chain_stands_still_and_catches_up() {
-        let t0 = start();
-        let mut chain = Chain::new(1, 100, Some(Duration::from_secs(2)), t0);
-        chain.frozen = true;
-        chain.advance(at(t0, 10));
-        assert_eq!(chain.head(), 100);
-        chain.frozen = false;
-        chain.advance(at(t0, 10));
-        assert_eq!(chain.head(), 105);
-    }
-
-    #[test]
-    fn reorg_changes_the_last_hashes_and_keeps_the_heights() {
-        let mut chain = Chain::new(1, 100, None, start());
-        let before: Vec<_> = (97..=101).map(|height| chain.hash(height)).collect();
-        chain.reorg(2);
-        let after: Vec<_> = (97..=101).map(|height| chain.hash(height)).collect();
-        assert_eq!(chain.head(), 100);
-        assert_eq!(before[..2], after[..2]);
-        assert!(before[2..].iter().zip(&after[2..]).all(|(old, new)| old != new));
-        chain.reorg(3);
-        assert_ne!(chain.hash(99), after[2]);
-        assert_ne!(chain.hash(98), before[1]);
-    }
-
-    #[test]
-    fn blocks_link_to_their_parents_and_are_found_by_hash() {
-        let chain = Chain::new(7, 100, None, start());
-        let block = chain.block(100).unwrap();
-        assert_eq!(block["parentHash"], chain.block(99).unwrap()["hash"]);
-        let found = chain.block_by_hash(block["hash"].as_str().unwrap()).unwrap();
-        assert_eq!(found["number"], "0x64");
-        assert!(chain.block(101).is_none());
-    }
-
-    #[test]
-    fn lag_lowers_every_answer_about_the_head() {
-        let mut chain = Chain::new(7, 100, None, start());
-        chain.lag = 5;
-        assert_eq!(chain.resolve("latest"), Some(95));
-        assert!(chain.block(96).is_none());
-        assert_eq!(chain.resolve("0x60"), Some(96));
-        assert_eq!(chain.resolve("ninety"), None);
-    }
-
-    #[test]
-    fn chains_with_other_ids_have_other_hashes() {
-        let now = start();
-        assert_ne!(
-            Chain::new(1, 9, None, now).hash(9),
-            Chain::new(2, 9, None, now).hash(9)
-        );
-        assert_eq!(
-            Chain::new(1, 9, None, now).hash(9),
-            Chain::new(1, 9, None, now).hash(9)
-        );
-    }
-}
+mod tests;

@@ -1,5 +1,7 @@
 //! What can go wrong on purpose.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
@@ -27,6 +29,17 @@ pub enum Fault {
         /// Bytes of the body that are sent; the whole body when it is shorter.
         after_bytes: usize,
     },
+    /// The head announces the whole answer, and after this many bytes of the body nothing more comes; the
+    /// connection stays open.
+    StallMidBody {
+        /// Bytes of the body that are sent; 0 stalls between head and body.
+        after_bytes: usize,
+    },
+    /// The body comes one byte at a time.
+    Trickle {
+        /// From byte to byte.
+        every: Duration,
+    },
     /// Every call is answered with this JSON-RPC error.
     RpcError(RpcError),
     /// A raw response.
@@ -52,6 +65,8 @@ impl Fault {
             Self::Silence => FaultKind::Silence,
             Self::CloseBeforeAnswer => FaultKind::CloseBeforeAnswer,
             Self::CloseMidBody { .. } => FaultKind::CloseMidBody,
+            Self::StallMidBody { .. } => FaultKind::StallMidBody,
+            Self::Trickle { .. } => FaultKind::Trickle,
             Self::RpcError(_) => FaultKind::RpcError,
             Self::Respond(_) => FaultKind::Respond,
         }
@@ -72,6 +87,10 @@ pub enum FaultKind {
     CloseBeforeAnswer,
     /// [`Fault::CloseMidBody`].
     CloseMidBody,
+    /// [`Fault::StallMidBody`].
+    StallMidBody,
+    /// [`Fault::Trickle`].
+    Trickle,
     /// [`Fault::RpcError`].
     RpcError,
     /// [`Fault::Respond`].

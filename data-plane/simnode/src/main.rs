@@ -81,6 +81,7 @@ impl Args {
             chain_id: self.chain_id,
             height: self.height,
             block_time: Some(self.block_time),
+            tls: None,
         }
     }
 }

@@ -1,6 +1,5 @@
 //! The node as its owner holds it: started, told what to do, asked what it saw, stopped.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -8,22 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::HeaderValue;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use rustls::ServerConfig;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::behavior::Behavior;
-use crate::chain::{BlockHash, Chain};
-use crate::fault::{Fault, RawResponse};
+use crate::chain::Chain;
 use crate::service::{Shared, now};
-use crate::traffic::CapturedRequest;
 
-/// Connections served at once; further ones wait in the listener's backlog.
-const MAX_CONNECTIONS: usize = 4_096;
+mod listen;
+mod orders;
+mod sight;
 
 /// How a node starts.
 #[derive(Debug, Clone)]
@@ -38,6 +32,8 @@ pub struct SimNodeConfig {
     pub height: u64,
     /// Time from block to block; `None` or zero makes blocks only by [`SimNode::mine`].
     pub block_time: Option<Duration>,
+    /// Speaks TLS with this certificate; whether HTTP/2 is offered too is up to its ALPN protocols.
+    pub tls: Option<Arc<ServerConfig>>,
 }
 
 impl Default for SimNodeConfig {
@@ -48,6 +44,7 @@ impl Default for SimNodeConfig {
             chain_id: 1337,
             height: 1_000,
             block_time: None,
+            tls: None,
         }
     }
 }
@@ -82,6 +79,7 @@ pub enum SimNodeError {
 /// A running node. It stops when dropped; [`SimNode::stop`] also waits until its port is free again.
 pub struct SimNode {
     addr: SocketAddr,
+    scheme: &'static str,
     shared: Arc<Shared>,
     cancel: CancellationToken,
     tasks: TaskTracker,
@@ -119,14 +117,17 @@ impl SimNode {
         let chain = Chain::new(config.chain_id, config.height, config.block_time, now());
         let shared = Arc::new(Shared::new(config.name, name_header, chain));
         let (cancel, tasks) = (CancellationToken::new(), TaskTracker::new());
-        tasks.spawn(accept(
-            listener,
-            Arc::clone(&shared),
-            cancel.clone(),
-            tasks.clone(),
-        ));
+        let scheme = if config.tls.is_some() { "https" } else { "http" };
+        let door = listen::Door {
+            shared: Arc::clone(&shared),
+            tls: config.tls.map(Into::into),
+            cancel: cancel.clone(),
+            tasks: tasks.clone(),
+        };
+        tasks.spawn(door.accept(listener));
         Ok(Self {
             addr,
+            scheme,
             shared,
             cancel,
             tasks,
@@ -149,238 +150,12 @@ impl SimNode {
     /// The node's URL, such as `http://127.0.0.1:8545`.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.addr)
+        format!("{}://{}", self.scheme, self.addr)
     }
 
     /// The node's name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.shared.name
-    }
-}
-
-/// The chain.
-impl SimNode {
-    /// The height the node reports: the true one less the lag.
-    #[must_use]
-    pub fn head(&self) -> u64 {
-        self.shared.state().chain.head()
-    }
-
-    /// The hash of the block at `height` on the node's current fork.
-    #[must_use]
-    pub fn block_hash(&self, height: u64) -> BlockHash {
-        self.shared.state().chain.hash(height)
-    }
-
-    /// Sets the true height, up or down.
-    pub fn set_height(&self, height: u64) {
-        self.shared.state().chain.set_height(height, now());
-    }
-
-    /// Makes `blocks` blocks at once.
-    pub fn mine(&self, blocks: u64) {
-        self.shared.state().chain.mine(blocks, now());
-    }
-
-    /// Lets the node report and serve only blocks this many below its height.
-    pub fn set_lag(&self, blocks: u64) {
-        self.shared.state().chain.lag = blocks;
-    }
-
-    /// Gives the last `depth` blocks, and all later ones, new hashes at the same heights.
-    pub fn reorg(&self, depth: u64) {
-        self.shared.state().chain.reorg(depth);
-    }
-
-    /// Stops the chain from growing by itself; it catches up when let go.
-    pub fn set_frozen(&self, frozen: bool) {
-        self.shared.state().chain.frozen = frozen;
-    }
-
-    /// Sets whether `eth_syncing` says so.
-    pub fn set_syncing(&self, syncing: bool) {
-        self.shared.state().chain.syncing = syncing;
-    }
-
-    /// Sets what `net_peerCount` says.
-    pub fn set_peers(&self, peers: u32) {
-        self.shared.state().chain.peers = peers;
-    }
-}
-
-/// The behaviour. Every change holds from the next request on.
-impl SimNode {
-    /// The present behaviour.
-    #[must_use]
-    pub fn behavior(&self) -> Behavior {
-        self.shared.state().behavior.clone()
-    }
-
-    /// Replaces the whole behaviour; `Behavior::default()` heals the node.
-    pub fn set_behavior(&self, behavior: Behavior) {
-        self.shared.state().behavior = behavior;
-    }
-
-    /// Changes part of the behaviour.
-    pub fn update_behavior(&self, change: impl FnOnce(&mut Behavior)) {
-        change(&mut self.shared.state().behavior);
-    }
-
-    /// Makes every request meet `fault`, or none.
-    pub fn set_fault(&self, fault: impl Into<Option<Fault>>) {
-        self.shared.state().behavior.fault = fault.into();
-    }
-
-    /// Makes requests that call `method` meet `fault`.
-    pub fn set_method_fault(&self, method: impl Into<String>, fault: Fault) {
-        self.shared
-            .state()
-            .behavior
-            .method_faults
-            .insert(method.into(), fault);
-    }
-
-    /// Waits before the head of every answer.
-    pub fn set_latency(&self, latency: Duration) {
-        self.shared.state().behavior.latency = latency;
-    }
-
-    /// Makes the next `requests` requests meet `fault`. Scripts are played one after the other.
-    pub fn fail_next(&self, requests: u32, fault: Fault) {
-        self.shared.state().plan.fail_next(None, requests, fault);
-    }
-
-    /// Makes the next `requests` requests that call `method` meet `fault`; others pass.
-    pub fn fail_next_of(&self, method: impl Into<String>, requests: u32, fault: Fault) {
-        self.shared
-            .state()
-            .plan
-            .fail_next(Some(method.into()), requests, fault);
-    }
-
-    /// Asks `responder` for every answer no fault decides; where it says `None` the node answers itself.
-    pub fn respond_with(
-        &self,
-        responder: impl Fn(&CapturedRequest) -> Option<RawResponse> + Send + Sync + 'static,
-    ) {
-        self.shared.state().responder = Some(Arc::new(responder));
-    }
-
-    /// Forgets faults, scripts, delays and the responder, and lets held requests go. The chain stays.
-    pub fn heal(&self) {
-        self.shared.heal();
-    }
-
-    /// Holds back every answer until [`SimNode::release`]. Requests are counted when they arrive.
-    pub fn hold(&self) {
-        self.shared.held.send_replace(true);
-    }
-
-    /// Lets the held answers go.
-    pub fn release(&self) {
-        self.shared.held.send_replace(false);
-    }
-}
-
-/// What reached the node. Requests to `/sim/…` are not counted.
-impl SimNode {
-    /// The last 10,000 requests, oldest first; fewer when their bodies are large.
-    #[must_use]
-    pub fn captured(&self) -> Vec<Arc<CapturedRequest>> {
-        self.shared.traffic.recent()
-    }
-
-    /// HTTP requests received since the start.
-    #[must_use]
-    pub fn hits(&self) -> u64 {
-        self.shared.traffic.hits()
-    }
-
-    /// Calls of `method` received, each member of a batch counted.
-    #[must_use]
-    pub fn hits_of(&self, method: &str) -> u64 {
-        self.shared.traffic.hits_of(method)
-    }
-
-    /// Calls received by method.
-    #[must_use]
-    pub fn hits_by_method(&self) -> BTreeMap<String, u64> {
-        self.shared.traffic.by_method()
-    }
-
-    /// Connections accepted since the start.
-    #[must_use]
-    pub fn connections(&self) -> u64 {
-        self.shared.traffic.connections()
-    }
-
-    /// Returns once `count` HTTP requests have arrived since the start. The caller bounds the wait.
-    pub async fn wait_for_hits(&self, count: u64) {
-        self.shared
-            .traffic
-            .wait_until(|traffic| traffic.hits() >= count)
-            .await;
-    }
-
-    /// Returns once `count` calls of `method` have arrived since the start. The caller bounds the wait.
-    pub async fn wait_for_hits_of(&self, method: &str, count: u64) {
-        self.shared
-            .traffic
-            .wait_until(|traffic| traffic.hits_of(method) >= count)
-            .await;
-    }
-}
-
-impl Shared {
-    /// Forgets faults, scripts, delays and the responder, and lets held requests go.
-    pub(crate) fn heal(&self) {
-        let mut state = self.state();
-        state.behavior = Behavior::default();
-        state.plan.clear();
-        state.responder = None;
-        drop(state);
-        self.held.send_replace(false);
-    }
-}
-
-async fn accept(listener: TcpListener, shared: Arc<Shared>, cancel: CancellationToken, tasks: TaskTracker) {
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let next = async || {
-        let slot = Arc::clone(&slots).acquire_owned().await.ok()?;
-        Some((slot, listener.accept().await))
-    };
-    while let Some(Some((slot, accepted))) = cancel.run_until_cancelled(next()).await {
-        match accepted {
-            Ok((stream, peer)) => {
-                let connection = serve_connection(stream, peer, Arc::clone(&shared));
-                let cancel = cancel.clone();
-                tasks.spawn(async move {
-                    cancel.run_until_cancelled(connection).await;
-                    drop(slot);
-                });
-            }
-            Err(error) => {
-                // Out of file descriptors, most likely; accepting again at once would spin.
-                tracing::warn!(%error, "accept failed");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        }
-    }
-}
-
-async fn serve_connection(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
-    shared.traffic.record_connection();
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot set nodelay");
-    }
-    let service = service_fn(|request| shared.serve(request, peer));
-    // Idle connections stay open until the client or the node's owner closes them.
-    let served = http1::Builder::new()
-        .header_read_timeout(None)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
-    if let Err(error) = served {
-        tracing::debug!(%error, "connection ended");
     }
 }

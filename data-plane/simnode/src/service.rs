@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
@@ -13,10 +13,12 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::behavior::{Behavior, FaultPlan};
-use crate::body::SimBody;
+use crate::body::{Pauses, SimBody};
 use crate::chain::{Chain, Now};
+use crate::coding;
 use crate::control;
 use crate::fault::{Fault, Garbage, RawResponse, RpcError};
+use crate::load::Meter;
 use crate::rpc::{self, View};
 use crate::traffic::{CapturedRequest, Traffic};
 
@@ -41,6 +43,7 @@ pub(crate) struct Shared {
     pub(crate) name: String,
     pub(crate) name_header: HeaderValue,
     pub(crate) traffic: Traffic,
+    pub(crate) meter: Arc<Meter>,
     pub(crate) held: watch::Sender<bool>,
     state: Mutex<State>,
 }
@@ -63,6 +66,7 @@ impl Shared {
             name,
             name_header,
             traffic: Traffic::new(),
+            meter: Arc::default(),
             held,
             state: Mutex::new(state),
         }
@@ -89,21 +93,40 @@ impl Shared {
         if let Some(response) = control::serve(self, &head.method, head.uri.path(), &body) {
             return Ok(self.finish(response));
         }
+        let is_gzip = coding::is_gzip(&head.headers);
+        if is_gzip && self.state().behavior.refuses_gzip {
+            let refused = plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content coding not supported");
+            return Ok(self.finish(refused));
+        }
+        let decoded = match is_gzip.then(|| coding::decode(&body)) {
+            None => body.clone(),
+            Some(Ok(decoded)) => decoded,
+            Some(Err(_)) => return Ok(self.finish(plain(StatusCode::BAD_REQUEST, "body is no gzip"))),
+        };
         let captured = Arc::new(CapturedRequest {
-            rpc_methods: rpc::methods(&body),
+            rpc_methods: rpc::methods(&decoded),
             method: head.method,
             uri: head.uri,
+            version: head.version,
             headers: head.headers,
             body,
+            decoded,
             peer,
             arrived: Instant::now(),
         });
+        let in_flight = self.meter.request();
         self.traffic.record(&captured);
-        self.reply(&captured).await
+        match self.reply(&captured).await {
+            Ok(response) => Ok(response.map(|body| body.answering(in_flight))),
+            Err(closed) => {
+                in_flight.answered();
+                Err(closed)
+            }
+        }
     }
 
     async fn reply(&self, request: &CapturedRequest) -> Result<Response<SimBody>, Closed> {
-        let (fault, responder, latency, body_delay) = {
+        let (fault, responder, latency, pauses, gzip) = {
             let mut state = self.state();
             let State {
                 behavior,
@@ -112,8 +135,13 @@ impl Shared {
                 ..
             } = &mut *state;
             let fault = plan.next(behavior, &request.rpc_methods, request.arrived);
-            let latency = behavior.latency_of(&request.rpc_methods);
-            (fault, responder.clone(), latency, behavior.body_delay)
+            let jitter = plan.jitter(behavior.latency_jitter);
+            let latency = behavior.latency_of(&request.rpc_methods) + jitter;
+            let pauses = Pauses {
+                start: behavior.body_start_delay,
+                middle: behavior.body_delay,
+            };
+            (fault, responder.clone(), latency, pauses, behavior.gzip_answers)
         };
         // The sender lives in `self`, so the wait ends only with a release.
         self.held
@@ -124,24 +152,35 @@ impl Shared {
         if !latency.is_zero() {
             tokio::time::sleep(latency).await;
         }
+        let own = |error| {
+            self.head_of(coding::encode(
+                self.answer(request, error),
+                gzip,
+                &request.headers,
+            ))
+        };
         let response = match fault {
-            None => responder
-                .and_then(|responder| responder(request))
-                .unwrap_or_else(|| self.answer(request, None)),
-            Some(Fault::RpcError(error)) => self.answer(request, Some(&error)),
-            Some(Fault::Respond(response)) => response,
-            Some(Fault::Status { status, retry_after }) => status_page(status, retry_after),
-            Some(Fault::Garbage(garbage)) => self.garbage(garbage, request),
+            None => match responder.and_then(|responder| responder(request)) {
+                Some(response) => self.head_of(coding::encode(response, gzip, &request.headers)),
+                None => own(None),
+            },
+            Some(Fault::RpcError(error)) => own(Some(&error)),
+            Some(Fault::Respond(response)) => self.head_of(response),
+            Some(Fault::Status { status, retry_after }) => self.head_of(status_page(status, retry_after)),
+            Some(Fault::Garbage(garbage)) => self.head_of(self.garbage(garbage, request)),
             Some(Fault::Silence) => std::future::pending().await,
             Some(Fault::CloseBeforeAnswer) => return Err(Closed),
             Some(Fault::CloseMidBody { after_bytes }) => {
-                let whole = self.answer(request, None);
-                return Ok(self.head_of(whole).map(|body| SimBody::broken(body, after_bytes)));
+                return Ok(own(None).map(|body| SimBody::broken(body, after_bytes)));
+            }
+            Some(Fault::StallMidBody { after_bytes }) => {
+                return Ok(own(None).map(|body| SimBody::stalled(body, after_bytes)));
+            }
+            Some(Fault::Trickle { every }) => {
+                return Ok(own(None).map(|body| SimBody::trickle(body, every)));
             }
         };
-        Ok(self
-            .head_of(response)
-            .map(|body| SimBody::whole(body, body_delay)))
+        Ok(response.map(|body| SimBody::whole(body, pauses)))
     }
 
     /// The node's own answer: health for `GET`, JSON-RPC for `POST`.
@@ -158,7 +197,7 @@ impl Shared {
                     chain: &state.chain,
                     behavior: &state.behavior,
                 };
-                RawResponse::json(StatusCode::OK, rpc::answer(&request.body, &view, error))
+                RawResponse::json(StatusCode::OK, rpc::answer(&request.decoded, &view, error))
             }
             _ => plain(StatusCode::METHOD_NOT_ALLOWED, "use POST"),
         }
@@ -187,7 +226,7 @@ impl Shared {
 
     fn finish(&self, response: RawResponse) -> Response<SimBody> {
         self.head_of(response)
-            .map(|body| SimBody::whole(body, Duration::ZERO))
+            .map(|body| SimBody::whole(body, Pauses::default()))
     }
 
     fn head_of(&self, raw: RawResponse) -> Response<Bytes> {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, Method, Uri, Version};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -21,12 +21,16 @@ const MAX_METHODS: usize = 1_024;
 pub struct CapturedRequest {
     /// The HTTP method.
     pub method: Method,
-    /// Path and query as the client wrote them.
+    /// Path and query as the client wrote them; the whole URL over HTTP/2.
     pub uri: Uri,
+    /// The version of HTTP.
+    pub version: Version,
     /// The headers.
     pub headers: HeaderMap,
-    /// The body.
+    /// The body, in the coding it came in.
     pub body: Bytes,
+    /// The body without its coding; the same bytes when it had none.
+    pub decoded: Bytes,
     /// The JSON-RPC methods the body calls, in order; empty when it is no JSON-RPC.
     pub rpc_methods: Vec<String>,
     /// The client's end of the connection: equal for requests on one connection.
@@ -47,7 +51,6 @@ struct Log {
 pub(crate) struct Traffic {
     log: Mutex<Log>,
     hits: watch::Sender<u64>,
-    connections: watch::Sender<u64>,
 }
 
 impl Traffic {
@@ -55,7 +58,6 @@ impl Traffic {
         Self {
             log: Mutex::default(),
             hits: watch::Sender::new(0),
-            connections: watch::Sender::new(0),
         }
     }
 
@@ -67,16 +69,8 @@ impl Traffic {
         self.hits.send_modify(|hits| *hits += 1);
     }
 
-    pub(crate) fn record_connection(&self) {
-        self.connections.send_modify(|connections| *connections += 1);
-    }
-
     pub(crate) fn hits(&self) -> u64 {
         *self.hits.borrow()
-    }
-
-    pub(crate) fn connections(&self) -> u64 {
-        *self.connections.borrow()
     }
 
     pub(crate) fn hits_of(&self, method: &str) -> u64 {
@@ -134,7 +128,9 @@ mod tests {
         Arc::new(CapturedRequest {
             method: Method::POST,
             uri: Uri::from_static("/"),
+            version: Version::HTTP_11,
             headers: HeaderMap::new(),
+            decoded: body.clone(),
             body,
             rpc_methods: vec![method.to_owned()],
             peer: SocketAddr::from(([127, 0, 0, 1], 1)),
