@@ -33,6 +33,7 @@
 
 mod address;
 mod answer;
+mod args;
 mod attempt;
 mod body;
 pub mod config;
@@ -55,7 +56,8 @@ mod transport;
 mod upstream;
 mod workers;
 
-pub use config::{Args, Config, ConfigError, Settings};
+pub use args::Args;
+pub use config::{Config, ConfigError, Settings};
 pub use error::GatewayError;
 pub use gateway::Gateway;
 pub use service::{Listeners, run};

@@ -1,6 +1,7 @@
 use clap::Parser;
 
 use super::*;
+use crate::args::duration;
 
 #[derive(Debug, Parser)]
 struct Line {
