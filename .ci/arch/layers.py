@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LAYERS = [
     {"tyrscale-proto", "tyrscale-jsonrpc", "tyrscale-telemetry"},
     {"tyrscale-model"},
-    {"tyrscale-store", "tyrscale-client", "tyrscale-balance"},
+    {"tyrscale-store", "tyrscale-client", "tyrscale-balance", "tyrscale-http1"},
     {"tyrscale-rest"},
     {
         "tyrscale-control-plane",
