@@ -6,10 +6,11 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
-use http::{Method, StatusCode};
+use http::StatusCode;
 use tokio::time::Instant;
-use tyrscale_jsonrpc::{Call, Packet, method};
+use tyrscale_jsonrpc::{Method, Packet, method};
 use tyrscale_telemetry::AtomicHistogram;
 
 use crate::request::calls;
@@ -22,7 +23,9 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 /// Answers of one route: how many and how fast, by kind.
 #[derive(Debug, Default)]
 pub(crate) struct RouteStats {
-    answers: RwLock<HashMap<AnswerKind, Arc<AtomicHistogram>>>,
+    /// Of the kind that nearly all are of, without a lock.
+    usual: Arc<AtomicHistogram>,
+    others: RwLock<HashMap<AnswerKind, Arc<AtomicHistogram>>>,
 }
 
 /// HTTP method of the request and status of the answer.
@@ -33,23 +36,37 @@ pub(crate) struct AnswerKind {
 }
 
 impl RouteStats {
-    fn latency(&self, kind: AnswerKind) -> Arc<AtomicHistogram> {
-        let answers = self.answers.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = answers.get(&kind) {
-            return Arc::clone(known);
+    const USUAL: AnswerKind = AnswerKind {
+        method: "POST",
+        status: 200,
+    };
+
+    fn record(&self, kind: AnswerKind, latency: Duration) {
+        if kind == Self::USUAL {
+            self.usual.record(latency);
+            return;
         }
-        drop(answers);
-        let mut answers = self.answers.write().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(answers.entry(kind).or_default())
+        let others = self.others.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = others.get(&kind) {
+            known.record(latency);
+            return;
+        }
+        drop(others);
+        let mut others = self.others.write().unwrap_or_else(PoisonError::into_inner);
+        others.entry(kind).or_default().record(latency);
     }
 
     /// Every kind of answer given so far.
     pub(crate) fn answers(&self) -> Vec<(AnswerKind, Arc<AtomicHistogram>)> {
-        let answers = self.answers.read().unwrap_or_else(PoisonError::into_inner);
-        answers
+        let others = self.others.read().unwrap_or_else(PoisonError::into_inner);
+        let mut answers: Vec<_> = others
             .iter()
             .map(|(kind, latency)| (*kind, Arc::clone(latency)))
-            .collect()
+            .collect();
+        if self.usual.snapshot().count > 0 {
+            answers.push((Self::USUAL, Arc::clone(&self.usual)));
+        }
+        answers
     }
 }
 
@@ -63,7 +80,7 @@ pub(crate) struct RequestRecord {
 }
 
 impl RequestRecord {
-    pub(crate) fn begin(stats: Arc<RouteStats>, method: &Method) -> Self {
+    pub(crate) fn begin(stats: Arc<RouteStats>, method: &http::Method) -> Self {
         Self {
             stats,
             method: method_label(method),
@@ -83,19 +100,19 @@ impl Drop for RequestRecord {
             method: self.method,
             status: self.status,
         };
-        self.stats.latency(kind).record(self.started.elapsed());
+        self.stats.record(kind, self.started.elapsed());
     }
 }
 
-fn method_label(method: &Method) -> &'static str {
+fn method_label(method: &http::Method) -> &'static str {
     match *method {
-        Method::GET => "GET",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::PATCH => "PATCH",
-        Method::DELETE => "DELETE",
-        Method::OPTIONS => "OPTIONS",
-        Method::HEAD => "HEAD",
+        http::Method::GET => "GET",
+        http::Method::POST => "POST",
+        http::Method::PUT => "PUT",
+        http::Method::PATCH => "PATCH",
+        http::Method::DELETE => "DELETE",
+        http::Method::OPTIONS => "OPTIONS",
+        http::Method::HEAD => "HEAD",
         _ => "other",
     }
 }
@@ -128,7 +145,7 @@ impl CallOutcome {
 
 /// Calls of one method by outcome.
 #[derive(Debug, Default)]
-struct MethodStats {
+pub(crate) struct MethodStats {
     result: AtomicU64,
     error: AtomicU64,
     failed: AtomicU64,
@@ -147,11 +164,22 @@ impl MethodStats {
 }
 
 /// What is counted of the gateway as a whole.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct GatewayStats {
     unrouted: AtomicU64,
     connections: AtomicUsize,
-    methods: RwLock<HashMap<&'static str, Arc<MethodStats>>>,
+    /// By the index of the method.
+    methods: [MethodStats; method::COUNT],
+}
+
+impl Default for GatewayStats {
+    fn default() -> Self {
+        Self {
+            unrouted: AtomicU64::new(0),
+            connections: AtomicUsize::new(0),
+            methods: std::array::from_fn(|_| MethodStats::default()),
+        }
+    }
 }
 
 impl GatewayStats {
@@ -161,7 +189,7 @@ impl GatewayStats {
 
     /// Counts a body that could not be read or understood.
     pub(crate) fn count_unread(&self) {
-        self.add("other", CallOutcome::Invalid);
+        self.add(method::other(), CallOutcome::Invalid);
     }
 
     /// Counts the calls of the wrong shape.
@@ -177,13 +205,13 @@ impl GatewayStats {
     /// Counts each valid call with its outcome, in order.
     pub(crate) fn count(&self, packet: &Packet<'_>, outcomes: &[CallOutcome]) {
         for (call, outcome) in calls(packet).zip(outcomes) {
-            self.add(label(call), *outcome);
+            self.add(method::lookup(&call.method), *outcome);
         }
     }
 
     /// Counts all valid calls with one outcome.
     pub(crate) fn count_all(&self, packet: &Packet<'_>, outcome: CallOutcome) {
-        calls(packet).for_each(|call| self.add(label(call), outcome));
+        calls(packet).for_each(|call| self.add(method::lookup(&call.method), outcome));
     }
 
     /// Counts a client's connection until the guard is dropped.
@@ -192,24 +220,16 @@ impl GatewayStats {
         ConnectionGuard(Arc::clone(self))
     }
 
-    fn add(&self, method: &'static str, outcome: CallOutcome) {
-        let methods = self.methods.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = methods.get(method) {
-            known.of(outcome).fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        drop(methods);
-        let mut methods = self.methods.write().unwrap_or_else(PoisonError::into_inner);
-        methods
-            .entry(method)
-            .or_default()
-            .of(outcome)
-            .fetch_add(1, Ordering::Relaxed);
+    /// Every method with its counts.
+    pub(crate) fn methods(&self) -> impl Iterator<Item = (&'static Method, &MethodStats)> {
+        method::all().iter().zip(&self.methods)
     }
-}
 
-fn label(call: &Call<'_>) -> &'static str {
-    method::lookup(&call.method).label
+    fn add(&self, method: &Method, outcome: CallOutcome) {
+        if let Some(counts) = self.methods.get(usize::from(method.index)) {
+            counts.of(outcome).fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 /// One open connection.

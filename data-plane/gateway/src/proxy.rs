@@ -44,8 +44,7 @@ pub(crate) async fn handle(
         address,
         trusted: gateway.settings.trusts(address),
     };
-    let key = request::route_key(&head, peer);
-    let Some(route) = gateway.running().table.find(&key).map(Arc::clone) else {
+    let Some(route) = request::route(&gateway.running().table, &head, peer).map(Arc::clone) else {
         gateway.stats.count_unrouted();
         return answer::own(ErrorReply::UnknownRoute, None);
     };

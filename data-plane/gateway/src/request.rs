@@ -1,26 +1,29 @@
 //! A client's request: found a route for, read within limits, understood.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Method, Uri, Version, header::HOST};
+use http::uri::Authority;
+use http::{Method, Version, header::HOST};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use tyrscale_jsonrpc::{Call, ErrorReply, Expect, InvalidCall, Packet, RawId, Replay, batch_body, method};
-use tyrscale_model::RouteKey;
 
 use crate::config::Settings;
 use crate::headers::{Peer, X_FORWARDED_HOST};
+use crate::route::Route;
+use crate::table::Table;
 
-/// What a request is looked up by: the host it names, or a trusted peer names for it, and its path.
-pub(crate) fn route_key(head: &Parts, peer: Peer) -> RouteKey {
+/// The route of a request: by the host it names, or a trusted peer names for it, and its path.
+pub(crate) fn route<'t>(table: &'t Table, head: &Parts, peer: Peer) -> Option<&'t Arc<Route>> {
     let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
     let forwarded = text(X_FORWARDED_HOST).filter(|_| peer.trusted);
     // A chain of proxies appends; the first entry is what the client asked for.
     let forwarded = forwarded.and_then(|hosts| hosts.split(',').next());
-    let authority = |uri: &Uri| uri.authority().map(|authority| authority.as_str().to_owned());
-    let named = authority(&head.uri).or_else(|| text(HOST).map(str::to_owned));
-    let host = forwarded.map(str::to_owned).or(named).unwrap_or_default();
-    RouteKey::normalize(&host, head.uri.path())
+    let authority = head.uri.authority().map(Authority::as_str);
+    let host = forwarded.or(authority).or_else(|| text(HOST)).unwrap_or_default();
+    table.find(host, head.uri.path())
 }
 
 /// Whether a request says once whom it is for. Source: RFC 9112, section 3.2; HTTP/2 and HTTP/1.0 may do

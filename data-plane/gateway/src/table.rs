@@ -5,8 +5,9 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use hashbrown::Equivalent;
 use tyrscale_model::{
-    Kind, Rejection, ResourceKey, RouteId, RouteKey, Snapshot, Upstream, UpstreamId, Violation,
+    Kind, Rejection, ResourceKey, RouteId, RouteKey, RouteKeyRef, Snapshot, Upstream, UpstreamId, Violation,
 };
 
 use crate::route::Route;
@@ -24,10 +25,20 @@ pub enum Changed<'a> {
 /// Routes by host and path.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    by_key: HashMap<Arc<RouteKey>, Arc<Route>>,
+    by_key: hashbrown::HashMap<Arc<RouteKey>, Arc<Route>>,
     by_id: HashMap<RouteId, Arc<Route>>,
     /// The route that sends to an upstream.
     by_upstream: HashMap<UpstreamId, RouteId>,
+}
+
+/// What a request asks for, in a form that the table can be asked with.
+#[derive(Hash)]
+struct Asked<'a>(RouteKeyRef<'a>);
+
+impl Equivalent<Arc<RouteKey>> for Asked<'_> {
+    fn equivalent(&self, key: &Arc<RouteKey>) -> bool {
+        self.0 == **key
+    }
 }
 
 /// A table, and which routes in it are not those of the table before.
@@ -79,8 +90,8 @@ impl Table {
     }
 
     /// The route of a host and path.
-    pub(crate) fn find(&self, key: &RouteKey) -> Option<&Arc<Route>> {
-        self.by_key.get(key)
+    pub(crate) fn find(&self, host: &str, path: &str) -> Option<&Arc<Route>> {
+        self.by_key.get(&Asked(RouteKeyRef::normalize(host, path)))
     }
 
     /// The route of this id.
@@ -226,7 +237,7 @@ mod tests {
             (true, false),
             "a new weight keeps the endpoint, a new address does not"
         );
-        assert!(table.find(&route(1).route_key()).is_some());
+        assert!(table.find("H1.example:80", "/").is_some());
     }
 
     #[test]

@@ -16,24 +16,96 @@ pub struct Method {
     pub label: &'static str,
     /// Whether it may be sent again.
     pub replay: Replay,
+    /// Its place among all labels, below [`COUNT`]: for tables of counts.
+    pub index: u16,
 }
 
-const OTHER: Method = once("other");
+/// How many labels there are, `other` included.
+pub const COUNT: usize = KNOWN.len() + 1;
+
+/// Every method that has a label, `other` the last of them.
+#[must_use]
+pub fn all() -> &'static [Method] {
+    &METHODS
+}
 
 /// The properties of the method called `name`.
 #[must_use]
 pub fn lookup(name: &str) -> &'static Method {
-    METHODS
-        .binary_search_by(|known| known.label.cmp(name))
-        .ok()
-        .and_then(|at| METHODS.get(at))
-        .unwrap_or(&OTHER)
+    let mut slot = hash(name.as_bytes());
+    while let Some(Some(method)) = SLOTS.get(slot).map(|place| METHODS.get(usize::from(*place))) {
+        if method.label == name && method.label != OTHER {
+            return method;
+        }
+        slot = (slot + 1) % SLOT_COUNT;
+    }
+    other()
+}
+
+/// What stands for all methods that are not known.
+#[must_use]
+pub const fn other() -> &'static Method {
+    &METHODS[COUNT - 1]
+}
+
+const OTHER: &str = "other";
+
+/// A few times as many as methods, so that most are found at once.
+const SLOT_COUNT: usize = 1024;
+/// In a slot without a method.
+const EMPTY: u16 = u16::MAX;
+
+/// All methods, each with its index.
+#[expect(clippy::indexing_slicing, reason = "a wrong index does not compile here")]
+static METHODS: [Method; COUNT] = {
+    let mut methods = [once(OTHER); COUNT];
+    let mut at = 0;
+    while at < COUNT {
+        if at < KNOWN.len() {
+            methods[at] = KNOWN[at];
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "there are a few hundred")]
+        let index = at as u16;
+        methods[at].index = index;
+        at += 1;
+    }
+    methods
+};
+
+/// The index of each known method at its hash, or in the first free slot after it.
+#[expect(clippy::indexing_slicing, reason = "a wrong index does not compile here")]
+static SLOTS: [u16; SLOT_COUNT] = {
+    let mut slots = [EMPTY; SLOT_COUNT];
+    let mut at = 0;
+    while at < KNOWN.len() {
+        let mut slot = hash(KNOWN[at].label.as_bytes());
+        while slots[slot] != EMPTY {
+            slot = (slot + 1) % SLOT_COUNT;
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "there are a few hundred")]
+        let index = at as u16;
+        slots[slot] = index;
+        at += 1;
+    }
+    slots
+};
+
+/// FNV-1a, folded to a slot. Clients who make names collide walk past a few slots more.
+const fn hash(name: &[u8]) -> usize {
+    let mut hash: u32 = 0x811c_9dc5;
+    let mut rest = name;
+    while let Some((byte, after)) = rest.split_first() {
+        hash = (hash ^ *byte as u32).wrapping_mul(0x0100_0193);
+        rest = after;
+    }
+    (hash ^ (hash >> 16)) as usize % SLOT_COUNT
 }
 
 const fn read(label: &'static str) -> Method {
     Method {
         label,
         replay: Replay::Safe,
+        index: 0,
     }
 }
 
@@ -41,12 +113,13 @@ const fn once(label: &'static str) -> Method {
     Method {
         label,
         replay: Replay::Unsafe,
+        index: 0,
     }
 }
 
 /// The known methods, in the order of their names. Filters and subscriptions live on one upstream and hand
 /// out each change once, so they are not repeated.
-const METHODS: &[Method] = &[
+const KNOWN: &[Method] = &[
     once("admin_addPeer"),
     read("admin_nodeInfo"),
     read("admin_peers"),
@@ -204,13 +277,14 @@ mod tests {
 
     #[test]
     fn the_table_is_in_strict_order() {
-        assert!(METHODS.is_sorted_by(|a, b| a.label < b.label));
+        assert!(KNOWN.is_sorted_by(|a, b| a.label < b.label));
     }
 
     #[test]
     fn every_known_method_is_found_under_its_own_name() {
-        for method in METHODS {
+        for (index, method) in all().iter().enumerate() {
             assert_eq!(lookup(method.label), method);
+            assert_eq!(usize::from(method.index), index);
         }
     }
 
@@ -243,14 +317,9 @@ mod tests {
     #[test]
     fn unknown_methods_share_one_label_and_are_not_repeated() {
         for name in ["", "ETH_CALL", "eth_call ", "evm_mine", "zzz", "other"] {
-            assert_eq!(
-                *lookup(name),
-                Method {
-                    label: "other",
-                    replay: Replay::Unsafe
-                },
-                "{name}"
-            );
+            let method = lookup(name);
+            assert_eq!((method.label, method.replay), ("other", Replay::Unsafe), "{name}");
+            assert_eq!(usize::from(method.index), COUNT - 1);
         }
     }
 }

@@ -39,7 +39,7 @@ pub use proxy::ProxyAddress;
 pub use recommendation::{Recommendation, RecommendationStrategy, Schedule};
 pub use resource::Resource;
 pub use route::{CircuitBreaker, HealthCheck, HealthCheckRequest, HealthCheckType, LoadBalancer, Route};
-pub use route_key::{HostKey, PathKey, RouteKey};
+pub use route_key::{HostKey, PathKey, RouteKey, RouteKeyRef};
 pub use rpc::{Collector, Rpc, Visibility};
 pub use snapshot::{AdvanceError, Entry, Etag, Meta, Row, Snapshot, UnixMillis};
 pub use upstream::{Address, Target, Upstream, Weight};

@@ -13,15 +13,7 @@ impl HostKey {
     /// dot is dropped.
     #[must_use]
     pub fn normalize(host: &str) -> Self {
-        let host = host.trim();
-        let name = if let Some(end) = host.strip_prefix('[').and_then(|rest| rest.find(']')) {
-            host.get(..end + 2).unwrap_or(host)
-        } else if host.matches(':').count() > 1 {
-            host
-        } else {
-            host.split_once(':').map_or(host, |(name, _)| name)
-        };
-        Self(name.trim_end_matches('.').trim().to_ascii_lowercase())
+        Self(normal_host(host).into_owned())
     }
 
     /// The text.
@@ -39,18 +31,7 @@ impl PathKey {
     /// Normalises a path as given in a route or a request line, without query.
     #[must_use]
     pub fn normalize(path: &str) -> Self {
-        let decoded: Cow<'_, str> = percent_decode_str(path).decode_utf8_lossy();
-        let mut segments: Vec<&str> = Vec::new();
-        for segment in decoded.split('/') {
-            match segment {
-                "" | "." => {}
-                ".." => {
-                    segments.pop();
-                }
-                segment => segments.push(segment),
-            }
-        }
-        Self(format!("/{}", segments.join("/")))
+        Self(normal_path(path).into_owned())
     }
 
     /// The text.
@@ -58,6 +39,74 @@ impl PathKey {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// A [`RouteKey`] that borrows what is normal already, as nearly every request's host and path are.
+///
+/// It hashes like the [`RouteKey`] it equals, so that tables of those can be asked without a copy.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RouteKeyRef<'a> {
+    host: Cow<'a, str>,
+    path: Cow<'a, str>,
+}
+
+impl<'a> RouteKeyRef<'a> {
+    /// Normalises both parts.
+    #[must_use]
+    pub fn normalize(host: &'a str, path: &'a str) -> Self {
+        Self {
+            host: normal_host(host),
+            path: normal_path(path),
+        }
+    }
+}
+
+impl PartialEq<RouteKey> for RouteKeyRef<'_> {
+    fn eq(&self, key: &RouteKey) -> bool {
+        self.host == key.host.0 && self.path == key.path.0
+    }
+}
+
+fn normal_host(host: &str) -> Cow<'_, str> {
+    let host = host.trim();
+    let name = if let Some(end) = host.strip_prefix('[').and_then(|rest| rest.find(']')) {
+        host.get(..end + 2).unwrap_or(host)
+    } else if host.matches(':').count() > 1 {
+        host
+    } else {
+        host.split_once(':').map_or(host, |(name, _)| name)
+    };
+    let name = name.trim_end_matches('.').trim();
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        name.to_ascii_lowercase().into()
+    } else {
+        name.into()
+    }
+}
+
+fn normal_path(path: &str) -> Cow<'_, str> {
+    if is_normal(path) {
+        return path.into();
+    }
+    let decoded: Cow<'_, str> = percent_decode_str(path).decode_utf8_lossy();
+    let mut segments: Vec<&str> = Vec::new();
+    for segment in decoded.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => {
+                segments.pop();
+            }
+            segment => segments.push(segment),
+        }
+    }
+    format!("/{}", segments.join("/")).into()
+}
+
+fn is_normal(path: &str) -> bool {
+    let mut segments = path.split('/');
+    let is_rooted = segments.next() == Some("");
+    let is_plain = |segment: &str| !matches!(segment, "" | "." | "..") && !segment.contains('%');
+    path == "/" || (is_rooted && path.len() > 1 && segments.all(is_plain))
 }
 
 /// What a request is looked up by; unique among routes.
@@ -120,7 +169,30 @@ mod tests {
         assert_ne!(PathKey::normalize("/ETH"), PathKey::normalize("/eth"));
     }
 
+    fn hash_of(key: &impl std::hash::Hash) -> u64 {
+        use std::hash::{DefaultHasher, Hasher};
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        hasher.finish()
+    }
+
     proptest! {
+        #[test]
+        fn a_borrowed_key_is_and_hashes_like_the_owned_one(host in "[aA.:\\[\\]1]{0,8}", path in "[a/.%4é]{0,10}") {
+            let (owned, borrowed) = (RouteKey::normalize(&host, &path), RouteKeyRef::normalize(&host, &path));
+            prop_assert!(borrowed == owned);
+            prop_assert_eq!(hash_of(&borrowed), hash_of(&owned));
+        }
+
+        #[test]
+        fn a_path_that_is_called_normal_is(path in "[a/.%]{0,8}") {
+            let segments: Vec<&str> = path.split('/').filter(|it| !matches!(*it, "" | ".")).collect();
+            if is_normal(&path) {
+                prop_assert!(!path.contains('%') && !segments.contains(&".."));
+                prop_assert_eq!(format!("/{}", segments.join("/")), path);
+            }
+        }
+
         #[test]
         fn a_normal_path_starts_with_a_slash_and_has_no_empty_segment(path in "\\PC{0,40}") {
             let key = PathKey::normalize(&path);

@@ -1,7 +1,7 @@
 //! The metrics of the catalogue, read from the live table at each scrape.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 
 use tokio::time::Instant;
 use tyrscale_balance::BreakerState;
@@ -118,12 +118,11 @@ fn register_gateway(
     })?;
     let calls = Arc::clone(stats);
     metrics.observe_counter(&RPC_REQUESTS_TOTAL, move |observer| {
-        let methods = calls.methods.read().unwrap_or_else(PoisonError::into_inner);
-        for (method, counts) in &*methods {
+        for (method, counts) in calls.methods() {
             for outcome in CallOutcome::ALL {
                 let count = counts.of(outcome).load(Ordering::Relaxed);
                 if count > 0 {
-                    observer.observe(count, [method, outcome.label()]);
+                    observer.observe(count, [method.label, outcome.label()]);
                 }
             }
         }
