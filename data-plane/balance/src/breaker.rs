@@ -9,18 +9,39 @@
 //! - **half-open**: at most `max_requests` trials pass. As many successes close it, one failure
 //!   opens it again.
 //!
+//! Beside the row of failures, a share of failures over a window can open it ([`FailureShare`]), for
+//! upstreams that fail often but never in a row. The time it stays open can be stretched at random
+//! ([`BreakerSettings::with_jitter`]), so that many gateways do not all try at the same moment.
+//!
 //! A [`Permit`] belongs to the state that gave it. An answer that arrives after that state has ended
 //! is ignored, so a slow request from before the trip cannot close or reopen the breaker.
 
 use std::time::{Duration, Instant};
 
+use crate::draws::Draws;
+use crate::rolling::{Counts, Rolling};
+use crate::share::Share;
+
+/// Opens a [`Breaker`] when, of at least `samples` requests within `window`, `share` failed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FailureShare {
+    /// The part of the requests that may fail; at this share it opens.
+    pub share: Share,
+    /// Fewer requests than this say nothing.
+    pub samples: u32,
+    /// How far back requests count.
+    pub window: Duration,
+}
+
 /// When a [`Breaker`] opens, and what it takes to close it again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BreakerSettings {
     max_requests: u32,
     max_consecutive_failures: u32,
     interval: Duration,
     timeout: Duration,
+    failure_share: Option<FailureShare>,
+    jitter: Share,
 }
 
 impl BreakerSettings {
@@ -52,7 +73,24 @@ impl BreakerSettings {
             },
             interval: or_default(interval, 120),
             timeout: or_default(timeout, 60),
+            failure_share: None,
+            jitter: Share::NONE,
         }
+    }
+
+    /// Also opens by a share of failures.
+    #[must_use]
+    pub const fn with_failure_share(self, failure_share: FailureShare) -> Self {
+        Self {
+            failure_share: Some(failure_share),
+            ..self
+        }
+    }
+
+    /// Stays open for up to `jitter` of the timeout longer, drawn anew each time.
+    #[must_use]
+    pub const fn with_jitter(self, jitter: Share) -> Self {
+        Self { jitter, ..self }
     }
 }
 
@@ -78,7 +116,16 @@ pub enum BreakerState {
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a permit that is not settled keeps its trial slot"]
 pub struct Permit {
-    generation: u64,
+    /// `None` for one that no breaker gave.
+    generation: Option<u64>,
+}
+
+impl Permit {
+    /// Leave to send past a breaker that refuses, when nobody better is left (fail-open). Its outcome
+    /// does not count: trials alone decide when the breaker closes.
+    pub const fn uncounted() -> Self {
+        Self { generation: None }
+    }
 }
 
 /// The breaker refuses the request.
@@ -96,6 +143,9 @@ pub struct Breaker {
     state: State,
     /// Counts the changes of state: tells which state a permit belongs to.
     generation: u64,
+    /// What the failure share is of; emptied when the breaker closes.
+    window: Option<Rolling>,
+    draws: Draws,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -113,7 +163,16 @@ impl Breaker {
             settings,
             state: closed(&settings, now),
             generation: 0,
+            window: settings.failure_share.map(|rule| Rolling::new(rule.window, now)),
+            draws: Draws::new(0),
         }
+    }
+
+    /// The same with random bits of its own for the jitter, so that no two breakers draw alike.
+    #[must_use]
+    pub const fn with_random(mut self, random: u64) -> Self {
+        self.draws = Draws::new(random);
+        self
     }
 
     /// Asks leave to send one request.
@@ -136,14 +195,17 @@ impl Breaker {
             }
         }
         Ok(Permit {
-            generation: self.generation,
+            generation: Some(self.generation),
         })
     }
 
     /// The request went well. Returns the new state if that changed it.
     pub fn on_success(&mut self, permit: Permit, now: Instant) -> Option<BreakerState> {
         match self.state_of(permit, now)? {
-            State::Closed { failures, .. } => *failures = 0,
+            State::Closed { failures, .. } => {
+                *failures = 0;
+                self.count(false, now);
+            }
             State::Open { .. } => {}
             State::HalfOpen {
                 outstanding,
@@ -153,6 +215,9 @@ impl Breaker {
                 *succeeded += 1;
                 if *succeeded >= self.settings.max_requests {
                     self.enter(closed(&self.settings, now));
+                    if let Some(window) = &self.window {
+                        window.clear();
+                    }
                     return Some(BreakerState::Closed);
                 }
             }
@@ -165,17 +230,39 @@ impl Breaker {
         match self.state_of(permit, now)? {
             State::Closed { failures, .. } => {
                 *failures += 1;
-                if *failures < self.settings.max_consecutive_failures {
+                let too_many_in_a_row = *failures >= self.settings.max_consecutive_failures;
+                self.count(true, now);
+                if !too_many_in_a_row && !self.too_many_in_the_window(now) {
                     return None;
                 }
             }
             State::Open { .. } => return None,
             State::HalfOpen { .. } => {}
         }
+        let stretch = 1.0 + self.settings.jitter.get() * self.draws.unit();
         self.enter(State::Open {
-            until: now + self.settings.timeout,
+            until: now + self.settings.timeout.mul_f64(stretch),
         });
         Some(BreakerState::Open)
+    }
+
+    /// Counts one request for the failure share.
+    fn count(&self, failed: bool, now: Instant) {
+        if let Some(window) = &self.window {
+            let counts = Counts {
+                events: 1,
+                special: failed.into(),
+            };
+            window.add(counts, now);
+        }
+    }
+
+    fn too_many_in_the_window(&self, now: Instant) -> bool {
+        let Some((window, rule)) = self.window.as_ref().zip(self.settings.failure_share) else {
+            return false;
+        };
+        let Counts { events, special } = window.total(now);
+        events >= rule.samples.into() && Share::of(special, events) >= rule.share
     }
 
     /// The request ended without telling anything about the upstream (the client left, say): its
@@ -230,7 +317,7 @@ impl Breaker {
     /// The present state, if it is the one that gave `permit`.
     fn state_of(&mut self, permit: Permit, now: Instant) -> Option<&mut State> {
         self.advance(now);
-        (permit.generation == self.generation).then_some(&mut self.state)
+        (permit.generation == Some(self.generation)).then_some(&mut self.state)
     }
 }
 

@@ -4,6 +4,13 @@
 //! says what that means for the circuit breaker and for the upstream's [`HealthState`], which leaves
 //! and returns only after several answers in a row, so that one lost probe or one late block does
 //! not move traffic.
+//!
+//! Traffic can speak too ([`HealthState::observe_traffic`]). The rule: an answer or a failure counts
+//! as one probe if it belongs to the standing that it ends in. So failing requests take an upstream
+//! out before the next probe, one failure among good answers does nothing, and an answer to a request
+//! from before it left cannot bring it back. An upstream that is out gets no traffic, so only probes
+//! (or requests sent for want of a better one) bring it back: do not feed traffic to the health of an
+//! upstream that nobody probes; its circuit breaker counts failures and tries again by itself.
 
 use crate::breaker::CircuitOpen;
 
@@ -40,6 +47,14 @@ pub enum Transition {
 pub struct HealthState {
     thresholds: HealthThresholds,
     standing: Standing,
+    /// Counts the transitions: tells which standing a request began in.
+    generation: u64,
+}
+
+/// Tells which standing of a [`HealthState`] a request began in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HealthTicket {
+    generation: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +70,7 @@ impl HealthState {
         Self {
             thresholds,
             standing: Standing::Healthy { bad_in_a_row: 0 },
+            generation: 0,
         }
     }
 
@@ -64,8 +80,34 @@ impl HealthState {
         matches!(self.standing, Standing::Healthy { .. })
     }
 
+    /// A request begins; give the ticket back with its outcome.
+    #[must_use]
+    pub const fn begin(&self) -> HealthTicket {
+        HealthTicket {
+            generation: self.generation,
+        }
+    }
+
+    /// Counts one request like a probe, if the upstream is still in the standing in which the request
+    /// began. Tell only what the upstream is to answer for. Returns the change it made, if any.
+    pub fn observe_traffic(&mut self, ticket: HealthTicket, good: bool) -> Option<Transition> {
+        if ticket.generation == self.generation {
+            self.observe(good)
+        } else {
+            None
+        }
+    }
+
     /// Counts one probe. Returns the change it made, if any.
     pub fn observe(&mut self, probe_ok: bool) -> Option<Transition> {
+        let transition = self.count(probe_ok);
+        if transition.is_some() {
+            self.generation = self.generation.wrapping_add(1);
+        }
+        transition
+    }
+
+    fn count(&mut self, probe_ok: bool) -> Option<Transition> {
         match (&mut self.standing, probe_ok) {
             (Standing::Healthy { bad_in_a_row: run }, true)
             | (Standing::Unhealthy { good_in_a_row: run }, false) => {

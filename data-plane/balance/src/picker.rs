@@ -7,8 +7,12 @@
 
 mod failover_priority;
 mod least_load;
+mod peak_ewma;
 mod weight;
 mod weight_round_robin;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use self::least_load::LeastLoad;
 use self::weight::Weight;
@@ -23,32 +27,41 @@ pub enum Strategy {
     LeastLoad,
     /// The highest weight as long as it is eligible, then the next.
     FailoverPriority,
+    /// Of two drawn at random, the one with less latency × requests in flight for its weight.
+    PeakEwma,
 }
 
 /// What one upstream of the route can do for the request at hand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Candidate {
     /// Requests it is working on now.
     pub in_flight: u32,
     /// Whether it may take this request: healthy, admitted by its breaker, not tried yet.
     pub eligible: bool,
+    /// How fast it answers ([`PeakEwma::latency`](crate::PeakEwma::latency)); `None` while that is not
+    /// known. Only [`Strategy::PeakEwma`] looks at it.
+    pub latency: Option<Duration>,
 }
 
 /// Picks among the upstreams of one route.
 ///
 /// Upstreams are known by their position: `weights` at construction and `candidates` at each pick
 /// stand in the same order. Whoever lacks a counterpart in the other list is not picked.
-#[derive(Debug, Clone)]
+///
+/// Any thread may pick. Strategies that go in turns hold a lock for the few steps of one pick; the
+/// others hold none.
+#[derive(Debug)]
 pub struct Picker {
     weights: Vec<Weight>,
     state: State,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 enum State {
-    WeightRoundRobin(WeightRoundRobin),
-    LeastLoad(LeastLoad),
+    WeightRoundRobin(Mutex<WeightRoundRobin>),
+    LeastLoad(Mutex<LeastLoad>),
     FailoverPriority,
+    PeakEwma,
 }
 
 impl Picker {
@@ -57,9 +70,12 @@ impl Picker {
     #[must_use]
     pub fn new(strategy: Strategy, weights: &[f64]) -> Self {
         let state = match strategy {
-            Strategy::WeightRoundRobin => State::WeightRoundRobin(WeightRoundRobin::new(weights.len())),
-            Strategy::LeastLoad => State::LeastLoad(LeastLoad::new(weights.len())),
+            Strategy::WeightRoundRobin => {
+                State::WeightRoundRobin(Mutex::new(WeightRoundRobin::new(weights.len())))
+            }
+            Strategy::LeastLoad => State::LeastLoad(Mutex::new(LeastLoad::new(weights.len()))),
             Strategy::FailoverPriority => State::FailoverPriority,
+            Strategy::PeakEwma => State::PeakEwma,
         };
         Self {
             weights: weights.iter().copied().map(Weight::new).collect(),
@@ -72,29 +88,44 @@ impl Picker {
     /// change of strategy starts from nothing.
     #[must_use]
     pub fn rebuilt(&self, strategy: Strategy, weights: &[f64], carried: &[Option<usize>]) -> Self {
-        let mut next = Self::new(strategy, weights);
-        match (&mut next.state, &self.state) {
+        let next = Self::new(strategy, weights);
+        match (&next.state, &self.state) {
             (State::WeightRoundRobin(next_turns), State::WeightRoundRobin(turns)) => {
                 let scale = weight::Scale {
                     from: weight::total(&self.weights),
                     to: weight::total(&next.weights),
                 };
-                next_turns.carry(turns, carried, scale);
+                lock(next_turns).carry(&lock(turns), carried, scale);
             }
-            (State::LeastLoad(next_turns), State::LeastLoad(turns)) => next_turns.carry(turns, carried),
+            (State::LeastLoad(next_turns), State::LeastLoad(turns)) => {
+                lock(next_turns).carry(&lock(turns), carried);
+            }
             _ => {}
         }
         next
     }
 
-    /// The position of the upstream that takes the request; `None` when nobody may.
-    pub fn pick(&mut self, candidates: &[Candidate]) -> Option<usize> {
-        match &mut self.state {
-            State::WeightRoundRobin(turns) => turns.pick(&self.weights, candidates),
-            State::LeastLoad(turns) => turns.pick(&self.weights, candidates),
+    /// The position of the upstream that takes the request; `None` when nobody may. `random`, evenly
+    /// drawn from all of `u64`, decides where the strategy leaves it to chance.
+    pub fn pick(&self, candidates: &[Candidate], random: u64) -> Option<usize> {
+        match &self.state {
+            State::WeightRoundRobin(turns) => lock(turns).pick(&self.weights, candidates),
+            State::LeastLoad(turns) => lock(turns).pick(&self.weights, candidates),
             State::FailoverPriority => failover_priority::pick(&self.weights, candidates),
+            State::PeakEwma => peak_ewma::pick(&self.weights, candidates, random),
         }
     }
+
+    /// Whether the upstream at `position` has weight 0, or is not there.
+    pub(crate) fn is_drained(&self, position: usize) -> bool {
+        self.weights
+            .get(position)
+            .is_none_or(|weight| weight.is_drained())
+    }
+}
+
+fn lock<T>(turns: &Mutex<T>) -> MutexGuard<'_, T> {
+    turns.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Who may take the request: position, weight and candidate, in order.

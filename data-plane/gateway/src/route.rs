@@ -91,11 +91,12 @@ impl Route {
             .map(|(endpoint, tried)| Candidate {
                 in_flight: endpoint.in_flight(),
                 eligible: !tried && endpoint.is_eligible(now),
+                latency: None,
             })
             .collect();
-        let mut picker = self.picker.lock().unwrap_or_else(PoisonError::into_inner);
+        let picker = self.picker.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            let position = picker.pick(&candidates)?;
+            let position = picker.pick(&candidates, fastrand::u64(..))?;
             // Another request may have taken the breaker's last trial since it was asked.
             if let Ok(admission) = self.endpoints.get(position)?.admit(now) {
                 *tried.get_mut(position)? = true;

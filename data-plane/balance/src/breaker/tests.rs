@@ -189,6 +189,8 @@ fn a_closed_breaker_starts_a_new_row_and_a_new_interval() {
     );
 }
 
+mod failure_share;
+
 #[derive(Debug, Clone, Copy)]
 enum Event {
     Wait(u64),

@@ -207,3 +207,42 @@ proptest! {
         prop_assert_eq!(good.contains(&true), heights.iter().any(Option::is_some));
     }
 }
+
+#[test]
+fn scenario_a32_two_failed_requests_in_a_row_take_it_out_and_two_good_probes_bring_it_back() {
+    let mut health = HealthState::new(HealthThresholds::new(2, 2));
+    let traffic = |health: &mut HealthState, good| {
+        let ticket = health.begin();
+        health.observe_traffic(ticket, good)
+    };
+    for good in [false, true, false, true] {
+        assert_eq!(traffic(&mut health, good), None);
+    }
+    assert_eq!(traffic(&mut health, false), None);
+    assert_eq!(traffic(&mut health, false), Some(Transition::BecameUnhealthy));
+    assert_eq!(health.observe(true), None);
+    assert_eq!(health.observe(true), Some(Transition::BecameHealthy));
+}
+
+#[test]
+fn requests_from_before_it_left_neither_bring_it_back_nor_keep_it_out() {
+    let mut health = HealthState::new(HealthThresholds::new(1, 2));
+    let early = [health.begin(); 3];
+    health.observe(false);
+    for ticket in early {
+        assert_eq!(health.observe_traffic(ticket, true), None);
+    }
+    assert!(!health.is_healthy());
+    health.observe(true);
+    health.observe_traffic(early[0], false);
+    assert_eq!(health.observe(true), Some(Transition::BecameHealthy));
+}
+
+#[test]
+fn probes_and_traffic_count_together() {
+    let mut health = HealthState::new(HealthThresholds::new(2, 2));
+    health.observe(false);
+    let ticket = health.begin();
+    let left = health.observe_traffic(ticket, false);
+    assert_eq!(left, Some(Transition::BecameUnhealthy));
+}

@@ -62,6 +62,7 @@ mod tests {
         let candidates = [Candidate {
             in_flight: 0,
             eligible: true,
+            latency: None,
         }; 3];
         let mut turns = WeightRoundRobin::new(3);
         for _ in 0..1_333 {

@@ -1,0 +1,367 @@
+//! Which upstream takes a request: the one entry that the gateway asks before each attempt.
+//!
+//! A [`Selector`] holds what the configuration says of a route's upstreams (strategy, weights,
+//! tiers); [`Facts`] say, for the moment of one request, what is known of each. [`Selector::select`]
+//! prefers, in this order:
+//!
+//! 1. an upstream that nothing stands against, in the [tier](crate::TierSettings) whose turn it is,
+//!    else in the next; among these one that is known to have the block over one that may have it;
+//! 2. waiting, when somebody would take the request within the caller's patience, and only a rate, a
+//!    slot or a throttle's end is missing;
+//! 3. **fail-open**: when no upstream at all looks good, those that are unhealthy or whose breaker is
+//!    open, first tier first; after them those that rest for a bill or a key. An upstream that just
+//!    failed this request looks good as long as its state does, so one failed attempt opens nothing.
+//!
+//! What is drained, barred, tried, throttled, out of its limits, without the method or without the
+//! block is never used, not even then. Each upstream's [`Obstacle`] is there for the asking
+//! ([`Selector::obstacles`]).
+//!
+//! Whoever ramps ([`Onset`](crate::Onset)) takes part in some of the picks only: in as many as its
+//! ramp says, compared with the furthest of those left. So all strategies ramp alike, also those that
+//! would otherwise keep to the best until the ramp has passed it.
+
+mod scratch;
+
+use std::time::Instant;
+
+use self::scratch::Scratch;
+use crate::draws::Draws;
+use crate::facts::{Facts, Obstacle, Remedy};
+use crate::picker::{Candidate, Picker, Strategy};
+use crate::reach::Reach;
+use crate::tiers::{MAX_TIERS, TierHealth, TierSettings, Tiers};
+
+/// What the configuration says of one upstream of a route.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Member {
+    /// Its share; zero drains it.
+    pub weight: f64,
+    /// Lower ones first. Only the order counts, so tiers may be numbered with gaps.
+    pub tier: u32,
+}
+
+/// One question to a [`Selector`].
+#[derive(Debug, Clone, Copy)]
+pub struct Ask {
+    /// The present.
+    pub now: Instant,
+    /// Evenly drawn from all of `u64`.
+    pub random: u64,
+    /// Until when the request could wait; `now` when it cannot.
+    pub patience: Instant,
+}
+
+/// What to do with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// Send it to the upstream at `position`.
+    Take {
+        /// Its position among the facts.
+        position: usize,
+        /// Whether something stands against the upstream and it is used for want of a better one.
+        /// Count these, and send past a breaker that refuses with
+        /// [`Permit::uncounted`](crate::Permit::uncounted).
+        fail_open: bool,
+    },
+    /// Ask again at `until` or when one of the requests in flight has ended, if `for_slot`;
+    /// whichever comes first.
+    Wait {
+        /// When an upstream is free again; within the patience.
+        until: Option<Instant>,
+        /// Whether a request that ends lets this one pass.
+        for_slot: bool,
+    },
+    /// Nobody can take it.
+    Nobody {
+        /// When an upstream is free again, after the patience has ended: for `Retry-After`.
+        retry_at: Option<Instant>,
+    },
+}
+
+/// Chooses among the upstreams of one route, known by their position: members at construction and
+/// facts at each question stand in the same order.
+#[derive(Debug)]
+pub struct Selector {
+    picker: Picker,
+    /// Each upstream's tier, numbered from 0 without gaps.
+    tier_of: Vec<usize>,
+    tiers: Tiers,
+}
+
+impl Selector {
+    /// A selector that starts from nothing.
+    #[must_use]
+    pub fn new(strategy: Strategy, tiers: TierSettings, members: &[Member], now: Instant) -> Self {
+        let tier_of = dense_tiers(members);
+        let count = tier_of.iter().max().map_or(1, |last| last + 1);
+        Self {
+            picker: Picker::new(strategy, &weights(members)),
+            tier_of,
+            tiers: Tiers::new(tiers, count, now),
+        }
+    }
+
+    /// A selector for a changed configuration that goes on where this one is. `carried` says, for
+    /// each new member, which position it has in this one (`None`: it is new).
+    #[must_use]
+    pub fn rebuilt(
+        &self,
+        strategy: Strategy,
+        tiers: TierSettings,
+        members: &[Member],
+        carried: &[Option<usize>],
+        now: Instant,
+    ) -> Self {
+        let next = Self::new(strategy, tiers, members, now);
+        Self {
+            picker: self.picker.rebuilt(strategy, &weights(members), carried),
+            tier_of: next.tier_of,
+            tiers: next.tiers.continuing(&self.tiers),
+        }
+    }
+
+    /// What to do with a request. Allocates nothing for up to 16 upstreams.
+    pub fn select(&self, facts: &[Facts], ask: &Ask) -> Choice {
+        let mut draws = Draws::new(ask.random);
+        let survey = self.survey(facts);
+        if survey.eligible > 0 {
+            let first = self.tiers.choose(&survey.health, ask.now, draws.unit());
+            for tier in in_turn(first) {
+                let open = |position| self.is_eligible(position, facts, tier, survey.sure_in(tier));
+                if let Some(position) = self.pick(facts, open, &mut draws) {
+                    return Choice::Take {
+                        position,
+                        fail_open: false,
+                    };
+                }
+            }
+        }
+        let until = survey.soonest.filter(|soonest| *soonest <= ask.patience);
+        let for_slot = survey.for_slot && ask.now < ask.patience;
+        if until.is_some() || for_slot {
+            return Choice::Wait { until, for_slot };
+        }
+        let position = if survey.somebody_looks_good {
+            None
+        } else {
+            self.fail_open(facts, &mut draws)
+        };
+        match position {
+            Some(position) => Choice::Take {
+                position,
+                fail_open: true,
+            },
+            None => Choice::Nobody {
+                retry_at: survey.soonest,
+            },
+        }
+    }
+
+    /// Whom to ask at the same time, at most `width` (and [`Racers::MOST`]), the strategy's first
+    /// choice first: all in the tier whose turn it is, or the first with anybody eligible. When
+    /// nobody is eligible there is no race, and [`select`](Self::select) says what else to do.
+    pub fn racers(&self, facts: &[Facts], ask: &Ask, width: usize) -> Racers {
+        let mut racers = Racers::default();
+        let mut draws = Draws::new(ask.random);
+        let survey = self.survey(facts);
+        if survey.eligible == 0 {
+            return racers;
+        }
+        let first = self.tiers.choose(&survey.health, ask.now, draws.unit());
+        for tier in in_turn(first) {
+            while racers.len() < width.min(Racers::MOST) {
+                let open = |position| {
+                    self.is_eligible(position, facts, tier, survey.sure_in(tier))
+                        && !racers.contains(position)
+                };
+                match self.pick(facts, open, &mut draws) {
+                    Some(position) => racers.push(position),
+                    None => break,
+                }
+            }
+            if !racers.is_empty() {
+                break;
+            }
+        }
+        racers
+    }
+
+    /// What stands against each upstream; `None` for one that is eligible.
+    pub fn obstacles<'a>(&'a self, facts: &'a [Facts]) -> impl Iterator<Item = Option<Obstacle>> + 'a {
+        self.members(facts)
+            .map(|(position, _, facts)| self.obstacle(position, facts))
+    }
+
+    fn obstacle(&self, position: usize, facts: &Facts) -> Option<Obstacle> {
+        if self.picker.is_drained(position) {
+            return Some(Obstacle::Drained);
+        }
+        facts.obstacle()
+    }
+
+    /// Position, tier and facts of each upstream.
+    fn members<'a>(&'a self, facts: &'a [Facts]) -> impl Iterator<Item = (usize, usize, &'a Facts)> {
+        let tiers = self.tier_of.iter().copied();
+        tiers
+            .zip(facts)
+            .enumerate()
+            .map(|(position, (tier, facts))| (position, tier, facts))
+    }
+
+    /// One look at everybody.
+    fn survey(&self, facts: &[Facts]) -> Survey {
+        let mut survey = Survey::default();
+        for (position, tier, facts) in self.members(facts) {
+            if self.picker.is_drained(position) || facts.bar.is_some() {
+                continue;
+            }
+            if let Some(health) = survey.health.get_mut(tier) {
+                health.total += 1;
+                health.healthy += u32::from(facts.is_sound());
+            }
+            survey.somebody_looks_good |= facts.obstacle_for_anyone().is_none();
+            match facts.obstacle().map(|obstacle| obstacle.remedy()) {
+                None => {
+                    survey.eligible += 1;
+                    if let Some(sure) = survey.sure.get_mut(tier) {
+                        *sure |= facts.reach == Reach::Yes;
+                    }
+                }
+                Some(Remedy::Wait(None)) => survey.for_slot = true,
+                Some(Remedy::Wait(Some(until))) => {
+                    survey.soonest = Some(survey.soonest.map_or(until, |soonest| soonest.min(until)));
+                }
+                Some(Remedy::None | Remedy::FailOpen | Remedy::LastResort) => {}
+            }
+        }
+        survey
+    }
+
+    fn is_eligible(&self, position: usize, facts: &[Facts], tier: usize, sure: bool) -> bool {
+        facts.get(position).is_some_and(|facts| {
+            self.tier_of.get(position) == Some(&tier)
+                && self.obstacle(position, facts).is_none()
+                && (!sure || facts.reach == Reach::Yes)
+        })
+    }
+
+    fn fail_open(&self, facts: &[Facts], draws: &mut Draws) -> Option<usize> {
+        [Remedy::FailOpen, Remedy::LastResort]
+            .into_iter()
+            .find_map(|remedy| {
+                in_turn(0).find_map(|tier| {
+                    let open = |position| {
+                        let obstacle = facts
+                            .get(position)
+                            .and_then(|facts| self.obstacle(position, facts));
+                        self.tier_of.get(position) == Some(&tier)
+                            && obstacle.is_some_and(|obstacle| obstacle.remedy() == remedy)
+                    };
+                    self.pick(facts, open, draws)
+                })
+            })
+    }
+
+    /// The strategy's choice among those that are `open`.
+    fn pick(&self, facts: &[Facts], open: impl Fn(usize) -> bool, draws: &mut Draws) -> Option<usize> {
+        let furthest = self
+            .members(facts)
+            .filter(|(position, ..)| open(*position))
+            .map(|(.., facts)| facts.ramp.get())
+            .reduce(f64::max)?;
+        let mut scratch = Scratch::<Candidate>::default();
+        let candidates = scratch.take(facts.len());
+        for (candidate, (position, _, facts)) in candidates.iter_mut().zip(self.members(facts)) {
+            *candidate = Candidate {
+                in_flight: facts.in_flight,
+                // Who is furthest always takes part, so somebody is left.
+                eligible: open(position)
+                    && (facts.ramp.get() >= furthest || draws.unit() * furthest < facts.ramp.get()),
+                latency: facts.latency,
+            };
+        }
+        self.picker.pick(candidates, draws.bits())
+    }
+}
+
+/// What one look at a route's upstreams shows.
+#[derive(Debug, Default)]
+struct Survey {
+    health: [TierHealth; MAX_TIERS],
+    /// Whether a tier has an eligible upstream that is known to have the block.
+    sure: [bool; MAX_TIERS],
+    eligible: u32,
+    somebody_looks_good: bool,
+    soonest: Option<Instant>,
+    for_slot: bool,
+}
+
+impl Survey {
+    fn sure_in(&self, tier: usize) -> bool {
+        self.sure.get(tier).is_some_and(|sure| *sure)
+    }
+}
+
+/// The upstreams to ask at the same time, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Racers {
+    positions: [usize; Self::MOST],
+    count: usize,
+}
+
+impl Racers {
+    /// How many race at most.
+    pub const MOST: usize = 8;
+
+    fn push(&mut self, position: usize) {
+        if let Some(slot) = self.positions.get_mut(self.count) {
+            *slot = position;
+            self.count += 1;
+        }
+    }
+
+    fn contains(&self, position: usize) -> bool {
+        self.iter().any(|racer| racer == position)
+    }
+
+    /// Their positions.
+    pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+        self.positions.iter().copied().take(self.count)
+    }
+
+    /// How many they are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is no race.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
+/// All tiers: `first`, then the others from the top.
+fn in_turn(first: usize) -> impl Iterator<Item = usize> {
+    std::iter::once(first).chain((0..MAX_TIERS).filter(move |tier| *tier != first))
+}
+
+fn weights(members: &[Member]) -> Vec<f64> {
+    members.iter().map(|member| member.weight).collect()
+}
+
+/// Each member's tier, numbered from 0 without gaps; what is beyond the last counts with it.
+fn dense_tiers(members: &[Member]) -> Vec<usize> {
+    let mut ranks: Vec<u32> = members.iter().map(|member| member.tier).collect();
+    ranks.sort_unstable();
+    ranks.dedup();
+    let rank = |tier| ranks.iter().position(|rank| *rank == tier).unwrap_or(0);
+    members
+        .iter()
+        .map(|member| rank(member.tier).min(MAX_TIERS - 1))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;
