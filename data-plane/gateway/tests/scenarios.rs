@@ -1,0 +1,23 @@
+//! What the gateway does as seen from outside, one test for each case of the list that docs/behaviour.md decides on;
+//! "scenario A8" is the case's name there.
+#![cfg(test)]
+
+mod scenarios {
+    mod batches;
+    mod connections;
+    mod envelope;
+    mod failing_upstreams;
+    mod final_errors;
+    #[expect(
+        dead_code,
+        reason = "shared with the tests of the gateway's parts, which use the rest"
+    )]
+    #[path = "../gateway/harness.rs"]
+    mod harness;
+    mod hostile_bytes;
+    mod lifecycle;
+    mod probes;
+    mod raw;
+    mod setting;
+    mod timeouts;
+}
