@@ -176,7 +176,7 @@ fn resources(node: &SimNode) -> serde_json::Value {
     ])
 }
 
-/// Compatibility case 167.
+/// Compatibility case 167. Scenarios N11, 118.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changes_reach_both_gateways_and_both_outlive_the_control_plane() {
     let (store, first_dir, second_dir) = (

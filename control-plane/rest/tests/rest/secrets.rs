@@ -14,6 +14,7 @@ const SECRETS: [(&str, &str); 3] = [
     ),
 ];
 
+/// Scenario N14.
 #[tokio::test]
 async fn secrets_of_urls_are_never_listed() {
     let service = Service::start().await;

@@ -118,6 +118,7 @@ async fn c37_c38_wrong_twice_is_held_without_a_loop() {
     plane.stop().await;
 }
 
+/// Scenarios N4, 118.
 #[tokio::test]
 async fn c39_c40_c41_a_refusal_is_shown_and_only_a_newer_revision_is_sent() {
     let (plane, mut follower) = followed().await;

@@ -56,6 +56,7 @@ async fn c52_one_invalid_object_of_many_and_nothing_happens() {
     plane.stop().await;
 }
 
+/// Scenario N2.
 #[tokio::test]
 async fn c54_equal_content_makes_no_revision() {
     let plane = Plane::start().await;

@@ -50,6 +50,7 @@ async fn c12_in_sync_is_told_and_nothing_is_sent() {
     plane.stop().await;
 }
 
+/// Scenario N6.
 #[tokio::test]
 async fn c13_who_is_behind_gets_one_delta_from_its_version() {
     let (plane, _) = furnished().await;

@@ -37,6 +37,7 @@ async fn a_large_answer_is_streamed_whole_with_its_length() {
     assert!(harness.metric("upstream_successes_total", &[]) == 1.0);
 }
 
+/// Scenario A34.
 #[tokio::test]
 async fn an_answer_that_breaks_off_late_breaks_the_clients_connection_too() {
     let (first, second) = (node("first").await, node("second").await);
@@ -66,7 +67,7 @@ async fn a_large_error_is_known_for_one() {
     assert_eq!(harness.client.call("eth_chainId").await.node(), "second");
 }
 
-/// Compatibility case 135.
+/// Compatibility case 135. Scenario 15.
 #[tokio::test]
 async fn header_and_body_always_agree_on_the_coding() {
     let (first, second) = (node("first").await, node("second").await);

@@ -38,7 +38,7 @@ impl Harness {
     }
 }
 
-/// Compatibility case 154.
+/// Compatibility case 154. Scenarios A12, 82.
 #[tokio::test]
 async fn a_breaker_rests_the_upstream_and_tries_it_again() {
     let (a, b) = (node("a").await, node("b").await);
@@ -79,7 +79,7 @@ async fn a_success_ends_the_row_of_failures() {
     }
 }
 
-/// Compatibility case 144.
+/// Compatibility case 144. Scenario A28.
 #[tokio::test]
 async fn with_every_breaker_open_the_answer_is_503() {
     let a = node("a").await;
@@ -114,7 +114,7 @@ async fn an_upstream_that_lags_is_out_until_it_has_caught_up() {
     );
 }
 
-/// Compatibility cases 144, 161.
+/// Compatibility cases 144, 161. Scenario G5.
 #[tokio::test]
 async fn an_upstream_that_syncs_or_does_not_answer_in_time_is_out() {
     let a = node("a").await;
@@ -137,7 +137,7 @@ async fn an_upstream_that_syncs_or_does_not_answer_in_time_is_out() {
     harness.first_is(true).await;
 }
 
-/// Compatibility case 160.
+/// Compatibility case 160. Scenario G1.
 #[tokio::test]
 async fn a_custom_check_sends_its_request_and_wants_its_status() {
     let a = node("a").await;

@@ -15,7 +15,7 @@ async fn setup() -> (SimNode, Harness) {
     (node, harness)
 }
 
-/// Compatibility case 136.
+/// Compatibility case 136. Scenarios B1, 2.
 #[tokio::test]
 async fn what_is_no_json_is_a_parse_error_without_a_hit() {
     let (node, harness) = setup().await;
@@ -31,6 +31,7 @@ async fn what_is_no_json_is_a_parse_error_without_a_hit() {
     assert_eq!(node.hits(), 0);
 }
 
+/// Scenarios B2, B4, 4.
 #[tokio::test]
 async fn what_is_json_but_no_call_is_an_invalid_request_under_its_id() {
     let (node, harness) = setup().await;
@@ -86,6 +87,7 @@ async fn ids_of_any_form_are_echoed_byte_for_byte() {
     }
 }
 
+/// Scenario 6.
 #[tokio::test]
 async fn notifications_are_forwarded_and_answered_with_nothing() {
     let (node, harness) = setup().await;
@@ -100,6 +102,7 @@ async fn notifications_are_forwarded_and_answered_with_nothing() {
     assert_eq!(node.hits(), 2);
 }
 
+/// Scenario B18.
 #[tokio::test]
 async fn hostile_bodies_are_refused_and_the_gateway_lives() {
     let (node, harness) = setup().await;
@@ -124,6 +127,7 @@ async fn hostile_bodies_are_refused_and_the_gateway_lives() {
     assert_eq!(harness.client.call("eth_chainId").await.status, StatusCode::OK);
 }
 
+/// Scenarios B14, C4.
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused() {
     let node = node("n").await;
@@ -146,6 +150,7 @@ async fn a_body_over_the_limit_is_refused() {
     assert_eq!(node.hits(), 0);
 }
 
+/// Scenario B16.
 #[tokio::test]
 async fn any_content_type_is_accepted_and_sent_on_as_json() {
     let (node, harness) = setup().await;
@@ -168,6 +173,7 @@ async fn any_content_type_is_accepted_and_sent_on_as_json() {
     }
 }
 
+/// Scenario B17.
 #[tokio::test]
 async fn a_method_without_body_is_400_and_one_that_cannot_have_an_answer_405() {
     let (node, harness) = setup().await;
@@ -194,6 +200,7 @@ async fn a_method_without_body_is_400_and_one_that_cannot_have_an_answer_405() {
     assert_eq!(node.hits(), 1);
 }
 
+/// Scenarios B10, B12, C7, 7.
 #[tokio::test]
 async fn an_empty_batch_is_one_error_and_a_batch_of_one_is_an_array() {
     let (node, harness) = setup().await;
@@ -218,6 +225,7 @@ async fn an_empty_batch_is_one_error_and_a_batch_of_one_is_an_array() {
     );
 }
 
+/// Scenarios B13, 8.
 #[tokio::test]
 async fn bad_calls_of_a_batch_are_answered_in_their_place() {
     let (node, harness) = setup().await;
@@ -249,6 +257,7 @@ async fn bad_calls_of_a_batch_are_answered_in_their_place() {
     assert_eq!(node.hits(), 1);
 }
 
+/// Scenario C3.
 #[tokio::test]
 async fn answers_of_a_batch_are_put_in_order_and_missing_ones_are_errors() {
     let (node, harness) = setup().await;

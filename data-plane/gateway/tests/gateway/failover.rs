@@ -30,6 +30,7 @@ fn json_answer(status: u16, body: &'static str) -> Fault {
     Fault::Respond(RawResponse::json(StatusCode::from_u16(status).unwrap(), body))
 }
 
+/// Scenarios A1, A2, A3, A34, 21, 23.
 #[tokio::test]
 async fn a_read_goes_on_to_the_next_upstream_after_any_fault() {
     let (first, second, harness) = two().await;
@@ -67,6 +68,7 @@ async fn a_read_goes_on_to_the_next_upstream_after_any_fault() {
     harness.idle().await;
 }
 
+/// Scenario A25.
 #[tokio::test]
 async fn a_closed_port_sends_the_same_bytes_to_the_next() {
     let (first, second, harness) = two().await;
@@ -77,6 +79,7 @@ async fn a_closed_port_sends_the_same_bytes_to_the_next() {
     assert_eq!(second.captured()[0].body, body);
 }
 
+/// Scenario 88.
 #[tokio::test]
 async fn what_may_have_been_carried_out_is_not_sent_twice() {
     let (first, second, harness) = two().await;
@@ -99,7 +102,7 @@ async fn what_may_have_been_carried_out_is_not_sent_twice() {
     assert_eq!((raw.status, raw.node()), (StatusCode::OK, "second"));
 }
 
-/// Compatibility case 139.
+/// Compatibility case 139. Scenarios A36, 32.
 #[tokio::test]
 async fn an_error_of_the_calls_own_is_passed_on_at_once() {
     let (first, second, harness) = two().await;
@@ -116,7 +119,7 @@ async fn an_error_of_the_calls_own_is_passed_on_at_once() {
     assert!(harness.metric("upstream_failures_total", &[]) == 0.0);
 }
 
-/// Compatibility case 140.
+/// Compatibility case 140. Scenario A19.
 #[tokio::test]
 async fn a_certain_error_of_the_client_keeps_its_status_and_is_not_retried() {
     let (first, second, harness) = two().await;
@@ -132,7 +135,7 @@ async fn a_certain_error_of_the_client_keeps_its_status_and_is_not_retried() {
     assert_eq!(second.hits(), 0);
 }
 
-/// Compatibility case 140.
+/// Compatibility case 140. Scenario A22.
 #[tokio::test]
 async fn a_refusal_that_all_share_is_passed_on() {
     let (first, second, harness) = two().await;
@@ -154,7 +157,7 @@ async fn a_refusal_that_all_share_is_passed_on() {
     );
 }
 
-/// Compatibility case 164.
+/// Compatibility case 164. Scenario 31.
 #[tokio::test]
 async fn a_method_is_found_where_it_is_served() {
     let (first, second, harness) = two().await;
@@ -175,6 +178,7 @@ async fn a_method_is_found_where_it_is_served() {
     );
 }
 
+/// Scenario A7.
 #[tokio::test]
 async fn a_batch_answered_by_one_object_goes_to_the_next_upstream() {
     let (first, second, harness) = two().await;
@@ -192,7 +196,7 @@ async fn a_batch_answered_by_one_object_goes_to_the_next_upstream() {
     );
 }
 
-/// Compatibility case 143.
+/// Compatibility case 143. Scenarios C6, 39, 45, O2.
 #[tokio::test]
 async fn when_all_fail_the_status_tells_how_and_no_address() {
     let (first, second, harness) = two().await;
@@ -221,6 +225,7 @@ async fn when_all_fail_the_status_tells_how_and_no_address() {
     }
 }
 
+/// Scenarios A15, 90.
 #[tokio::test]
 async fn silence_is_a_timeout_and_the_next_is_asked() {
     let (first, second) = (node("first").await, node("second").await);
@@ -239,7 +244,7 @@ async fn silence_is_a_timeout_and_the_next_is_asked() {
     );
 }
 
-/// Compatibility case 145.
+/// Compatibility case 145. Scenario A28.
 #[tokio::test]
 async fn a_route_without_a_willing_upstream_is_503_at_once() {
     let node = node("n").await;
@@ -260,6 +265,7 @@ async fn a_route_without_a_willing_upstream_is_503_at_once() {
     assert_eq!(node.hits(), 0);
 }
 
+/// Scenario A17.
 #[tokio::test]
 async fn a_client_that_leaves_takes_its_request_along() {
     let (first, second) = (node("first").await, node("second").await);

@@ -38,6 +38,7 @@ fn respond(status: StatusCode, body: impl Into<Bytes>) -> Fault {
     Fault::Respond(RawResponse::json(status, body))
 }
 
+/// Scenario A3.
 #[tokio::test]
 async fn a_redirect_is_not_passed_on() {
     let node = node("n").await;
@@ -57,6 +58,7 @@ async fn a_redirect_is_not_passed_on() {
     }
 }
 
+/// Scenarios N14, 45.
 #[tokio::test]
 async fn a_refusal_keeps_its_status_and_loses_what_is_no_json_or_tells_a_secret() {
     let node = node("n").await;
@@ -88,6 +90,7 @@ async fn a_refusal_keeps_its_status_and_loses_what_is_no_json_or_tells_a_secret(
     );
 }
 
+/// Scenarios N14, 45.
 #[tokio::test]
 async fn errors_of_the_request_and_of_the_method_tell_no_secret_either() {
     let node = node("n").await;
@@ -110,6 +113,7 @@ async fn errors_of_the_request_and_of_the_method_tell_no_secret_either() {
     assert!(!tells_a_secret(&answer), "{answer:?}");
 }
 
+/// Scenario N14.
 #[tokio::test]
 async fn headers_about_the_upstreams_own_place_stay_behind() {
     let node = node("n").await;
@@ -335,6 +339,7 @@ async fn a_first_attempt_with_all_of_the_requests_time_blames_the_upstream() {
     assert!(breaker_is(&harness, 2.0));
 }
 
+/// Scenario A24.
 #[tokio::test]
 async fn a_batch_answer_too_large_is_told_and_blames_nobody() {
     let (first, second) = (node("first").await, node("second").await);

@@ -48,7 +48,7 @@ async fn the_inherited_families_count_with_labels_that_say_what_they_mean() {
     assert!(!scrape.contains("secret") && !scrape.contains("pass"), "{scrape}");
 }
 
-/// Compatibility case 174.
+/// Compatibility case 174. Scenario B15.
 #[tokio::test]
 async fn clients_cannot_multiply_the_series() {
     let node = node("n").await;
@@ -68,6 +68,7 @@ async fn clients_cannot_multiply_the_series() {
     assert!(harness.metric("tyrscale_unrouted_requests_total", &[]) == 101.0);
 }
 
+/// Scenario C10.
 #[tokio::test]
 async fn every_call_of_a_batch_counts_with_its_own_outcome() {
     let node = node("n").await;

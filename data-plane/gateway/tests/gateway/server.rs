@@ -98,7 +98,7 @@ async fn a_head_that_is_too_large_and_a_body_that_is_too_slow_are_refused() {
     assert_eq!(node.hits(), 0);
 }
 
-/// Compatibility case 179.
+/// Compatibility case 179. Scenarios N9, 121.
 #[tokio::test]
 async fn a_stopping_gateway_finishes_what_it_holds_and_takes_no_more() {
     let node = node("n").await;

@@ -177,6 +177,7 @@ async fn nowhere() -> SocketAddr {
         .unwrap()
 }
 
+/// Scenario 123.
 #[tokio::test]
 async fn without_a_configuration_it_lives_but_is_not_ready() {
     let directory = tempfile::tempdir().unwrap();
@@ -195,6 +196,7 @@ async fn without_a_configuration_it_lives_but_is_not_ready() {
     gateway.stop().await;
 }
 
+/// Scenarios N11, 118.
 #[tokio::test]
 async fn it_serves_what_it_is_sent_and_goes_on_without_its_control_plane() {
     let node = node("n").await;

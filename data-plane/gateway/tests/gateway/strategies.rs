@@ -20,7 +20,7 @@ async fn calls(harness: &Harness, count: usize) {
     }
 }
 
-/// Compatibility case 147.
+/// Compatibility case 147. Scenario 114.
 #[tokio::test]
 async fn fractions_of_weights_count() {
     let (a, b) = (node("a").await, node("b").await);
@@ -63,7 +63,7 @@ async fn least_load_spares_the_slow_one_and_returns_to_it() {
     assert!(slow.hits() > 1);
 }
 
-/// Compatibility case 152.
+/// Compatibility case 152. Scenario O8.
 #[tokio::test]
 async fn the_highest_priority_takes_everything() {
     let (a, b) = (node("a").await, node("b").await);

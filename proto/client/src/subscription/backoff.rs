@@ -39,6 +39,7 @@ mod tests {
     use super::*;
 
     proptest! {
+        /// Scenario 120.
         #[test]
         fn waits_grow_to_the_maximum_and_start_over_after_a_stream_that_held(
             held in proptest::collection::vec(0u64..20, 1..120),
