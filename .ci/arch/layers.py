@@ -23,7 +23,7 @@ LAYERS = [
         "tyrscale-exporter",
         "tyrscale-simnode",
     },
-    {"tyrctl"},
+    {"tyrctl", "tyrscale-bench"},
 ]
 
 # Who alone may name the crate: one place to replace it.
@@ -32,7 +32,7 @@ WRAPPERS = {
     "tyrscale-store": {"tyrscale-rest", "tyrscale-control-plane"},
     "tyrscale-rest": {"tyrscale-control-plane"},
     "tyrscale-control-plane": {"tyrctl"},
-    "tyrscale-gateway": {"tyrctl"},
+    "tyrscale-gateway": {"tyrctl", "tyrscale-bench"},
     "opentelemetry-prometheus": {"tyrscale-telemetry"},
     "opentelemetry_sdk": {"tyrscale-telemetry"},
 }

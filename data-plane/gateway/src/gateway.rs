@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
@@ -21,6 +22,7 @@ use crate::metrics::{GatewayStats, export};
 use crate::server;
 use crate::table::{Built, Changed, Table};
 use crate::transport::Transport;
+use crate::workers;
 
 /// What the gateway serves from.
 pub(crate) type Live = ArcSwap<Running>;
@@ -120,6 +122,21 @@ impl Gateway {
     /// timeout.
     pub async fn serve(self: &Arc<Self>, listener: TcpListener, shutdown: CancellationToken) {
         server::serve(Arc::clone(self), listener, shutdown).await;
+    }
+
+    /// Serves clients on `workers` threads of their own until `shutdown`, then as [`Gateway::serve`]. The listener is
+    /// one of [`crate::bind`].
+    ///
+    /// # Errors
+    /// [`GatewayError::Workers`] when a socket or a thread cannot be made.
+    pub async fn serve_on(
+        self: &Arc<Self>,
+        workers: NonZeroUsize,
+        listener: TcpListener,
+        shutdown: CancellationToken,
+    ) -> Result<(), GatewayError> {
+        let served = workers::serve(self, listener, workers, &shutdown).await;
+        served.map_err(GatewayError::Workers)
     }
 
     pub(crate) fn running(&self) -> Guard<Arc<Running>> {
