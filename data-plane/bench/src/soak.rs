@@ -38,8 +38,8 @@ const MAX_IDLE: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// All is well for so long before the first and the last look at what the gateway holds.
 const REST: Duration = Duration::from_secs(5);
-/// After the rest the client is gone for so long.
-const QUIET: Duration = Duration::from_secs(2);
+/// Then the client is gone until the gateway has closed its unused connections to the nodes, too.
+const QUIET: Duration = Duration::from_secs(12);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

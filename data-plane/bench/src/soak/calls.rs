@@ -1,6 +1,5 @@
 //! The calls of a soak: each has one right answer, which every healthy node gives.
 
-use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
 use tyrscale_simnode::{CapturedRequest, RawResponse};
@@ -108,12 +107,15 @@ impl Wrong {
 
 /// What a healthy node answers; `None` for what is not from here, such as probes.
 pub(crate) fn answer(request: &CapturedRequest) -> Option<RawResponse> {
-    let body: Value = serde_json::from_slice(&request.body).ok()?;
-    let reply = match &body {
+    Some(RawResponse::json(StatusCode::OK, replies(&request.body)?))
+}
+
+fn replies(body: &[u8]) -> Option<String> {
+    let replies = match serde_json::from_slice(body).ok()? {
         Value::Array(members) => Value::Array(members.iter().map(reply).collect::<Option<_>>()?),
-        single => reply(single)?,
+        single => reply(&single)?,
     };
-    Some(RawResponse::json(StatusCode::OK, Bytes::from(reply.to_string())))
+    Some(replies.to_string())
 }
 
 fn call(number: u64) -> Value {
@@ -136,23 +138,12 @@ fn result(number: u64) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderMap;
-
     use super::*;
 
     fn answered(call: &Call) -> String {
         let text = String::from_utf8(call.request.clone()).unwrap();
-        let body = text.split_once("\r\n\r\n").unwrap().1.to_owned();
-        let request = CapturedRequest {
-            method: http::Method::POST,
-            uri: "/".parse().unwrap(),
-            headers: HeaderMap::new(),
-            body: body.into(),
-            rpc_methods: Vec::new(),
-            peer: "127.0.0.1:1".parse().unwrap(),
-            arrived: tokio::time::Instant::now(),
-        };
-        String::from_utf8(answer(&request).unwrap().body.to_vec()).unwrap()
+        let body = text.split_once("\r\n\r\n").unwrap().1;
+        replies(body.as_bytes()).unwrap()
     }
 
     fn check(call: &Call, status: u16, body: &str) -> Result<(), Wrong> {
