@@ -62,6 +62,7 @@ impl Services {
         };
         let gateway_listeners = tyrscale_gateway::Listeners {
             data: listeners.gateway,
+            tls: None,
             admin: listeners.gateway_admin,
         };
         let exporter_listeners = tyrscale_exporter::Listeners {

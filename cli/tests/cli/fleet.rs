@@ -143,7 +143,11 @@ impl Gateway {
         };
         let config = tyrscale_gateway::Config::try_from(args).unwrap();
         let stop = CancellationToken::new();
-        let listeners = tyrscale_gateway::Listeners { data, admin };
+        let listeners = tyrscale_gateway::Listeners {
+            data,
+            tls: None,
+            admin,
+        };
         let task = tokio::spawn(tyrscale_gateway::run(config, listeners, stop.clone()));
         Self { address, stop, task }
     }

@@ -12,6 +12,10 @@ use ipnet::IpNet;
 
 use crate::config::Settings;
 
+mod tls;
+
+pub use tls::{TlsArgs, TlsConfig};
+
 /// The options of the command line and their environment variables.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
@@ -21,6 +25,9 @@ pub struct Args {
     /// Where /livez, /readyz, /metrics and /debug/config are served.
     #[arg(long, env = "TYRSCALE_GATEWAY_ADMIN_LISTEN", default_value = "127.0.0.1:7780")]
     pub admin_listen: SocketAddr,
+    /// TLS towards clients.
+    #[command(flatten)]
+    pub tls: TlsArgs,
     /// URL of a control plane; repeat it for more.
     #[arg(
         long = "control-plane",

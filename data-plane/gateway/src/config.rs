@@ -11,7 +11,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::sync::Semaphore;
 
-use crate::args::{Args, cores};
+use crate::args::{Args, TlsConfig, cores};
 
 /// What the gateway is told, checked.
 #[derive(Debug, Clone)]
@@ -28,6 +28,8 @@ pub struct Config {
     pub zone: String,
     /// Threads that serve clients.
     pub workers: NonZeroUsize,
+    /// How TLS is spoken with clients, if it is.
+    pub tls: Option<TlsConfig>,
     /// How requests are served.
     pub settings: Settings,
 }
@@ -125,6 +127,12 @@ pub enum ConfigError {
     /// The node's id is empty, too long, or has a character that is none of an id.
     #[error("--node-id must be 1 to 128 printable ASCII characters without blanks and '/'")]
     NodeId,
+    /// Certificates without keys, or an address to serve them at without any.
+    #[error("--tls-listen needs --tls-cert and --tls-key, as many of the one as of the other")]
+    TlsPairs,
+    /// Certificates that nobody would be shown.
+    #[error("--tls-cert and --tls-key need --tls-listen")]
+    NoTlsListen,
     /// The file of authorities cannot be read.
     #[error("--upstream-ca cannot be read")]
     UpstreamCa(#[source] rustls::pki_types::pem::Error),
@@ -163,6 +171,7 @@ impl TryFrom<Args> for Config {
             group: args.group,
             zone: args.zone,
             workers: args.workers.unwrap_or_else(cores),
+            tls: args.tls.check()?,
             settings,
         })
     }

@@ -5,12 +5,17 @@ use std::path::PathBuf;
 
 use tyrscale_telemetry::TelemetryError;
 
+use crate::tls::ServerTlsError;
+
 /// Why the gateway stopped, or did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
     /// TLS towards upstreams cannot be set up.
     #[error("tls to upstreams cannot be set up")]
     Tls(#[from] rustls::Error),
+    /// TLS towards clients cannot be set up.
+    #[error("tls to clients cannot be set up")]
+    ServerTls(#[from] ServerTlsError),
     /// The metrics cannot be set up.
     #[error("metrics cannot be set up")]
     Telemetry(#[from] TelemetryError),

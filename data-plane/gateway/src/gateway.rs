@@ -19,8 +19,9 @@ use crate::config::Settings;
 use crate::error::GatewayError;
 use crate::health::Probing;
 use crate::metrics::{GatewayStats, export};
-use crate::server;
+use crate::server::{self, Front};
 use crate::table::{Built, Changed, Table};
+use crate::tls::ServerTls;
 use crate::transport::Transport;
 use crate::workers;
 
@@ -121,7 +122,17 @@ impl Gateway {
     /// Serves clients on the caller's runtime until `shutdown`, then until the requests in flight have finished, at most for the drain
     /// timeout.
     pub async fn serve(self: &Arc<Self>, listener: TcpListener, shutdown: CancellationToken) {
-        server::serve(Arc::clone(self), listener, shutdown).await;
+        server::serve(Arc::clone(self), Front::plain(listener), shutdown).await;
+    }
+
+    /// As [`Gateway::serve`], with TLS.
+    pub async fn serve_tls(
+        self: &Arc<Self>,
+        listener: TcpListener,
+        tls: Arc<ServerTls>,
+        shutdown: CancellationToken,
+    ) {
+        server::serve(Arc::clone(self), Front::tls(listener, tls), shutdown).await;
     }
 
     /// Serves clients on `workers` threads of their own until `shutdown`, then as [`Gateway::serve`]. The listener is
@@ -135,7 +146,8 @@ impl Gateway {
         listener: TcpListener,
         shutdown: CancellationToken,
     ) -> Result<(), GatewayError> {
-        let served = workers::serve(self, listener, workers, &shutdown).await;
+        let fronts = vec![Front::plain(listener)];
+        let served = workers::serve(self, fronts, workers, &shutdown).await;
         served.map_err(GatewayError::Workers)
     }
 

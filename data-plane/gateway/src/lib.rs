@@ -52,14 +52,16 @@ mod server;
 mod service;
 mod stall;
 mod table;
+mod tls;
 mod transport;
 mod upstream;
 mod workers;
 
-pub use args::Args;
+pub use args::{Args, TlsArgs, TlsConfig};
 pub use config::{Config, ConfigError, Settings};
 pub use error::GatewayError;
 pub use gateway::Gateway;
 pub use service::{Listeners, run};
 pub use table::Changed;
+pub use tls::{CertificateError, CertificateFiles, ServerTls, ServerTlsError};
 pub use workers::bind;

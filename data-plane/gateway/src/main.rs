@@ -24,7 +24,7 @@ struct Cli {
 async fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     init_logs(cli.log_format, &cli.log)?;
-    let (data, admin) = (cli.args.listen, cli.args.admin_listen);
+    let (data, tls, admin) = (cli.args.listen, cli.args.tls.tls_listen, cli.args.admin_listen);
     let config = Config::try_from(cli.args)?;
     let listen = |address| {
         let listener = tyrscale_gateway::bind(address);
@@ -32,9 +32,11 @@ async fn main() -> anyhow::Result<()> {
     };
     let listeners = Listeners {
         data: listen(data)?,
+        tls: tls.map(listen).transpose()?,
         admin: listen(admin)?,
     };
-    tracing::info!(%data, %admin, workers = config.workers, "gateway started");
+    let tls = tls.map(tracing::field::display);
+    tracing::info!(%data, tls, %admin, workers = config.workers, "gateway started");
     tyrscale_gateway::run(config, listeners, shutdown_signal()?).await?;
     Ok(())
 }

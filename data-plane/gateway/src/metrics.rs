@@ -11,6 +11,7 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::time::Instant;
 use tyrscale_jsonrpc::{Method, Packet, method};
+use tyrscale_model::Scheme;
 use tyrscale_telemetry::AtomicHistogram;
 
 use crate::request::calls;
@@ -23,27 +24,36 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 /// Answers of one route: how many and how fast, by kind.
 #[derive(Debug, Default)]
 pub(crate) struct RouteStats {
-    /// Of the kind that nearly all are of, without a lock.
-    usual: Arc<AtomicHistogram>,
+    /// Of the kinds that nearly all are of, without a lock.
+    usual: [Arc<AtomicHistogram>; 2],
     others: RwLock<HashMap<AnswerKind, Arc<AtomicHistogram>>>,
 }
 
-/// HTTP method of the request and status of the answer.
+/// Scheme and HTTP method of the request, and status of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct AnswerKind {
+    pub(crate) scheme: Scheme,
     pub(crate) method: &'static str,
     pub(crate) status: u16,
 }
 
+impl AnswerKind {
+    const fn usual(scheme: Scheme) -> Self {
+        Self {
+            scheme,
+            method: "POST",
+            status: 200,
+        }
+    }
+}
+
 impl RouteStats {
-    const USUAL: AnswerKind = AnswerKind {
-        method: "POST",
-        status: 200,
-    };
+    const USUAL: [AnswerKind; 2] = [AnswerKind::usual(Scheme::Http), AnswerKind::usual(Scheme::Https)];
 
     fn record(&self, kind: AnswerKind, latency: Duration) {
-        if kind == Self::USUAL {
-            self.usual.record(latency);
+        let mut usual = Self::USUAL.iter().zip(&self.usual);
+        if let Some((_, usual)) = usual.find(|(usual, _)| **usual == kind) {
+            usual.record(latency);
             return;
         }
         let others = self.others.read().unwrap_or_else(PoisonError::into_inner);
@@ -63,9 +73,9 @@ impl RouteStats {
             .iter()
             .map(|(kind, latency)| (*kind, Arc::clone(latency)))
             .collect();
-        if self.usual.snapshot().count > 0 {
-            answers.push((Self::USUAL, Arc::clone(&self.usual)));
-        }
+        let usual = Self::USUAL.iter().zip(&self.usual);
+        let usual = usual.filter(|(_, latency)| latency.snapshot().count > 0);
+        answers.extend(usual.map(|(kind, latency)| (*kind, Arc::clone(latency))));
         answers
     }
 }
@@ -74,15 +84,17 @@ impl RouteStats {
 #[derive(Debug)]
 pub(crate) struct RequestRecord {
     stats: Arc<RouteStats>,
+    scheme: Scheme,
     method: &'static str,
     started: Instant,
     status: u16,
 }
 
 impl RequestRecord {
-    pub(crate) fn begin(stats: Arc<RouteStats>, method: &http::Method) -> Self {
+    pub(crate) fn begin(stats: Arc<RouteStats>, scheme: Scheme, method: &http::Method) -> Self {
         Self {
             stats,
+            scheme,
             method: method_label(method),
             started: Instant::now(),
             status: CLIENT_CLOSED_REQUEST,
@@ -97,6 +109,7 @@ impl RequestRecord {
 impl Drop for RequestRecord {
     fn drop(&mut self) {
         let kind = AnswerKind {
+            scheme: self.scheme,
             method: self.method,
             status: self.status,
         };

@@ -9,6 +9,7 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tyrscale_jsonrpc::request::parse;
 use tyrscale_jsonrpc::{ErrorReply, Limits, Packet, RequestError, error_body};
+use tyrscale_model::Scheme;
 
 use crate::answer;
 use crate::body::AnswerBody;
@@ -23,10 +24,17 @@ use crate::upstream::Question;
 /// Deepest nesting of arrays and objects in a request.
 const MAX_DEPTH: usize = 128;
 
+/// Where a connection of a client comes from, and how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin {
+    pub(crate) address: IpAddr,
+    pub(crate) scheme: Scheme,
+}
+
 /// Answers a request of a client.
 pub(crate) async fn handle(
     gateway: Arc<Gateway>,
-    address: IpAddr,
+    origin: Origin,
     request: Request<Incoming>,
 ) -> Response<AnswerBody> {
     let (head, body) = request.into_parts();
@@ -41,14 +49,14 @@ pub(crate) async fn handle(
         return gateway.scrape().await;
     }
     let peer = Peer {
-        address,
-        trusted: gateway.settings.trusts(address),
+        address: origin.address,
+        trusted: gateway.settings.trusts(origin.address),
     };
     let Some(route) = request::route(&gateway.running().table, &head, peer).map(Arc::clone) else {
         gateway.stats.count_unrouted();
         return answer::own(ErrorReply::UnknownRoute, None);
     };
-    let record = RequestRecord::begin(Arc::clone(&route.stats), &head.method);
+    let record = RequestRecord::begin(Arc::clone(&route.stats), origin.scheme, &head.method);
     let response = serve(&gateway, &route, peer, head, body).await;
     record.finish(response.status());
     response

@@ -1,4 +1,4 @@
-//! Connections of clients: accepted, served as HTTP/1.1 or HTTP/2 in clear text, drained.
+//! Connections of clients: accepted, served as HTTP/1.1 or HTTP/2, with TLS or in clear text, drained.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -10,15 +10,18 @@ use std::time::Duration;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tyrscale_model::Scheme;
 
 use crate::config::Settings;
 use crate::gateway::Gateway;
-use crate::proxy::handle;
+use crate::proxy::{Origin, handle};
 use crate::stall::WriteTimeout;
+use crate::tls::ServerTls;
 
 /// Between two tries to accept when the system is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -32,12 +35,34 @@ const MAX_STREAMS: u32 = 256;
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Where clients connect.
+pub(crate) struct Front {
+    pub(crate) listener: TcpListener,
+    /// `None` where they connect without TLS.
+    pub(crate) tls: Option<Arc<ServerTls>>,
+}
+
+impl Front {
+    pub(crate) const fn plain(listener: TcpListener) -> Self {
+        Self { listener, tls: None }
+    }
+
+    pub(crate) const fn tls(listener: TcpListener, tls: Arc<ServerTls>) -> Self {
+        Self {
+            listener,
+            tls: Some(tls),
+        }
+    }
+}
+
 /// Accepts and serves until `shutdown`, then finishes what is in flight, at most for the drain timeout.
-pub(crate) async fn serve(gateway: Arc<Gateway>, listener: TcpListener, shutdown: CancellationToken) {
+pub(crate) async fn serve(gateway: Arc<Gateway>, front: Front, shutdown: CancellationToken) {
+    let Front { listener, tls } = front;
     let server = Server {
         builder: builder(&gateway.settings),
         cut: CancellationToken::new(),
         shutdown,
+        tls,
         gateway,
     };
     let server = Arc::new(server);
@@ -125,6 +150,7 @@ fn builder(settings: &Settings) -> Builder<TokioExecutor> {
 
 struct Server {
     gateway: Arc<Gateway>,
+    tls: Option<Arc<ServerTls>>,
     builder: Builder<TokioExecutor>,
     /// Take no more requests.
     shutdown: CancellationToken,
@@ -151,11 +177,33 @@ impl Server {
             tracing::debug!(%error, "nodelay could not be set");
         }
         let stream = WriteTimeout::new(stream, self.gateway.settings.write_timeout);
+        let Some(tls) = &self.tls else {
+            return self.serve_stream(stream, peer).await;
+        };
+        match self.cut.run_until_cancelled(tls.accept(stream)).await {
+            Some(Ok(stream)) => self.serve_stream(stream, peer).await,
+            Some(Err(error)) => tracing::debug!(%error, "tls handshake with a client failed"),
+            None => {}
+        }
+    }
+
+    async fn serve_stream<S>(&self, stream: S, peer: SocketAddr)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let origin = Origin {
+            address: peer.ip(),
+            scheme: if self.tls.is_some() {
+                Scheme::Https
+            } else {
+                Scheme::Http
+            },
+        };
         let spoke = AtomicBool::new(false);
         let service = service_fn(|request| {
             spoke.store(true, Ordering::Relaxed);
             let gateway = Arc::clone(&self.gateway);
-            async move { Ok::<_, Infallible>(handle(gateway, peer.ip(), request).await) }
+            async move { Ok::<_, Infallible>(handle(gateway, origin, request).await) }
         });
         let mut connection = pin!(self.builder.serve_connection(TokioIo::new(stream), service));
         // Until the first bytes tell which protocol it is, no timeout of a protocol runs.

@@ -21,7 +21,9 @@ use crate::config::Config;
 use crate::error::GatewayError;
 use crate::gateway::Gateway;
 use crate::node_id;
+use crate::server::Front;
 use crate::table::Changed;
+use crate::tls::ServerTls;
 use crate::workers;
 
 /// The kinds of resources a gateway runs from.
@@ -41,6 +43,8 @@ pub struct Listeners {
     /// For clients. Each worker after the first joins it with a socket of its own if it is from
     /// [`bind`](crate::bind), else all share it.
     pub data: TcpListener,
+    /// For clients with TLS, of the same kind; of use together with [`Config::tls`](crate::Config).
+    pub tls: Option<TcpListener>,
     /// For operators.
     pub admin: TcpListener,
 }
@@ -66,6 +70,14 @@ pub async fn run(
         build: concat!("tyrscale-gateway/", env!("CARGO_PKG_VERSION")).to_owned(),
     };
     let gateway = Arc::new(Gateway::new(config.settings)?);
+    let mut fronts = vec![Front::plain(listeners.data)];
+    let mut following_files = None;
+    if let Some((listener, config)) = listeners.tls.zip(config.tls) {
+        let tls = Arc::new(ServerTls::new(&config.certificates, config.handshake_timeout)?);
+        tls.register(gateway.metrics())?;
+        following_files = Some(tls.follow_files());
+        fronts.push(Front::tls(listener, tls));
+    }
     let (status, following) = watch::channel(SubscriptionStatus::default());
     register(gateway.metrics(), &following)?;
     let subscription = SubscriptionConfig {
@@ -94,7 +106,7 @@ pub async fn run(
         drained.clone(),
     );
     let serve = async {
-        let served = workers::serve(&gateway, listeners.data, config.workers, &stop).await;
+        let served = workers::serve(&gateway, fronts, config.workers, &stop).await;
         stop.cancel();
         drained.cancel();
         served.map_err(GatewayError::Workers)
@@ -105,6 +117,7 @@ pub async fn run(
         followed
     };
     let (followed, served, ()) = tokio::join!(follow, serve, admin);
+    drop(following_files);
     followed?;
     served
 }

@@ -9,13 +9,15 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread;
 
+use futures_util::future::join_all;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::gateway::Gateway;
-use crate::server;
+use crate::server::{self, Front};
+use crate::tls::ServerTls;
 
 /// Connections that the system holds for a socket until they are accepted.
 const BACKLOG: u32 = 4096;
@@ -58,22 +60,28 @@ fn socket(address: SocketAddr) -> io::Result<TcpSocket> {
 /// When a socket or a thread cannot be made.
 pub(crate) async fn serve(
     gateway: &Arc<Gateway>,
-    listener: TcpListener,
+    fronts: Vec<Front>,
     workers: NonZeroUsize,
     shutdown: &CancellationToken,
 ) -> io::Result<()> {
     let shutdown = shutdown.child_token();
     let _stop = shutdown.clone().drop_guard();
     let serving = TaskTracker::new();
-    for (number, listener) in listeners(listener, workers)?.into_iter().enumerate() {
+    for (number, fronts) in shared(fronts, workers)?.into_iter().enumerate() {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let (gateway, shutdown, serving) = (Arc::clone(gateway), shutdown.clone(), serving.clone());
         let token = serving.token();
         let work = async move {
-            match TcpListener::from_std(listener) {
-                Ok(listener) => server::serve(gateway, listener, shutdown).await,
-                Err(error) => tracing::error!(%error, "worker cannot listen"),
-            }
+            let serving_fronts = fronts.into_iter().map(|(listener, tls)| async {
+                match TcpListener::from_std(listener) {
+                    Ok(listener) => {
+                        let front = Front { listener, tls };
+                        server::serve(Arc::clone(&gateway), front, shutdown.clone()).await;
+                    }
+                    Err(error) => tracing::error!(%error, "worker cannot listen"),
+                }
+            });
+            join_all(serving_fronts).await;
             drop(token);
             // Requests of other workers may use connections to upstreams that this one made.
             serving.wait().await;
@@ -85,6 +93,22 @@ pub(crate) async fn serve(
     serving.close();
     serving.wait().await;
     Ok(())
+}
+
+/// A front that is of no runtime yet.
+type Unborn = (std::net::TcpListener, Option<Arc<ServerTls>>);
+
+/// For each worker a socket of each front.
+fn shared(fronts: Vec<Front>, workers: NonZeroUsize) -> io::Result<Vec<Vec<Unborn>>> {
+    let mut shared: Vec<Vec<Unborn>> = Vec::new();
+    shared.resize_with(workers.get(), Vec::new);
+    for front in fronts {
+        let listeners = listeners(front.listener, workers)?;
+        for (of_worker, listener) in shared.iter_mut().zip(listeners) {
+            of_worker.push((listener, front.tls.clone()));
+        }
+    }
+    Ok(shared)
 }
 
 /// One socket for each worker. Those of a listener that cannot be joined are that listener itself.

@@ -14,5 +14,6 @@ mod gateway {
     mod server;
     mod service;
     mod strategies;
+    mod tls;
     mod transport;
 }

@@ -122,6 +122,22 @@ pub const GATEWAY_CONNECTIONS: Metric<Gauge, 0> = Metric::new(
     GATEWAY,
     "Open connections of clients.",
 );
+/// TLS handshakes with clients.
+pub const TLS_HANDSHAKES_TOTAL: Metric<Counter, 1> = Metric::new(
+    "tyrscale_tls_handshakes_total",
+    Unit::One,
+    &["outcome"],
+    GATEWAY,
+    "TLS handshakes with clients, by outcome: completed, failed or timed_out.",
+);
+/// When a certificate that clients are shown ends.
+pub const TLS_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS: Metric<Gauge, 1> = Metric::new(
+    "tyrscale_tls_certificate_expiry_timestamp_seconds",
+    Unit::Seconds,
+    &["server_name"],
+    GATEWAY,
+    "End of a certificate that clients are shown, in Unix time; server_name is the first name it is for.",
+);
 /// Revision the gateway serves from.
 pub const GATEWAY_CONFIG_REVISION: Metric<Gauge, 0> = Metric::new(
     "tyrscale_gateway_config_revision",
@@ -259,6 +275,8 @@ pub const CATALOGUE: &[MetricInfo] = &[
     UPSTREAM_HEALTHY.info(),
     UPSTREAM_BREAKER_STATE.info(),
     GATEWAY_CONNECTIONS.info(),
+    TLS_HANDSHAKES_TOTAL.info(),
+    TLS_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS.info(),
     GATEWAY_CONFIG_REVISION.info(),
     GATEWAY_CONFIG_AGE_SECONDS.info(),
     CONTROL_PLANE_CONNECTED.info(),

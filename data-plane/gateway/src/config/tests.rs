@@ -52,6 +52,35 @@ fn what_would_stop_every_request_is_refused_by_name() {
 }
 
 #[test]
+fn certificates_come_with_keys_and_an_address() {
+    let listen = ["--tls-listen", "127.0.0.1:7443"];
+    let pair = ["--tls-cert", "a.pem", "--tls-key", "a.key"];
+    assert!(config(&[]).unwrap().tls.is_none());
+    let two = [
+        listen.as_slice(),
+        &pair,
+        &["--tls-cert", "b.pem", "--tls-key", "b.key"],
+    ]
+    .concat();
+    let files = config(&two).unwrap().tls.unwrap().certificates;
+    assert_eq!(files.len(), 2);
+    assert_eq!(
+        (files[1].certificate.to_str(), files[1].key.to_str()),
+        (Some("b.pem"), Some("b.key"))
+    );
+    for (options, option) in [
+        (listen.to_vec(), "--tls-listen needs"),
+        ([listen.as_slice(), &pair[..2]].concat(), "--tls-listen needs"),
+        (pair.to_vec(), "--tls-cert and --tls-key need"),
+    ] {
+        assert!(
+            config(&options).unwrap_err().to_string().starts_with(option),
+            "{options:?}"
+        );
+    }
+}
+
+#[test]
 fn more_connections_than_can_be_counted_are_refused() {
     for (most, is_bounded) in [(Semaphore::MAX_PERMITS, true), (usize::MAX, false)] {
         let refused = config(&["--max-connections", &most.to_string()]);

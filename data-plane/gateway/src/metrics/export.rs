@@ -18,9 +18,6 @@ use crate::gateway::Live;
 use crate::metrics::{AnswerKind, CallOutcome, GatewayStats};
 use crate::route::Route;
 
-/// The one scheme the gateway listens for.
-const SCHEME: &str = "http";
-
 /// Registers every metric of the gateway that is read from its table and counts.
 ///
 /// # Errors
@@ -158,14 +155,19 @@ fn answers(live: &Live) -> Vec<([String; 5], Arc<AtomicHistogram>)> {
     let running = live.load();
     let mut rows = Vec::new();
     for route in running.table.routes() {
-        for (AnswerKind { method, status }, latency) in route.stats.answers() {
+        for (kind, latency) in route.stats.answers() {
+            let AnswerKind {
+                scheme,
+                method,
+                status,
+            } = kind;
             let host = route.key.host.as_str().to_owned();
             let labels = [
                 route.id.to_string(),
                 method.to_owned(),
                 status.to_string(),
                 host,
-                SCHEME.to_owned(),
+                scheme.as_str().to_owned(),
             ];
             rows.push((labels, latency));
         }

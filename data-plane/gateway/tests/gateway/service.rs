@@ -122,10 +122,12 @@ impl Running {
             group: "default".to_owned(),
             zone: String::new(),
             workers: NonZeroUsize::new(2).unwrap(),
+            tls: None,
             settings: settings(),
         };
         let listeners = Listeners {
             data: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            tls: None,
             admin: TcpListener::bind("127.0.0.1:0").await.unwrap(),
         };
         let shutdown = CancellationToken::new();
