@@ -170,8 +170,8 @@ fn hexadecimal(digits: &[u8]) -> Result<u64, ChunkError> {
 
 /// White space, then nothing or a semicolon and anything but control characters.
 fn check_extension(extension: &[u8]) -> Result<(), ChunkError> {
-    let extension = extension.trim_ascii_start();
-    let begins_well = matches!(extension.first(), None | Some(b';'));
+    let first = extension.iter().find(|byte| !matches!(byte, b' ' | b'\t'));
+    let begins_well = matches!(first, None | Some(b';'));
     if begins_well && extension.iter().all(|&byte| is_text(byte)) {
         Ok(())
     } else {
@@ -179,9 +179,14 @@ fn check_extension(extension: &[u8]) -> Result<(), ChunkError> {
     }
 }
 
-/// The line before `length` bytes of data; of the last chunk with its empty trailer section when that is none.
-pub(crate) fn size_line(length: usize) -> String {
-    format!("{length:X}\r\n")
+/// Writes the line before `length` bytes of data, which are some: a chunk of none would be the last.
+pub(crate) fn push_size(front: &mut Vec<u8>, length: usize) {
+    let digits = (usize::BITS - length.leading_zeros()).div_ceil(4);
+    for place in (0..digits).rev() {
+        let digit = u32::try_from((length >> (4 * place)) & 0xf).unwrap_or_default();
+        front.extend(char::from_digit(digit, 16).and_then(|digit| u8::try_from(digit).ok()));
+    }
+    front.extend_from_slice(b"\r\n");
 }
 
 /// The last chunk and an empty trailer section.

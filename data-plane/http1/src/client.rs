@@ -6,6 +6,7 @@ mod body;
 
 use std::fmt;
 use std::io;
+use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
@@ -143,14 +144,20 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
             written => written,
         };
         // Not all was taken: perhaps because the answer is there already.
-        match self.poll_receive(context) {
-            Poll::Ready(Ok(1..)) => {
-                self.keep_alive = false;
-                Poll::Ready(Ok(()))
+        while self.buffer.len() < self.limits.head.bytes {
+            match self.poll_receive(context) {
+                Poll::Ready(Ok(1..)) if has_final(&self.buffer) => {
+                    self.keep_alive = false;
+                    return Poll::Ready(Ok(()));
+                }
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(Ok(0)) if written.is_pending() => {
+                    return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+                }
+                _ => break,
             }
-            Poll::Ready(Ok(0)) if written.is_pending() => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
-            _ => written,
         }
+        written
     }
 
     fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -230,14 +237,21 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
     /// Whether the upstream has neither closed nor said anything since. Looks without waiting, and makes no system
     /// call unless something came.
     pub fn is_fresh(&mut self) -> bool {
-        let mut context = Context::from_waker(Waker::noop());
-        let silent = self.is_reusable()
-            && transport::poll_read_at_most::<1, IO>(&mut self.io, &mut self.buffer, &mut context)
-                .is_pending();
+        let silent = self.is_reusable() && self.is_silent();
         if !silent {
             self.state = State::Closed;
         }
         silent
+    }
+
+    fn is_silent(&mut self) -> bool {
+        // A task that has used up its turn would be told to wait without a look.
+        let look = tokio::task::unconstrained(std::future::poll_fn(|context| {
+            transport::poll_read_at_most::<1, IO>(&mut self.io, &mut self.buffer, context)
+        }));
+        pin!(look)
+            .poll(&mut Context::from_waker(Waker::noop()))
+            .is_pending()
     }
 
     /// Whether a whole answer had been received before the present request. If so, and if no
@@ -265,6 +279,18 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
     pub fn into_parts(self) -> (IO, Bytes) {
         (self.io, self.buffer.freeze())
     }
+}
+
+/// Whether an answer begins in `received`, perhaps behind interim ones (1xx).
+fn has_final(mut received: &[u8]) -> bool {
+    const END: &[u8] = b"\r\n\r\n";
+    while received.get(b"HTTP/1.1 ".len()) == Some(&b'1') {
+        let Some(end) = received.windows(END.len()).position(|bytes| bytes == END) else {
+            return false;
+        };
+        received = received.get(end.saturating_add(END.len())..).unwrap_or_default();
+    }
+    received.len() > b"HTTP/1.1 ".len()
 }
 
 /// How the answer is framed depends on the method.

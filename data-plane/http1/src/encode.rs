@@ -5,7 +5,8 @@ use http::{Method, StatusCode};
 use crate::date;
 use crate::fields::{Field, InvalidField};
 use crate::framing::is_bodiless;
-use crate::head::{Target, Version};
+use crate::head::Version;
+use crate::target::Target;
 
 /// What a head says about the body behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

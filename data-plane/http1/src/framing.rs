@@ -43,12 +43,20 @@ pub enum FramingError {
 }
 
 /// Gathered from the fields one by one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Facts {
+    side: Side,
     length: Option<u64>,
     encodings: u8,
     hosts: u8,
     flags: Flags,
+}
+
+/// Whose fields they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Request,
+    Response,
 }
 
 #[derive(Debug, Default)]
@@ -59,15 +67,25 @@ struct Flags {
 }
 
 impl Facts {
+    pub(crate) fn of(side: Side) -> Self {
+        Self {
+            side,
+            length: None,
+            encodings: 0,
+            hosts: 0,
+            flags: Flags::default(),
+        }
+    }
+
     pub(crate) fn note(&mut self, name: &[u8], value: &[u8]) -> Result<(), HeadError> {
         match name.len() {
-            4 if name.eq_ignore_ascii_case(b"host") => {
+            4 if self.side == Side::Request && name.eq_ignore_ascii_case(b"host") => {
                 if !target::is_host(value) {
                     return Err(HeadError::Host);
                 }
                 self.hosts = self.hosts.saturating_add(1);
             }
-            6 if name.eq_ignore_ascii_case(b"expect") => {
+            6 if self.side == Side::Request && name.eq_ignore_ascii_case(b"expect") => {
                 if !value.eq_ignore_ascii_case(b"100-continue") {
                     return Err(HeadError::Expectation);
                 }

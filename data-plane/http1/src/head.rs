@@ -2,12 +2,12 @@
 
 use std::str;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 use http::{Method, StatusCode};
 
 use crate::fields::{Fields, Span};
-use crate::framing::{Facts, Framing, FramingError};
-use crate::target;
+use crate::framing::{Facts, Framing, FramingError, Side};
+use crate::target::{self, Target};
 
 /// How much of a head is read. Beyond it the head is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,10 +57,6 @@ pub struct RequestHead {
     /// In order.
     pub fields: Fields,
 }
-
-/// A request target: printable ASCII in one of the four forms. Source: RFC 9112, section 3.2.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target(Bytes);
 
 /// What a server answers.
 #[derive(Debug, Clone)]
@@ -148,7 +144,7 @@ pub(crate) fn parse_request(
     buffer.advance(parts.start);
     let text = buffer.split_to(parts.length).freeze();
     let head = RequestHead {
-        target: Target(text.slice(parts.target)),
+        target: Target::received(text.slice(parts.target)),
         method: parts.method,
         version: parts.version,
         fields: Fields::received(text, parts.spans),
@@ -208,7 +204,7 @@ fn request_parts<const N: usize>(
         Method::from_bytes(request.method.unwrap_or_default().as_bytes()).map_err(|_| HeadError::Method)?;
     let path = request.path.unwrap_or_default().as_bytes();
     target::check(&method, path)?;
-    let (spans, facts) = spans(head, request.headers)?;
+    let (spans, facts) = spans(head, request.headers, Side::Request)?;
     facts.check_request(version)?;
     let target = offset(head, path);
     Ok(Some(RequestParts {
@@ -279,7 +275,7 @@ fn response_parts<const N: usize>(
     if status == StatusCode::SWITCHING_PROTOCOLS {
         return Err(HeadError::Status);
     }
-    let (spans, facts) = spans(head, response.headers)?;
+    let (spans, facts) = spans(head, response.headers, Side::Response)?;
     Ok(Some(ResponseParts {
         length,
         status,
@@ -313,9 +309,9 @@ fn check_line_ends(head: &[u8], fields: usize) -> Result<(), HeadError> {
     }
 }
 
-fn spans(head: &[u8], fields: &[httparse::Header<'_>]) -> Result<(Vec<Span>, Facts), HeadError> {
+fn spans(head: &[u8], fields: &[httparse::Header<'_>], side: Side) -> Result<(Vec<Span>, Facts), HeadError> {
     let mut spans = Vec::with_capacity(fields.len());
-    let mut facts = Facts::default();
+    let mut facts = Facts::of(side);
     for field in fields {
         facts.note(field.name.as_bytes(), field.value)?;
         spans.push(Span {
@@ -350,49 +346,6 @@ impl From<httparse::Error> for HeadError {
             httparse::Error::TooManyHeaders => Self::TooManyFields,
             other => Self::Malformed(other),
         }
-    }
-}
-
-impl Target {
-    /// A target that did not come over HTTP/1.1: a path with its query.
-    ///
-    /// # Errors
-    /// [`HeadError::Target`] when it has characters that do not belong there.
-    pub fn new(path_and_query: &str) -> Result<Self, HeadError> {
-        target::check(&Method::GET, path_and_query.as_bytes())?;
-        Ok(Self(Bytes::copy_from_slice(path_and_query.as_bytes())))
-    }
-
-    /// As it came.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        str::from_utf8(&self.0).unwrap_or_default()
-    }
-
-    /// As it came.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// The path with its query; `/` for a URI without path, empty for what has none.
-    #[must_use]
-    pub fn path_and_query(&self) -> &str {
-        let text = self.as_str();
-        if text.starts_with('/') {
-            return text;
-        }
-        target::after_scheme(text).map_or("", |rest| match rest.find(['/', '?']) {
-            Some(at) => rest.get(at..).unwrap_or("/"),
-            None => "/",
-        })
-    }
-
-    /// The authority of a whole URI, which goes before the `Host` field. Source: RFC 9112, section 3.2.2.
-    #[must_use]
-    pub fn authority(&self) -> Option<&str> {
-        let rest = target::after_scheme(self.as_str())?;
-        rest.split(['/', '?']).next()
     }
 }
 

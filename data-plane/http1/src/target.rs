@@ -1,8 +1,70 @@
 //! Request targets. Source: RFC 9112, section 3.2.
 
+use std::fmt;
+use std::str;
+
+use bytes::Bytes;
 use http::{Method, Uri};
 
 use crate::head::HeadError;
+
+/// A request target: printable ASCII in one of the four forms. Source: RFC 9112, section 3.2.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Target(Bytes);
+
+impl Target {
+    pub(crate) const fn received(text: Bytes) -> Self {
+        Self(text)
+    }
+
+    /// A target that did not come over HTTP/1.1: a path with its query.
+    ///
+    /// # Errors
+    /// [`HeadError::Target`] when it has characters that do not belong there.
+    pub fn new(path_and_query: &str) -> Result<Self, HeadError> {
+        check(&Method::GET, path_and_query.as_bytes())?;
+        Ok(Self(Bytes::copy_from_slice(path_and_query.as_bytes())))
+    }
+
+    /// As it came.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// As it came.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The path with its query; `/` for a URI without path, empty for what has none.
+    #[must_use]
+    pub fn path_and_query(&self) -> &str {
+        let text = self.as_str();
+        if text.starts_with('/') {
+            return text;
+        }
+        after_scheme(text).map_or("", |rest| match rest.find(['/', '?']) {
+            Some(at) => rest.get(at..).unwrap_or("/"),
+            None => "/",
+        })
+    }
+
+    /// The authority of a whole URI, which goes before the `Host` field. Source: RFC 9112, section 3.2.2.
+    #[must_use]
+    pub fn authority(&self) -> Option<&str> {
+        let rest = after_scheme(self.as_str())?;
+        rest.split(['/', '?']).next()
+    }
+}
+
+/// Its length only: paths and queries hold keys.
+impl fmt::Debug for Target {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Target({} bytes)", self.0.len())
+    }
+}
 
 /// # Errors
 /// [`HeadError::Target`] when `target` is in none of the forms that go with `method`.

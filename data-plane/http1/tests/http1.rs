@@ -2,5 +2,13 @@
 #![cfg(test)]
 
 mod http1 {
+    mod against_hyper;
+    mod bytes;
+    mod closing;
     mod exchange;
+    mod generate;
+    mod harness;
+    mod refusals;
+    mod timeouts;
+    mod upstream;
 }

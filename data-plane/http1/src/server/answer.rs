@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::{Incoming, Phase, Server, Stream};
-use crate::chunked::{LAST_CHUNK, size_line};
+use crate::chunked::{LAST_CHUNK, push_size};
 use crate::encode::{self, Announced, Persistence};
 use crate::fields::{Field, InvalidField};
 use crate::framing::is_bodiless;
@@ -122,7 +122,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Server<IO> {
                 None => return self.fail(AnswerError::Length),
             },
             Stream::Chunked => {
-                front.extend_from_slice(size_line(part.len()).as_bytes());
+                push_size(&mut front, part.len());
                 (stream, b"\r\n")
             }
             Stream::UntilClose | Stream::Omitted => (stream, b""),

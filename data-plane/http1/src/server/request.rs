@@ -106,11 +106,15 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Server<IO> {
                 return Ok(Some(self.accept(parsed)));
             }
             let before = self.buffer.len();
+            let begun = self.buffer.iter().any(|byte| !matches!(byte, b'\r' | b'\n'));
             match self.wait(&mut deadline).await {
                 Woken::Received => {}
-                Woken::Ended | Woken::Late | Woken::Draining if before == 0 => return Ok(None),
-                Woken::Failed(_) if before == 0 => return Ok(None),
-                Woken::Ended | Woken::Draining => return Err(RequestError::Incomplete),
+                Woken::Ended | Woken::Late | Woken::Draining if !begun => return Ok(None),
+                Woken::Failed(_) if !begun => return Ok(None),
+                Woken::Ended | Woken::Draining => {
+                    self.parse()?;
+                    return Err(RequestError::Incomplete);
+                }
                 Woken::Failed(error) => return Err(RequestError::Io(error)),
                 Woken::Late => return Err(RequestError::TooSlow),
             }
