@@ -19,6 +19,7 @@
 use std::time::{Duration, Instant};
 
 use crate::draws::Draws;
+use crate::facts::BreakerView;
 use crate::rolling::{Counts, Rolling};
 use crate::share::Share;
 
@@ -293,6 +294,16 @@ impl Breaker {
                 outstanding,
                 succeeded,
             } => outstanding.saturating_add(succeeded) < self.settings.max_requests,
+        }
+    }
+
+    /// What it says to one more request at `now`; takes no permit.
+    #[must_use]
+    pub fn view(&self, now: Instant) -> BreakerView {
+        match self.state {
+            State::Open { until } if now < until => BreakerView::OpenUntil(until),
+            _ if self.would_admit(now) => BreakerView::Willing,
+            _ => BreakerView::Trying,
         }
     }
 

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use crate::cool_down::Exclusion;
 use crate::reach::{OutOfReach, Reach};
 use crate::share::Share;
+use crate::slots::Slots;
+use crate::token_bucket::TokenBucket;
 
 /// What is known of one upstream at the moment of one request. The default speaks for it.
 #[derive(Debug, Clone, Copy)]
@@ -86,6 +88,18 @@ pub enum Headroom {
     NoSlot,
 }
 
+impl Headroom {
+    /// What an upstream's limits, as far as it has any, leave at `now`.
+    #[must_use]
+    pub fn of(rate: Option<&TokenBucket>, slots: Option<&Slots>, now: Instant) -> Self {
+        if slots.is_some_and(|slots| !slots.is_free()) {
+            return Self::NoSlot;
+        }
+        rate.and_then(|rate| rate.ready_at(now))
+            .map_or(Self::Free, Self::At)
+    }
+}
+
 /// What stands against using an upstream for a request. The first that applies, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Obstacle {
@@ -120,17 +134,19 @@ pub enum Obstacle {
     },
 }
 
-/// What an obstacle allows.
+/// What gets past an obstacle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Remedy {
-    /// Nothing helps this request.
+    /// Nothing, for this request.
     None,
     /// Waiting: until then, or until a request in flight has ended.
     Wait(Option<Instant>),
-    /// It may be used all the same when nobody looks better.
-    FailOpen,
-    /// The same, but only after those.
-    LastResort,
+    /// Doubting it.
+    Doubt,
+    /// The upstream's return, at the earliest then.
+    Return(Option<Instant>),
+    /// Somebody who pays or mends the key; the upstream is tried again then.
+    Account(Option<Instant>),
 }
 
 impl Obstacle {
@@ -162,8 +178,9 @@ impl Obstacle {
             }
             Self::Throttled { until } => Remedy::Wait(Some(*until)),
             Self::Limited { until } => Remedy::Wait(*until),
-            Self::Unhealthy | Self::BreakerOpen { .. } => Remedy::FailOpen,
-            Self::Excluded(_) => Remedy::LastResort,
+            Self::Unhealthy => Remedy::Doubt,
+            Self::BreakerOpen { until } => Remedy::Return(*until),
+            Self::Excluded(exclusion) => Remedy::Account(Some(exclusion.until)),
         }
     }
 }

@@ -50,7 +50,7 @@ pub use peak_ewma::PeakEwma;
 pub use picker::{Candidate, Picker, Strategy};
 pub use reach::{BlockBounds, BlockRef, BoundSettings, DataKind, OutOfReach, Reach};
 pub use retry_budget::RetryBudget;
-pub use selector::{Ask, Choice, Member, Racers, Selector};
+pub use selector::{Ask, Choice, FailOpen, Member, Racers, Selector, SelectorSettings};
 pub use share::Share;
 pub use slots::{Slot, Slots};
 pub use slow_start::{Onset, SlowStart};

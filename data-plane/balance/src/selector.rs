@@ -8,9 +8,10 @@
 //!    else in the next; among these one that is known to have the block over one that may have it;
 //! 2. waiting, when somebody would take the request within the caller's patience, and only a rate, a
 //!    slot or a throttle's end is missing;
-//! 3. **fail-open**: when no upstream at all looks good, those that are unhealthy or whose breaker is
-//!    open, first tier first; after them those that rest for a bill or a key. An upstream that just
-//!    failed this request looks good as long as its state does, so one failed attempt opens nothing.
+//! 3. **fail-open**, as far as [`FailOpen`] allows: when no upstream at all looks good, those that are
+//!    unhealthy or whose breaker is open, first tier first; after them those that rest for a bill or a
+//!    key. An upstream that just failed this request looks good as long as its state does, so one
+//!    failed attempt opens nothing.
 //!
 //! What is drained, barred, tried, throttled, out of its limits, without the method or without the
 //! block is never used, not even then. Each upstream's [`Obstacle`] is there for the asking
@@ -26,7 +27,7 @@ use std::time::Instant;
 
 use self::scratch::Scratch;
 use crate::draws::Draws;
-use crate::facts::{Facts, Obstacle, Remedy};
+use crate::facts::{BreakerView, Facts, Headroom, Obstacle, Remedy};
 use crate::picker::{Candidate, Picker, Strategy};
 use crate::reach::Reach;
 use crate::tiers::{MAX_TIERS, TierHealth, TierSettings, Tiers};
@@ -38,6 +39,42 @@ pub struct Member {
     pub weight: f64,
     /// Lower ones first. Only the order counts, so tiers may be numbered with gaps.
     pub tier: u32,
+}
+
+/// Which upstreams may be used although they look bad, when all do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum FailOpen {
+    /// None.
+    Never,
+    /// Those that only their health speaks against: a probe can be wrong about all at once. Breakers
+    /// have seen requests fail and try again by themselves, so they are believed.
+    #[default]
+    Unhealthy,
+    /// Those with an open breaker too, and in the last resort those that rest for a bill or a key.
+    All,
+}
+
+/// How a route chooses among its upstreams.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SelectorSettings {
+    /// Who goes first within a tier.
+    pub strategy: Strategy,
+    /// How load flows between tiers.
+    pub tiers: TierSettings,
+    /// What happens when all look bad.
+    pub fail_open: FailOpen,
+}
+
+impl SelectorSettings {
+    /// A strategy, and the rest as it is by default.
+    #[must_use]
+    pub fn new(strategy: Strategy) -> Self {
+        Self {
+            strategy,
+            tiers: TierSettings::default(),
+            fail_open: FailOpen::default(),
+        }
+    }
 }
 
 /// One question to a [`Selector`].
@@ -73,7 +110,7 @@ pub enum Choice {
     },
     /// Nobody can take it.
     Nobody {
-        /// When an upstream is free again, after the patience has ended: for `Retry-After`.
+        /// When an upstream may be free again, after the patience has ended: for `Retry-After`.
         retry_at: Option<Instant>,
     },
 }
@@ -83,6 +120,7 @@ pub enum Choice {
 #[derive(Debug)]
 pub struct Selector {
     picker: Picker,
+    fail_open: FailOpen,
     /// Each upstream's tier, numbered from 0 without gaps.
     tier_of: Vec<usize>,
     tiers: Tiers,
@@ -91,13 +129,14 @@ pub struct Selector {
 impl Selector {
     /// A selector that starts from nothing.
     #[must_use]
-    pub fn new(strategy: Strategy, tiers: TierSettings, members: &[Member], now: Instant) -> Self {
+    pub fn new(settings: SelectorSettings, members: &[Member], now: Instant) -> Self {
         let tier_of = dense_tiers(members);
         let count = tier_of.iter().max().map_or(1, |last| last + 1);
         Self {
-            picker: Picker::new(strategy, &weights(members)),
+            picker: Picker::new(settings.strategy, &weights(members)),
+            fail_open: settings.fail_open,
             tier_of,
-            tiers: Tiers::new(tiers, count, now),
+            tiers: Tiers::new(settings.tiers, count, now),
         }
     }
 
@@ -106,17 +145,16 @@ impl Selector {
     #[must_use]
     pub fn rebuilt(
         &self,
-        strategy: Strategy,
-        tiers: TierSettings,
+        settings: SelectorSettings,
         members: &[Member],
         carried: &[Option<usize>],
         now: Instant,
     ) -> Self {
-        let next = Self::new(strategy, tiers, members, now);
+        let next = Self::new(settings, members, now);
         Self {
-            picker: self.picker.rebuilt(strategy, &weights(members), carried),
-            tier_of: next.tier_of,
+            picker: self.picker.rebuilt(settings.strategy, &weights(members), carried),
             tiers: next.tiers.continuing(&self.tiers),
+            ..next
         }
     }
 
@@ -144,7 +182,7 @@ impl Selector {
         let position = if survey.somebody_looks_good {
             None
         } else {
-            self.fail_open(facts, &mut draws)
+            self.pick_in_spite(facts, &mut draws)
         };
         match position {
             Some(position) => Choice::Take {
@@ -152,7 +190,7 @@ impl Selector {
                 fail_open: true,
             },
             None => Choice::Nobody {
-                retry_at: survey.soonest,
+                retry_at: earlier(survey.soonest, survey.soonest_return),
             },
         }
     }
@@ -228,10 +266,11 @@ impl Selector {
                     }
                 }
                 Some(Remedy::Wait(None)) => survey.for_slot = true,
-                Some(Remedy::Wait(Some(until))) => {
-                    survey.soonest = Some(survey.soonest.map_or(until, |soonest| soonest.min(until)));
+                Some(Remedy::Wait(until)) => survey.soonest = earlier(survey.soonest, until),
+                Some(Remedy::Return(until) | Remedy::Account(until)) => {
+                    survey.soonest_return = earlier(survey.soonest_return, until);
                 }
-                Some(Remedy::None | Remedy::FailOpen | Remedy::LastResort) => {}
+                Some(Remedy::None | Remedy::Doubt) => {}
             }
         }
         survey
@@ -245,21 +284,32 @@ impl Selector {
         })
     }
 
-    fn fail_open(&self, facts: &[Facts], draws: &mut Draws) -> Option<usize> {
-        [Remedy::FailOpen, Remedy::LastResort]
-            .into_iter()
-            .find_map(|remedy| {
-                in_turn(0).find_map(|tier| {
-                    let open = |position| {
-                        let obstacle = facts
+    /// The choice among those that look bad.
+    fn pick_in_spite(&self, facts: &[Facts], draws: &mut Draws) -> Option<usize> {
+        let last_resorts = [false, true];
+        last_resorts.into_iter().find_map(|last_resort| {
+            in_turn(0).find_map(|tier| {
+                let open = |position| {
+                    self.tier_of.get(position) == Some(&tier)
+                        && facts
                             .get(position)
-                            .and_then(|facts| self.obstacle(position, facts));
-                        self.tier_of.get(position) == Some(&tier)
-                            && obstacle.is_some_and(|obstacle| obstacle.remedy() == remedy)
-                    };
-                    self.pick(facts, open, draws)
-                })
+                            .is_some_and(|facts| self.opens(position, facts, last_resort))
+                };
+                self.pick(facts, open, draws)
             })
+        })
+    }
+
+    /// Whether an upstream may be used in spite of what stands against it. Limits hold all the same.
+    fn opens(&self, position: usize, facts: &Facts, last_resort: bool) -> bool {
+        let allowed = match self.obstacle(position, facts).map(|obstacle| obstacle.remedy()) {
+            Some(Remedy::Doubt) => !last_resort && self.fail_open != FailOpen::Never,
+            Some(Remedy::Return(_)) => !last_resort && self.fail_open == FailOpen::All,
+            Some(Remedy::Account(_)) => last_resort && self.fail_open == FailOpen::All,
+            Some(Remedy::None | Remedy::Wait(_)) | None => false,
+        };
+        let believed = self.fail_open != FailOpen::All && facts.breaker != BreakerView::Willing;
+        allowed && !believed && facts.headroom == Headroom::Free
     }
 
     /// The strategy's choice among those that are `open`.
@@ -292,7 +342,10 @@ struct Survey {
     sure: [bool; MAX_TIERS],
     eligible: u32,
     somebody_looks_good: bool,
+    /// When the first is free that the request could wait for.
     soonest: Option<Instant>,
+    /// When the first is tried again that the request does not wait for.
+    soonest_return: Option<Instant>,
     for_slot: bool,
 }
 
@@ -340,6 +393,10 @@ impl Racers {
     pub const fn is_empty(&self) -> bool {
         self.count == 0
     }
+}
+
+fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    a.into_iter().chain(b).min()
 }
 
 /// All tiers: `first`, then the others from the top.

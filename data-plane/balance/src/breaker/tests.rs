@@ -294,6 +294,7 @@ proptest! {
                 Event::Wait(millis) => model.now += millis,
                 Event::Acquire => {
                     let foretold = breaker.would_admit(now);
+                    prop_assert_eq!(foretold, breaker.view(now) == BreakerView::Willing);
                     let granted = breaker.try_acquire(now);
                     prop_assert_eq!(foretold, granted.is_ok());
                     prop_assert_eq!(model.admits(), granted.is_ok());

@@ -5,7 +5,7 @@ mod tiers_and_ramps;
 use std::time::Duration;
 
 use super::*;
-use crate::facts::{Bar, BreakerView, Headroom};
+use crate::facts::{Bar, BreakerView};
 use crate::reach::OutOfReach;
 use crate::{Exclusion, ExclusionCause};
 
@@ -28,7 +28,15 @@ fn members(tiers: &[u32]) -> Vec<Member> {
 }
 
 fn selector(strategy: Strategy, tiers: &[u32], now: Instant) -> Selector {
-    Selector::new(strategy, TierSettings::default(), &members(tiers), now)
+    Selector::new(SelectorSettings::new(strategy), &members(tiers), now)
+}
+
+fn opening(fail_open: FailOpen, strategy: Strategy, tiers: &[u32], now: Instant) -> Selector {
+    let settings = SelectorSettings {
+        fail_open,
+        ..SelectorSettings::new(strategy)
+    };
+    Selector::new(settings, &members(tiers), now)
 }
 
 fn ask(now: Instant, random: u64) -> Ask {
@@ -115,7 +123,7 @@ fn scenario_l8_each_upstream_says_what_stands_against_it() {
     tiers.push(0);
     let mut members = members(&tiers);
     members[facts.len()].weight = 0.0;
-    let selector = Selector::new(Strategy::PeakEwma, TierSettings::default(), &members, now);
+    let selector = Selector::new(SelectorSettings::new(Strategy::PeakEwma), &members, now);
     let facts: Vec<Facts> = facts.into_iter().chain([good()]).collect();
     let told: Vec<_> = selector.obstacles(&facts).map(Option::unwrap).collect();
     assert_eq!(told[..expected.len()], expected);
@@ -149,10 +157,8 @@ fn a_rebuilt_selector_goes_on_where_the_old_one_was() {
     let now = Instant::now();
     let old = selector(Strategy::WeightRoundRobin, &[0, 0], now);
     assert_eq!(taken(old.select(&[good(); 2], &ask(now, 0))), Some(0));
-    let settings = TierSettings::default();
     let swapped = old.rebuilt(
-        Strategy::WeightRoundRobin,
-        settings,
+        SelectorSettings::new(Strategy::WeightRoundRobin),
         &members(&[0, 0]),
         &[Some(1), Some(0)],
         now,

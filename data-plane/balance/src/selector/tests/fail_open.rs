@@ -16,7 +16,7 @@ fn forced(choice: Choice) -> Option<usize> {
 fn scenario_112_when_all_look_bad_somebody_serves_all_the_same() {
     let now = Instant::now();
     for strategy in STRATEGIES {
-        let selector = selector(strategy, &[0, 0], now);
+        let selector = opening(FailOpen::All, strategy, &[0, 0], now);
         let unhealthy = Facts {
             healthy: false,
             ..good()
@@ -39,15 +39,52 @@ fn scenario_112_when_all_look_bad_somebody_serves_all_the_same() {
 }
 
 #[test]
+fn scenario_a28_open_breakers_are_believed_unless_all_is_to_be_opened() {
+    let now = Instant::now();
+    let open = Facts {
+        healthy: false,
+        breaker: BreakerView::OpenUntil(now + SECOND),
+        ..good()
+    };
+    let unhealthy = Facts {
+        healthy: false,
+        ..good()
+    };
+    let takes = |fail_open, facts| {
+        let selector = opening(fail_open, Strategy::WeightRoundRobin, &[0], now);
+        forced(selector.select(&[facts], &ask(now, 1))).is_some()
+    };
+    let each = [FailOpen::Never, FailOpen::Unhealthy, FailOpen::All];
+    assert_eq!(each.map(|it| takes(it, unhealthy)), [false, true, true]);
+    assert_eq!(each.map(|it| takes(it, open)), [false, false, true]);
+}
+
+#[test]
+fn an_end_says_when_a_breaker_tries_again() {
+    let now = Instant::now();
+    let selector = selector(Strategy::WeightRoundRobin, &[0, 0], now);
+    let open = |seconds: u32| Facts {
+        breaker: BreakerView::OpenUntil(now + seconds * SECOND),
+        ..good()
+    };
+    assert_eq!(
+        selector.select(&[open(9), open(4)], &ask(now, 1)),
+        Choice::Nobody {
+            retry_at: Some(now + 4 * SECOND)
+        }
+    );
+}
+
+#[test]
 fn hard_reasons_hold_even_when_nobody_is_left() {
     let now = Instant::now();
-    let selector = selector(Strategy::PeakEwma, &[0], now);
+    let selector = opening(FailOpen::All, Strategy::PeakEwma, &[0], now);
     for (facts, obstacle) in obstructed(now) {
         let choice = selector.select(&[facts], &ask(now, 1));
         match obstacle.remedy() {
             Remedy::None => assert_eq!(choice, Choice::Nobody { retry_at: None }),
             Remedy::Wait(until) => assert_eq!(choice, Choice::Nobody { retry_at: until }),
-            Remedy::FailOpen | Remedy::LastResort => assert_eq!(forced(choice), Some(0)),
+            Remedy::Doubt | Remedy::Return(_) | Remedy::Account(_) => assert_eq!(forced(choice), Some(0)),
         }
     }
 }
@@ -57,7 +94,7 @@ fn a_drained_upstream_is_not_used_even_when_nobody_is_left() {
     let now = Instant::now();
     let drained = Member { weight: 0.0, tier: 0 };
     for strategy in STRATEGIES {
-        let selector = Selector::new(strategy, TierSettings::default(), &[drained], now);
+        let selector = Selector::new(SelectorSettings::new(strategy), &[drained], now);
         for healthy in [true, false] {
             let facts = Facts { healthy, ..good() };
             assert_eq!(
@@ -163,7 +200,7 @@ fn scenario_a18_a_request_without_a_slot_waits_for_one() {
 #[test]
 fn an_unpaid_bill_is_the_last_resort() {
     let now = Instant::now();
-    let selector = selector(Strategy::WeightRoundRobin, &[0, 1], now);
+    let selector = opening(FailOpen::All, Strategy::WeightRoundRobin, &[0, 1], now);
     let unpaid = Facts {
         exclusion: Some(Exclusion {
             cause: ExclusionCause::Billing,
@@ -182,4 +219,21 @@ fn an_unpaid_bill_is_the_last_resort() {
         );
     }
     assert_eq!(forced(selector.select(&[unpaid], &ask(now, 0))), Some(0));
+}
+
+#[test]
+fn limits_hold_even_when_all_look_bad() {
+    let now = Instant::now();
+    let selector = selector(Strategy::PeakEwma, &[0], now);
+    for headroom in [Headroom::NoSlot, Headroom::At(now + SECOND)] {
+        let facts = Facts {
+            healthy: false,
+            headroom,
+            ..good()
+        };
+        assert_eq!(
+            selector.select(&[facts], &ask(now, 1)),
+            Choice::Nobody { retry_at: None }
+        );
+    }
 }
