@@ -62,8 +62,6 @@ pub enum Bar {
     WrongChain,
     /// The configuration does not let it have this method.
     MethodForbidden,
-    /// The request names the upstreams it wants, and this is none of them.
-    NotAskedFor,
 }
 
 /// What a circuit breaker says to one more request.
@@ -158,7 +156,6 @@ impl Obstacle {
             Self::Barred(Bar::Cordoned) => "cordoned",
             Self::Barred(Bar::WrongChain) => "wrong_chain",
             Self::Barred(Bar::MethodForbidden) => "method_forbidden",
-            Self::Barred(Bar::NotAskedFor) => "not_asked_for",
             Self::Tried => "tried",
             Self::MethodUnsupported => "method_unsupported",
             Self::OutOfReach(OutOfReach::Pruned { .. }) => "pruned",
