@@ -21,10 +21,12 @@
 //! ramp says, compared with the furthest of those left. So all strategies ramp alike, also those that
 //! would otherwise keep to the best until the ramp has passed it.
 
+mod racers;
 mod scratch;
 
 use std::time::Instant;
 
+pub use self::racers::Racers;
 use self::scratch::Scratch;
 use crate::draws::Draws;
 use crate::facts::{BreakerView, Facts, Headroom, Obstacle, Remedy};
@@ -352,46 +354,6 @@ struct Survey {
 impl Survey {
     fn sure_in(&self, tier: usize) -> bool {
         self.sure.get(tier).is_some_and(|sure| *sure)
-    }
-}
-
-/// The upstreams to ask at the same time, in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Racers {
-    positions: [usize; Self::MOST],
-    count: usize,
-}
-
-impl Racers {
-    /// How many race at most.
-    pub const MOST: usize = 8;
-
-    fn push(&mut self, position: usize) {
-        if let Some(slot) = self.positions.get_mut(self.count) {
-            *slot = position;
-            self.count += 1;
-        }
-    }
-
-    fn contains(&self, position: usize) -> bool {
-        self.iter().any(|racer| racer == position)
-    }
-
-    /// Their positions.
-    pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        self.positions.iter().copied().take(self.count)
-    }
-
-    /// How many they are.
-    #[must_use]
-    pub const fn len(&self) -> usize {
-        self.count
-    }
-
-    /// Whether there is no race.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.count == 0
     }
 }
 
