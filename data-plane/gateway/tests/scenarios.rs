@@ -8,6 +8,7 @@ mod scenarios {
     mod envelope;
     mod failing_upstreams;
     mod final_errors;
+    mod half_close;
     #[expect(
         dead_code,
         reason = "shared with the tests of the gateway's parts, which use the rest"

@@ -52,6 +52,42 @@ async fn clients_that_keep_leaving_leak_nothing() {
     assert_eq!(harness.client.call("eth_chainId").await.node(), "n");
 }
 
+/// Scenario 82 with a client that leaves: the trial of a breaker is given back.
+#[tokio::test]
+async fn a_client_that_leaves_during_a_trial_does_not_keep_the_upstream_shut() {
+    let with_breaker = Route {
+        circuit_breaker: Some(breaker(1, 20)),
+        ..in_order()
+    };
+    let (first, _second, harness) = two_behind(with_breaker).await;
+    first.fail_next(1, Fault::CloseBeforeAnswer);
+    assert_eq!(harness.client.call("eth_chainId").await.node(), "second");
+    first.hold();
+    let request = post(&call("eth_chainId", &json!([])));
+    let mut trial = None;
+    eventually(async || {
+        // Until the breaker lets one through, the second answers at once.
+        let mut stream = TcpStream::connect(harness.addr).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let answered = async {
+            let mut first_byte = [0];
+            tokio::io::AsyncReadExt::read_exact(&mut stream, &mut first_byte).await
+        };
+        tokio::select! {
+            _ = answered => false,
+            () = first.wait_for_load(|load| load.in_flight == 1) => {
+                trial = Some(stream);
+                true
+            }
+        }
+    })
+    .await;
+    drop(trial);
+    bounded(first.wait_for_load(|load| load.abandoned == 1)).await;
+    first.release();
+    eventually(async || harness.client.call("eth_chainId").await.node() == "first").await;
+}
+
 /// Requests one after the other share a connection to the upstream, whatever the upstream says.
 #[tokio::test]
 async fn an_upstreams_connection_serves_many_requests() {
