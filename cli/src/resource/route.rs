@@ -178,6 +178,7 @@ impl Resource for Route {
             circuit_breaker: (!is_unset(&self.circuit_breaker)).then(|| self.circuit_breaker.into_message()),
             health_check: (!is_unset(&self.health_check)).then(|| self.health_check.into_message()),
             meta: Meta::into_message(self.meta),
+            ..v1::Route::default()
         }
     }
 
@@ -212,6 +213,7 @@ impl CircuitBreaker {
             max_consecutive_failures: self.max_consecutive_failures.unwrap_or_default(),
             interval_ms: self.interval_ms.unwrap_or_default(),
             timeout_ms: self.timeout_ms.unwrap_or_default(),
+            ..v1::CircuitBreaker::default()
         }
     }
 
@@ -238,6 +240,7 @@ impl HealthCheck {
             tolerance_blocks: self.tolerance_blocks,
             unhealthy_threshold: self.unhealthy_threshold.unwrap_or_default(),
             healthy_threshold: self.healthy_threshold.unwrap_or_default(),
+            ..v1::HealthCheck::default()
         }
     }
 

@@ -71,6 +71,7 @@ impl Resource for Rpc {
                 .into_iter()
                 .map(|word| number(Some(word)))
                 .collect(),
+            methods: None,
             meta: Meta::into_message(self.meta),
         }
     }

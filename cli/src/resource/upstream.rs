@@ -136,6 +136,7 @@ impl Resource for Upstream {
             weight: self.weight.unwrap_or_default(),
             proxy_host: self.proxy_host.unwrap_or_default(),
             meta: Meta::into_message(self.meta),
+            ..v1::Upstream::default()
         }
     }
 

@@ -87,7 +87,7 @@ macro_rules! words {
 words! {
     Visibility { Private, Public }
     Collector { EthBlockNumber, NetPeers }
-    LoadBalancer { WeightRoundRobin, LeastLoad, FailoverPriority }
+    LoadBalancer { WeightRoundRobin, LeastLoad, FailoverPriority, Concurrent, P2cPeakEwma }
     HealthCheckType { EthBlockNumber, EthSyncing, Custom }
     RecommendationStrategy {
         Custom, HighestBlock, AreaUnderTheCurve, RateLimit, AreaBlockNumber, AirUnderTheCurve,

@@ -172,7 +172,7 @@ impl Scene {
                 timeout_ms: HEALTH_TIMEOUT_MS,
                 ..v1::HealthCheck::default()
             }),
-            meta: None,
+            ..v1::Route::default()
         }
     }
 
@@ -184,7 +184,7 @@ impl Scene {
             visibility: v1::Visibility::Private.into(),
             url: endpoint.url.expose().to_owned(),
             collectors: vec![v1::Collector::EthBlockNumber.into()],
-            meta: None,
+            ..v1::Rpc::default()
         }
     }
 
@@ -194,8 +194,7 @@ impl Scene {
             route_id: self.route_id(),
             target: Some(v1::upstream::Target::RpcId(self.id(Kind::Rpc, index))),
             weight: endpoint.weight,
-            proxy_host: String::new(),
-            meta: None,
+            ..v1::Upstream::default()
         }
     }
 

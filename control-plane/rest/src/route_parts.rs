@@ -57,7 +57,8 @@ impl BreakerItem {
         })
     }
 
-    /// Puts what was sent over what is stored; an enabled breaker has all four numbers.
+    /// Puts what was sent over what is stored; an enabled breaker has all four numbers. What this interface has no
+    /// words for stays.
     pub(crate) fn over(&self, stored: Option<CircuitBreaker>) -> Result<CircuitBreaker, Violation> {
         let base = stored.unwrap_or_default();
         let enabled = self.enabled.unwrap_or(base.enabled);
@@ -78,6 +79,7 @@ impl BreakerItem {
             )?,
             interval_ms: merge("interval", self.interval, base.interval_ms)?,
             timeout_ms: merge("timeout", self.timeout, base.timeout_ms)?,
+            ..base
         })
     }
 }
@@ -204,7 +206,7 @@ impl HealthCheckUpdate {
         let base = stored.cloned().unwrap_or_default();
         let request = match &self.request {
             Some(sent) => Some(sent.over(base.request.as_ref())),
-            None => base.request,
+            None => base.request.clone(),
         };
         let merged = HealthCheck {
             enabled: self.enabled.unwrap_or(base.enabled),
@@ -215,9 +217,7 @@ impl HealthCheckUpdate {
             interval_ms: self.interval.unwrap_or(base.interval_ms),
             timeout_ms: self.timeout.unwrap_or(base.timeout_ms),
             request,
-            tolerance_blocks: base.tolerance_blocks,
-            unhealthy_threshold: base.unhealthy_threshold,
-            healthy_threshold: base.healthy_threshold,
+            ..base
         };
         if merged.enabled {
             needed("type", merged.check)?;

@@ -26,7 +26,9 @@ pub(crate) struct RouteItem {
     uuid: String,
     host: String,
     path: String,
-    load_balancer_strategy: &'static str,
+    /// Left out for a strategy that clients of the original program do not know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    load_balancer_strategy: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     circuit_breaker: Option<BreakerItem>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,7 +41,7 @@ impl From<&Route> for RouteItem {
             uuid: route.id.to_string(),
             host: route.host.clone(),
             path: route.path.clone(),
-            load_balancer_strategy: route.load_balancer.as_str(),
+            load_balancer_strategy: is_known(route.load_balancer).then(|| route.load_balancer.as_str()),
             circuit_breaker: route.circuit_breaker.map(BreakerItem::from),
             health_check: route.health_check.as_ref().map(HealthCheckItem::from),
         }
@@ -78,12 +80,9 @@ impl NewRoute {
         let breaker = self.circuit_breaker.map(|sent| sent.over(None));
         let health_check = self.health_check.map(|sent| sent.over(None));
         Ok(Route {
-            id,
-            host: self.host,
-            path: self.path,
-            load_balancer: self.load_balancer_strategy,
             circuit_breaker: breaker.transpose()?,
             health_check: health_check.transpose()?,
+            ..Route::new(id, self.host, self.path, self.load_balancer_strategy)
         })
     }
 }
@@ -139,11 +138,22 @@ fn read_strategy(body: &Object) -> Result<Option<LoadBalancer>, ApiError> {
     if word.is_empty() {
         return required("load_balancer_strategy", None);
     }
-    let unknown = |_| {
+    let unknown = || {
         let start: String = word.chars().take(64).collect();
         ApiError::invalid(format!("invalid balancer type: {start}"))
     };
-    word.parse().map(Some).map_err(unknown)
+    match word.parse() {
+        Ok(strategy) if is_known(strategy) => Ok(Some(strategy)),
+        _ => Err(unknown()),
+    }
+}
+
+/// Whether the original program knows a strategy.
+const fn is_known(strategy: LoadBalancer) -> bool {
+    match strategy {
+        LoadBalancer::WeightRoundRobin | LoadBalancer::LeastLoad | LoadBalancer::FailoverPriority => true,
+        LoadBalancer::Concurrent | LoadBalancer::P2cPeakEwma => false,
+    }
 }
 
 fn read_breaker(body: &Object, zero: Zero) -> Result<Option<BreakerItem>, ApiError> {

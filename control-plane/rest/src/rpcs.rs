@@ -107,6 +107,7 @@ impl RpcUpdate {
             visibility: self.visibility.unwrap_or(before.visibility),
             url: self.url.unwrap_or_else(|| before.url.clone()),
             collectors: self.collectors.unwrap_or_else(|| before.collectors.clone()),
+            methods: before.methods.clone(),
         };
         Ok(Operation::Upsert {
             resource: Resource::Rpc(after),
@@ -163,6 +164,7 @@ pub(crate) async fn create(
         visibility: new.visibility,
         url: new.url,
         collectors: new.collectors,
+        methods: None,
     };
     let (id, url) = (rpc.id, rpc.url.clone());
     let plan = move |snapshot: &Snapshot| {

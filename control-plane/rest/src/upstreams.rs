@@ -98,24 +98,25 @@ impl Wish {
         })
     }
 
-    /// Checks the upstream, then the route, then the rpc.
+    /// Checks the upstream, then the route, then the rpc. What this interface has no words for stays.
     fn plan(self, snapshot: &Snapshot, route: &str, new_id: UpstreamId) -> Result<Operation, Violation> {
-        if let Some(id) = self.id {
-            stored(snapshot, route, id)?;
-        }
+        let before = self.id.map(|id| stored(snapshot, route, id)).transpose()?;
         let route_id = routes::stored(snapshot, route)?.id;
         let target = match self.place {
             Place::Rpc(id) => Target::Rpc(rpcs::stored(snapshot, &id)?.id),
             Place::Address(address) => Target::Address(address),
         };
-        Ok(Operation::Upsert {
-            resource: Resource::Upstream(Upstream {
-                id: self.id.unwrap_or(new_id),
-                route_id,
+        let mut upstream = match before {
+            Some(before) => Upstream {
                 target,
                 weight: self.weight,
-                proxy: self.proxy,
-            }),
+                ..before.clone()
+            },
+            None => Upstream::new(new_id, route_id, target, self.weight),
+        };
+        upstream.proxy = self.proxy;
+        Ok(Operation::Upsert {
+            resource: Resource::Upstream(upstream),
             expectation: Expectation::Any,
             etag: None,
         })

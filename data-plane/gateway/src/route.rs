@@ -160,7 +160,7 @@ fn enabled_health(model: &tyrscale_model::Route) -> Option<HealthCheck> {
 const fn strategy(load_balancer: LoadBalancer) -> Strategy {
     match load_balancer {
         LoadBalancer::WeightRoundRobin => Strategy::WeightRoundRobin,
-        LoadBalancer::LeastLoad => Strategy::LeastLoad,
+        LoadBalancer::LeastLoad | LoadBalancer::Concurrent | LoadBalancer::P2cPeakEwma => Strategy::LeastLoad,
         LoadBalancer::FailoverPriority => Strategy::FailoverPriority,
     }
 }

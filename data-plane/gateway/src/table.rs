@@ -172,24 +172,21 @@ mod tests {
     use crate::config::Settings;
 
     fn route(number: u32) -> tyrscale_model::Route {
-        tyrscale_model::Route {
-            id: format!("00000000-0000-4000-0001-{number:012}").parse().unwrap(),
-            host: format!("h{number}.example"),
-            path: "/".to_owned(),
-            load_balancer: LoadBalancer::LeastLoad,
-            circuit_breaker: None,
-            health_check: None,
-        }
+        tyrscale_model::Route::new(
+            format!("00000000-0000-4000-0001-{number:012}").parse().unwrap(),
+            format!("h{number}.example"),
+            "/",
+            LoadBalancer::LeastLoad,
+        )
     }
 
     fn upstream(number: u32, of: u32, weight: f64, path: &str) -> Resource {
-        Resource::Upstream(Upstream {
-            id: format!("00000000-0000-4000-0002-{number:012}").parse().unwrap(),
-            route_id: route(of).id,
-            target: Target::Address(Address::new(Scheme::Http, "localhost", 1, path).unwrap()),
-            weight: Weight::try_from(weight).unwrap(),
-            proxy: None,
-        })
+        Resource::Upstream(Upstream::new(
+            format!("00000000-0000-4000-0002-{number:012}").parse().unwrap(),
+            route(of).id,
+            Target::Address(Address::new(Scheme::Http, "localhost", 1, path).unwrap()),
+            Weight::try_from(weight).unwrap(),
+        ))
     }
 
     fn change(snapshot: &Snapshot, resources: Vec<Resource>) -> (Snapshot, Vec<ResourceKey>) {

@@ -22,6 +22,7 @@ pub enum Expectation {
 }
 
 /// One step of a change set.
+#[expect(clippy::large_enum_variant, reason = "operations are upserts as a rule")]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Operation {
     /// Puts a whole resource.

@@ -10,17 +10,21 @@ mod apply;
 mod digest;
 mod draft;
 mod filter;
+mod header;
 mod http_url;
 mod id;
 mod kind;
+mod method_filter;
 mod network;
 mod plugin;
 mod proxy;
+mod rate;
 mod recommendation;
 mod resource;
 mod route;
 mod route_key;
 mod rpc;
+mod rules;
 mod snapshot;
 mod upstream;
 mod version;
@@ -33,15 +37,22 @@ pub use filter::Filter;
 pub use http_url::{HttpUrl, Scheme};
 pub use id::{Name, RouteId, RpcId, UpstreamId};
 pub use kind::{Kind, ResourceKey, View};
+pub use method_filter::{MethodFilter, MethodPattern};
 pub use network::{ChainId, Network};
 pub use plugin::{PluginAttachment, PluginPriority, PluginType};
 pub use proxy::ProxyAddress;
+pub use rate::Rate;
 pub use recommendation::{Recommendation, RecommendationStrategy, Schedule};
 pub use resource::Resource;
-pub use route::{CircuitBreaker, HealthCheck, HealthCheckRequest, HealthCheckType, LoadBalancer, Route};
+pub use route::{
+    AllowedOrigin, CircuitBreaker, Consistency, Cors, FailureShare, HealthCheck, HealthCheckRequest,
+    HealthCheckType, LoadBalancer, Retry, Route, RouteLimits, Tiers,
+};
 pub use route_key::{HostKey, PathKey, RouteKey, RouteKeyRef};
 pub use rpc::{Collector, Rpc, Visibility};
 pub use snapshot::{AdvanceError, Entry, Etag, Meta, Row, Snapshot, UnixMillis};
-pub use upstream::{Address, Target, Upstream, Weight};
+pub use upstream::{
+    Address, Target, Tier, Upstream, UpstreamHeaders, UpstreamLimits, UpstreamProtocol, Weight,
+};
 pub use version::{Lane, Lineage, Revision, Version};
 pub use violation::{Rejection, Violation, ViolationCode};

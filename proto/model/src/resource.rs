@@ -95,21 +95,9 @@ impl Resource {
         let mut found = match self {
             Self::Route(route) => route.violations(),
             Self::Plugin(plugin) => plugin.violations(),
-            Self::Rpc(rpc) if rpc.collectors.is_empty() => {
-                vec![Violation::new(
-                    "collectors",
-                    ViolationCode::OutOfRange,
-                    "must contain at least 1 item",
-                )]
-            }
-            Self::Rpc(rpc) if rpc.collectors.len() > 64 => {
-                vec![Violation::new(
-                    "collectors",
-                    ViolationCode::OutOfRange,
-                    "must contain at most 64 items",
-                )]
-            }
-            Self::Network(_) | Self::Rpc(_) | Self::Upstream(_) | Self::Recommendation(_) => Vec::new(),
+            Self::Rpc(rpc) => rpc.violations(),
+            Self::Upstream(upstream) => upstream.violations(),
+            Self::Network(_) | Self::Recommendation(_) => Vec::new(),
         };
         if self.payload().len() > Self::MAX_PAYLOAD {
             found.push(Violation::new(
@@ -172,6 +160,9 @@ impl Resource {
                         Some(known) if known.masked() == proxy.expose() => *proxy = known.clone(),
                         _ => return Err(stale("proxy_host")),
                     }
+                }
+                if !upstream.headers.unmask(stored.map(|stored| &stored.headers)) {
+                    return Err(stale("headers"));
                 }
             }
             _ => {}

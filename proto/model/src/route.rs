@@ -1,201 +1,29 @@
 //! Routes: where clients connect.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+mod circuit_breaker;
+mod consistency;
+mod cors;
+mod health_check;
+mod limits;
+mod load_balancer;
+mod retry;
+mod tiers;
 
-use crate::{ResourceKey, RouteId, RouteKey, Violation, ViolationCode, rpc::words};
+use std::time::Duration;
 
-/// How a route picks an upstream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum LoadBalancer {
-    /// Smooth weighted round robin.
-    WeightRoundRobin,
-    /// Fewest requests in flight for its weight.
-    LeastLoad,
-    /// The highest weight that works.
-    FailoverPriority,
-}
+use http::HeaderName;
 
-words!(LoadBalancer, "load_balancer", "must be one of [weight-round-robin least-load failover-priority]", {
-    WeightRoundRobin => "weight-round-robin",
-    LeastLoad => "least-load",
-    FailoverPriority => "failover-priority",
-});
+use crate::{MethodFilter, ResourceKey, RouteId, RouteKey, Violation, ViolationCode, rules::Rules};
 
-/// When to stop sending to an upstream that fails, and when to try again. Zeros mean the defaults
-/// 3, 3, 120,000 ms and 60,000 ms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct CircuitBreaker {
-    /// Whether it acts.
-    pub enabled: bool,
-    /// Trial requests while half-open; as many successes close it.
-    pub max_requests: u32,
-    /// Failures in a row that open it.
-    pub max_consecutive_failures: u32,
-    /// How often the closed state forgets its failures, milliseconds.
-    pub interval_ms: u32,
-    /// How long it stays open, milliseconds.
-    pub timeout_ms: u32,
-}
-
-/// What a health check asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum HealthCheckType {
-    /// `eth_blockNumber`, compared with the highest of the route.
-    EthBlockNumber,
-    /// `eth_syncing`, which must answer `false`.
-    EthSyncing,
-    /// A given HTTP request, which must answer a given status.
-    Custom,
-}
-
-words!(HealthCheckType, "health_check.type", "must be one of [eth_block_number eth_syncing custom]", {
-    EthBlockNumber => "eth_block_number",
-    EthSyncing => "eth_syncing",
-    Custom => "custom",
-});
-
-/// The request of a custom health check.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct HealthCheckRequest {
-    /// HTTP method; empty means GET.
-    pub method: String,
-    /// The status of a healthy answer; 0 means 200.
-    pub status_code: u32,
-    /// The body sent.
-    pub body: String,
-    /// Headers sent, by name.
-    pub headers: BTreeMap<String, String>,
-}
-
-/// Whether a probe may carry this header: those that frame the message or name its target are the client's own.
-fn is_header(name: &str, value: &str) -> bool {
-    let reserved = [
-        http::header::CONTENT_LENGTH,
-        http::header::TRANSFER_ENCODING,
-        http::header::CONNECTION,
-        http::header::HOST,
-    ];
-    let name = http::HeaderName::from_bytes(name.as_bytes());
-    name.is_ok_and(|name| !reserved.contains(&name)) && http::HeaderValue::from_str(value).is_ok()
-}
-
-impl HealthCheckRequest {
-    fn violations(&self) -> Vec<Violation> {
-        let mut found = Vec::new();
-        let mut rule = |broken: bool, field: &str, code, message: &str| {
-            if broken {
-                found.push(Violation::new(
-                    format!("health_check.request.{field}"),
-                    code,
-                    message,
-                ));
-            }
-        };
-        let bad_status = self.status_code != 0 && !(100..=599).contains(&self.status_code);
-        rule(
-            bad_status,
-            "status_code",
-            ViolationCode::OutOfRange,
-            "must be 100 to 599",
-        );
-        let method = http::Method::from_bytes(self.method.as_bytes());
-        let bad_method =
-            !self.method.is_empty() && !method.is_ok_and(|method| method != http::Method::CONNECT);
-        rule(
-            bad_method,
-            "method",
-            ViolationCode::Invalid,
-            "must be an HTTP method other than CONNECT",
-        );
-        rule(
-            self.headers.len() > 64,
-            "headers",
-            ViolationCode::OutOfRange,
-            "must have at most 64 items",
-        );
-        let bad_header = self.headers.iter().any(|(name, value)| !is_header(name, value));
-        let header_rule = "must be HTTP header names and values, not those of the connection";
-        rule(bad_header, "headers", ViolationCode::Invalid, header_rule);
-        rule(
-            self.body.len() > 65_536,
-            "body",
-            ViolationCode::OutOfRange,
-            "must have at most 65536 bytes",
-        );
-        found
-    }
-}
-
-/// How a route probes its upstreams.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct HealthCheck {
-    /// Whether it acts.
-    pub enabled: bool,
-    /// What is asked; set when enabled.
-    pub check: Option<HealthCheckType>,
-    /// Probes count in the circuit breaker, and an open breaker is unhealthy without a probe. Has no effect
-    /// while the route's breaker is not enabled.
-    pub combined_with_circuit_breaker: bool,
-    /// Milliseconds between two probes of an upstream; above 0 when enabled.
-    pub interval_ms: u32,
-    /// Milliseconds one probe may take; above 0 when enabled.
-    pub timeout_ms: u32,
-    /// The request of the type custom.
-    pub request: Option<HealthCheckRequest>,
-    /// Blocks an upstream may be behind; absent means [`HealthCheck::DEFAULT_TOLERANCE_BLOCKS`].
-    pub tolerance_blocks: Option<u32>,
-    /// Bad probes in a row to leave; 0 means [`HealthCheck::DEFAULT_THRESHOLD`].
-    pub unhealthy_threshold: u32,
-    /// Good probes in a row to return; 0 means [`HealthCheck::DEFAULT_THRESHOLD`].
-    pub healthy_threshold: u32,
-}
-
-impl HealthCheck {
-    /// Blocks an upstream may be behind when the route does not say.
-    pub const DEFAULT_TOLERANCE_BLOCKS: u32 = 2;
-    /// Probes in a row that change the verdict when the route does not say.
-    pub const DEFAULT_THRESHOLD: u32 = 2;
-    /// The longest interval and timeout, milliseconds: a day.
-    pub const MAX_MS: u32 = 86_400_000;
-
-    fn violations(&self) -> Vec<Violation> {
-        let mut found = Vec::new();
-        let mut rule = |broken: bool, field: &str, code, message: &str| {
-            if broken {
-                found.push(Violation::new(format!("health_check.{field}"), code, message));
-            }
-        };
-        rule(
-            self.enabled && self.check.is_none(),
-            "type",
-            ViolationCode::Required,
-            "must be set",
-        );
-        for (field, value) in [("interval_ms", self.interval_ms), ("timeout_ms", self.timeout_ms)] {
-            rule(
-                self.enabled && value == 0,
-                field,
-                ViolationCode::OutOfRange,
-                "must be greater than 0",
-            );
-            rule(
-                value > Self::MAX_MS,
-                field,
-                ViolationCode::OutOfRange,
-                "must be 86400000 or less",
-            );
-        }
-        let custom = self.check == Some(HealthCheckType::Custom);
-        rule(
-            custom && self.request.is_none(),
-            "request",
-            ViolationCode::Required,
-            "must be set for the type custom",
-        );
-        found.extend(self.request.iter().flat_map(HealthCheckRequest::violations));
-        found
-    }
-}
+pub use circuit_breaker::{CircuitBreaker, FailureShare};
+pub use consistency::Consistency;
+pub use cors::{AllowedOrigin, Cors};
+pub use health_check::{HealthCheck, HealthCheckRequest, HealthCheckType};
+pub use limits::RouteLimits;
+pub(crate) use limits::parse_network;
+pub use load_balancer::LoadBalancer;
+pub use retry::Retry;
+pub use tiers::Tiers;
 
 /// Requests for a host and path are balanced over the upstreams that name this route.
 #[derive(Debug, Clone, PartialEq)]
@@ -212,11 +40,68 @@ pub struct Route {
     pub circuit_breaker: Option<CircuitBreaker>,
     /// How upstreams are probed.
     pub health_check: Option<HealthCheck>,
+    /// When a request is tried again; absent means the defaults of [`Retry`].
+    pub retry: Option<Retry>,
+    /// What clients may ask; absent: what the gateway lets them.
+    pub limits: Option<Box<RouteLimits>>,
+    /// Which methods are served; absent: all.
+    pub methods: Option<MethodFilter>,
+    /// Which pages in browsers may call; absent: no CORS headers.
+    pub cors: Option<Box<Cors>>,
+    /// To how many upstreams a transaction goes; 0 and 1 mean one.
+    pub broadcast_transactions: u32,
+    /// How many upstreams [`LoadBalancer::Concurrent`] asks at once; 0 means
+    /// [`Route::DEFAULT_CONCURRENT_REQUESTS`].
+    pub concurrent_requests: u32,
+    /// How long the share of an upstream that is new or returns grows, milliseconds; 0: it has its own at once.
+    pub slow_start_ms: u32,
+    /// How traffic moves between tiers; absent means the defaults of [`Tiers`].
+    pub tiers: Option<Tiers>,
+    /// Client headers that go to upstreams and are otherwise held back.
+    pub forward_headers: Vec<HeaderName>,
+    /// How answers are kept from contradicting each other; absent means the defaults of [`Consistency`].
+    pub consistency: Option<Consistency>,
 }
 
 impl Route {
     /// The longest host and path, in bytes.
     pub const MAX_TEXT: usize = 1024;
+    /// How many upstreams are asked at once when the route does not say.
+    pub const DEFAULT_CONCURRENT_REQUESTS: u32 = 2;
+    /// The most upstreams that one request goes to at once.
+    pub const MAX_AT_ONCE: u32 = 8;
+    /// The longest slow start, milliseconds: an hour.
+    pub const MAX_SLOW_START_MS: u32 = 3_600_000;
+    /// The most headers forwarded.
+    pub const MAX_FORWARD_HEADERS: usize = 32;
+
+    /// A route with the default of everything else.
+    #[must_use]
+    pub fn new(
+        id: RouteId,
+        host: impl Into<String>,
+        path: impl Into<String>,
+        load_balancer: LoadBalancer,
+    ) -> Self {
+        Self {
+            id,
+            host: host.into(),
+            path: path.into(),
+            load_balancer,
+            circuit_breaker: None,
+            health_check: None,
+            retry: None,
+            limits: None,
+            methods: None,
+            cors: None,
+            broadcast_transactions: 0,
+            concurrent_requests: 0,
+            slow_start_ms: 0,
+            tiers: None,
+            forward_headers: Vec::new(),
+            consistency: None,
+        }
+    }
 
     /// Its key.
     #[must_use]
@@ -230,29 +115,60 @@ impl Route {
         RouteKey::normalize(&self.host, &self.path)
     }
 
+    /// To how many upstreams a transaction goes, at least one.
+    #[must_use]
+    pub fn broadcast_transactions(&self) -> u32 {
+        self.broadcast_transactions.max(1)
+    }
+
+    /// How many upstreams [`LoadBalancer::Concurrent`] asks at once, at least two.
+    #[must_use]
+    pub const fn concurrent_requests(&self) -> u32 {
+        match self.concurrent_requests {
+            0 => Self::DEFAULT_CONCURRENT_REQUESTS,
+            count => count,
+        }
+    }
+
+    /// How long the share of an upstream that is new or returns grows.
+    #[must_use]
+    pub fn slow_start(&self) -> Option<Duration> {
+        (self.slow_start_ms != 0).then(|| Duration::from_millis(self.slow_start_ms.into()))
+    }
+
     /// The rules the types do not hold already.
     pub(crate) fn violations(&self) -> Vec<Violation> {
-        let mut found = Vec::new();
-        if self.route_key().host.as_str().is_empty() {
-            found.push(Violation::new("host", ViolationCode::Required, "must be set"));
-        }
-        for (field, text) in [("host", &self.host), ("path", &self.path)] {
-            if text.len() > Self::MAX_TEXT {
-                found.push(Violation::new(
-                    field,
-                    ViolationCode::OutOfRange,
-                    "must have at most 1024 bytes",
-                ));
-            }
-            if text.chars().any(char::is_control) {
-                found.push(Violation::new(
-                    field,
-                    ViolationCode::Invalid,
-                    "must not have control characters",
-                ));
-            }
-        }
+        let mut rules = Rules::default();
+        let no_host = self.route_key().host.as_str().is_empty();
+        rules.refuse_if(no_host, "host", ViolationCode::Required, "must be set");
+        rules.text("host", &self.host, Self::MAX_TEXT);
+        rules.text("path", &self.path, Self::MAX_TEXT);
+        let mut found = rules.finish();
+        found.extend(self.circuit_breaker.iter().flat_map(CircuitBreaker::violations));
         found.extend(self.health_check.iter().flat_map(HealthCheck::violations));
+        found.extend(self.retry.iter().flat_map(Retry::violations));
+        found.extend(self.limits.iter().flat_map(|limits| limits.violations()));
+        found.extend(self.methods.iter().flat_map(MethodFilter::violations));
+        found.extend(self.cors.iter().flat_map(|cors| cors.violations()));
+        let mut rules = Rules::default();
+        rules.at_most(
+            "broadcast_transactions",
+            self.broadcast_transactions,
+            Self::MAX_AT_ONCE,
+        );
+        rules.zero_or(
+            "concurrent_requests",
+            self.concurrent_requests,
+            2..=Self::MAX_AT_ONCE,
+        );
+        rules.at_most("slow_start_ms", self.slow_start_ms, Self::MAX_SLOW_START_MS);
+        rules.set_of(
+            "forward_headers",
+            &self.forward_headers,
+            Self::MAX_FORWARD_HEADERS,
+        );
+        found.extend(rules.finish());
+        found.extend(self.tiers.iter().flat_map(Tiers::violations));
         found
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::{HttpUrl, Name, ResourceKey, RpcId, Violation, ViolationCode};
+use crate::{HttpUrl, MethodFilter, Name, ResourceKey, RpcId, Violation, ViolationCode, rules::Rules};
 
 /// Who may use an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -76,6 +76,8 @@ pub struct Rpc {
     pub url: HttpUrl,
     /// What is measured of it, at least one.
     pub collectors: Vec<Collector>,
+    /// Which methods it is asked for; absent: all.
+    pub methods: Option<MethodFilter>,
 }
 
 impl Rpc {
@@ -83,5 +85,17 @@ impl Rpc {
     #[must_use]
     pub fn key(&self) -> ResourceKey {
         self.id.key()
+    }
+
+    /// The rules the types do not hold already.
+    pub(crate) fn violations(&self) -> Vec<Violation> {
+        let mut rules = Rules::default();
+        let collectors = self.collectors.len();
+        let mut bound = |broken, rule| rules.refuse_if(broken, "collectors", ViolationCode::OutOfRange, rule);
+        bound(collectors == 0, "must contain at least 1 item");
+        bound(collectors > 64, "must contain at most 64 items");
+        let mut found = rules.finish();
+        found.extend(self.methods.iter().flat_map(MethodFilter::violations));
+        found
     }
 }

@@ -41,7 +41,7 @@ fn rpc(id: u32, network: &str, url: &str) -> Resource {
         visibility: v1::Visibility::Private.into(),
         url: url.into(),
         collectors: vec![v1::Collector::EthBlockNumber.into()],
-        meta: None,
+        ..v1::Rpc::default()
     }))
 }
 
@@ -61,8 +61,7 @@ fn upstream(id: u32, route: u32, target: v1::upstream::Target, weight: f64) -> R
         route_id: uuid(route),
         target: Some(target),
         weight,
-        proxy_host: String::new(),
-        meta: None,
+        ..v1::Upstream::default()
     }))
 }
 

@@ -4,7 +4,19 @@ use tyrscale_model::{Violation, ViolationCode};
 
 /// Takes the fields named by `$path` from one message into another of the same type. Fields that only the
 /// server sets are known and left alone. Is `false` when there is no such field.
+///
+/// With `=>` between the messages and the path they are optional parts of two messages: one that is absent reads
+/// as empty, and is there once a field of it was taken.
 macro_rules! take_field {
+    ($into:expr, $from:expr => $path:expr; $($field:ident),+ $(,)?) => {{
+        let from = $from.clone().unwrap_or_default();
+        let mut into = $into.clone().unwrap_or_default();
+        let known = $crate::grpc::mask::take_field!(into, from, $path; $($field),+);
+        if known {
+            $into = Some(into);
+        }
+        known
+    }};
     ($into:expr, $from:expr, $path:expr; $($field:ident),+ $(,)?) => {
         match $path {
             $(name if name == stringify!($field).trim_start_matches("r#") => {

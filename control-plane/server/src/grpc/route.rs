@@ -32,32 +32,47 @@ impl Message for v1::Route {
 
     fn take(&mut self, path: &str, from: &Self) -> bool {
         match path.split_once('.') {
-            None => {
-                take_field!(self, from, path; id, host, path, load_balancer, circuit_breaker, health_check)
-            }
-            Some(("circuit_breaker", path)) => {
-                let from = from.circuit_breaker.unwrap_or_default();
-                take_circuit_breaker(self.circuit_breaker.get_or_insert_default(), &from, path)
-            }
-            Some(("health_check", path)) => {
-                let from = from.health_check.clone().unwrap_or_default();
-                take_health_check(self.health_check.get_or_insert_default(), &from, path)
-            }
+            None => take_field!(
+                self, from, path;
+                id, host, path, load_balancer, circuit_breaker, health_check, retry, limits, methods, cors,
+                broadcast_transactions, concurrent_requests, slow_start_ms, tiers, forward_headers, consistency,
+            ),
+            Some(("circuit_breaker", path)) => take_field!(
+                self.circuit_breaker, from.circuit_breaker => path;
+                enabled, max_requests, max_consecutive_failures, interval_ms, timeout_ms, failure_percent,
+                failure_min_samples, jitter_percent,
+            ),
+            Some(("health_check", path)) => take_field!(
+                self.health_check, from.health_check => path;
+                enabled, r#type, combined_with_circuit_breaker, interval_ms, timeout_ms, request,
+                tolerance_blocks, unhealthy_threshold, healthy_threshold, passive, check_chain_id,
+            ),
+            Some(("retry", path)) => take_field!(
+                self.retry, from.retry => path;
+                max_attempts, same_upstream_attempts, backoff_ms, backoff_max_ms, attempt_timeout_ms,
+                request_timeout_ms, budget_percent, budget_min_per_second,
+            ),
+            Some(("limits", path)) => take_field!(
+                self.limits, from.limits => path;
+                requests_per_second, burst, client_requests_per_second, client_burst, client_key_header,
+                exempt_networks, max_batch, max_body_bytes, message,
+            ),
+            Some(("methods", path)) => take_field!(self.methods, from.methods => path; allow, ignore),
+            Some(("cors", path)) => take_field!(
+                self.cors, from.cors => path;
+                allowed_origins, allowed_headers, exposed_headers, allow_credentials, max_age_s,
+            ),
+            Some(("tiers", path)) => take_field!(
+                self.tiers, from.tiers => path;
+                overprovisioning_percent, return_after_ms,
+            ),
+            Some(("consistency", path)) => take_field!(
+                self.consistency, from.consistency => path;
+                rewrite_block_tags, max_log_range, empty_lookups_elsewhere, max_height_jump,
+            ),
             Some(_) => false,
         }
     }
-}
-
-fn take_circuit_breaker(into: &mut v1::CircuitBreaker, from: &v1::CircuitBreaker, path: &str) -> bool {
-    take_field!(into, from, path; enabled, max_requests, max_consecutive_failures, interval_ms, timeout_ms)
-}
-
-fn take_health_check(into: &mut v1::HealthCheck, from: &v1::HealthCheck, path: &str) -> bool {
-    take_field!(
-        into, from, path;
-        enabled, r#type, combined_with_circuit_breaker, interval_ms, timeout_ms, request, tolerance_blocks,
-        unhealthy_threshold, healthy_threshold,
-    )
 }
 
 #[cfg(test)]

@@ -31,6 +31,13 @@ impl Message for v1::Rpc {
     }
 
     fn take(&mut self, path: &str, from: &Self) -> bool {
-        take_field!(self, from, path; id, network, provider, visibility, url, collectors)
+        match path.split_once('.') {
+            None => take_field!(
+                self, from, path;
+                id, network, provider, visibility, url, collectors, methods
+            ),
+            Some(("methods", path)) => take_field!(self.methods, from.methods => path; allow, ignore),
+            Some(_) => false,
+        }
     }
 }

@@ -36,7 +36,14 @@ impl Message for v1::Upstream {
                 self.target.clone_from(&from.target);
                 true
             }
-            None => take_field!(self, from, path; id, route_id, weight, proxy_host),
+            None => take_field!(
+                self, from, path;
+                id, route_id, weight, proxy_host, tier, limits, headers, protocol, cordoned,
+            ),
+            Some(("limits", path)) => take_field!(
+                self.limits, from.limits => path;
+                requests_per_second, burst, max_concurrent,
+            ),
             Some(("address", path)) => {
                 let mut address = address_of(self);
                 let known = take_field!(address, address_of(from), path; scheme, host, port, path);

@@ -170,7 +170,7 @@ pub(crate) fn rpc(number: usize, network: &str) -> v1::Rpc {
         visibility: v1::Visibility::Private.into(),
         url: format!("https://node-{number}.example/v2/abcdefghijklmnopqrstuvwxyz{number:06}"),
         collectors: vec![v1::Collector::EthBlockNumber.into()],
-        meta: None,
+        ..Default::default()
     }
 }
 

@@ -69,14 +69,7 @@ pub(crate) fn upstream_id(number: u32) -> UpstreamId {
 
 /// A route of its own host, `/eth`, weighted round robin.
 pub(crate) fn route(number: u32, host: &str) -> Route {
-    Route {
-        id: route_id(number),
-        host: host.to_owned(),
-        path: "/eth".to_owned(),
-        load_balancer: LoadBalancer::WeightRoundRobin,
-        circuit_breaker: None,
-        health_check: None,
-    }
+    Route::new(route_id(number), host, "/eth", LoadBalancer::WeightRoundRobin)
 }
 
 pub(crate) fn breaker(failures: u32, timeout_ms: u32) -> CircuitBreaker {
@@ -84,8 +77,8 @@ pub(crate) fn breaker(failures: u32, timeout_ms: u32) -> CircuitBreaker {
         enabled: true,
         max_requests: 1,
         max_consecutive_failures: failures,
-        interval_ms: 0,
         timeout_ms,
+        ..CircuitBreaker::default()
     }
 }
 
@@ -110,18 +103,18 @@ pub(crate) fn rpc(number: u32, url: &str) -> Rpc {
         visibility: Visibility::Private,
         url: url.parse().unwrap(),
         collectors: vec![Collector::EthBlockNumber],
+        methods: None,
     }
 }
 
 /// The upstream `number` of a route, at the rpc of the same number.
 pub(crate) fn upstream(number: u32, route: RouteId, weight: f64) -> Upstream {
-    Upstream {
-        id: upstream_id(number),
-        route_id: route,
-        target: Target::Rpc(uuid(3, number).parse().unwrap()),
-        weight: Weight::try_from(weight).unwrap(),
-        proxy: None,
-    }
+    Upstream::new(
+        upstream_id(number),
+        route,
+        Target::Rpc(uuid(3, number).parse().unwrap()),
+        Weight::try_from(weight).unwrap(),
+    )
 }
 
 pub(crate) struct Harness {

@@ -1,15 +1,19 @@
 //! From messages to the model, collecting every broken rule.
 
+mod route;
+mod upstream;
+
 use std::str::FromStr;
 
 use tyrscale_proto::v1;
 
 use crate::{
-    Address, ChainId, CircuitBreaker, Collector, HealthCheck, HealthCheckRequest, HealthCheckType,
-    LoadBalancer, Network, PluginAttachment, PluginPriority, PluginType, Recommendation,
-    RecommendationStrategy, Resource, Route, RouteId, Rpc, Scheme, Target, Upstream, Violation,
-    ViolationCode, Visibility, Weight,
+    ChainId, Collector, MethodFilter, Network, PluginAttachment, PluginPriority, PluginType, Recommendation,
+    RecommendationStrategy, Resource, Rpc, Violation, ViolationCode, Visibility,
 };
+
+pub use route::route_from_wire;
+pub use upstream::upstream_from_wire;
 
 /// Collects violations while fields are read.
 #[derive(Default)]
@@ -57,6 +61,45 @@ impl Reader {
             )),
         };
         self.take(field, result)
+    }
+
+    /// The items of a list that can be read; what is wrong with the others is told by their place, from 1.
+    fn items<T>(
+        &mut self,
+        field: &str,
+        texts: &[String],
+        parse: impl Fn(&str) -> Result<T, Violation>,
+    ) -> Vec<T> {
+        let mut items = Vec::new();
+        for (place, text) in (1..).zip(texts) {
+            match parse(text) {
+                Ok(item) => items.push(item),
+                Err(Violation { code, message, .. }) => {
+                    let message = format!("item {place} {message}");
+                    self.violations.push(Violation::new(field, code, message));
+                }
+            }
+        }
+        items
+    }
+
+    /// The same as [`Reader::finish`], but where something could not be read, with the broken rules that
+    /// `violations` finds in the other fields of what could.
+    fn finish_checked<T>(
+        self,
+        value: Option<T>,
+        violations: impl Fn(&T) -> Vec<Violation>,
+    ) -> Result<T, Vec<Violation>> {
+        let more = match &value {
+            Some(value) if !self.violations.is_empty() => violations(value),
+            _ => Vec::new(),
+        };
+        let is_known = |found: &Violation| self.violations.iter().any(|known| known.field == found.field);
+        let more: Vec<Violation> = more.into_iter().filter(|found| !is_known(found)).collect();
+        self.finish(value).map_err(|mut violations| {
+            violations.extend(more);
+            violations
+        })
     }
 
     fn finish<T>(self, value: Option<T>) -> Result<T, Vec<Violation>> {
@@ -140,6 +183,10 @@ pub fn rpc_from_wire(message: &v1::Rpc) -> Result<Rpc, Vec<Violation>> {
             })
         })
         .collect();
+    let methods = message
+        .methods
+        .as_ref()
+        .map(|methods| methods_from_wire(&mut reader, methods));
     let rpc = (|| {
         Some(Rpc {
             id: id?,
@@ -148,132 +195,16 @@ pub fn rpc_from_wire(message: &v1::Rpc) -> Result<Rpc, Vec<Violation>> {
             visibility: visibility?,
             url: url?,
             collectors,
+            methods,
         })
     })();
-    reader.finish(rpc)
+    reader.finish_checked(rpc, Rpc::violations)
 }
 
-/// Reads a route.
-///
-/// # Errors
-/// Every broken rule of its fields.
-pub fn route_from_wire(message: &v1::Route) -> Result<Route, Vec<Violation>> {
-    let mut reader = Reader::default();
-    let id = reader.text("id", &message.id);
-    let load_balancer = reader.word("load_balancer", message.load_balancer, |value| match value {
-        v1::LoadBalancer::Unspecified => None,
-        v1::LoadBalancer::WeightRoundRobin => Some(LoadBalancer::WeightRoundRobin),
-        v1::LoadBalancer::LeastLoad => Some(LoadBalancer::LeastLoad),
-        v1::LoadBalancer::FailoverPriority => Some(LoadBalancer::FailoverPriority),
-    });
-    let health_check = message
-        .health_check
-        .as_ref()
-        .map(|check| health_check_from_wire(&mut reader, check));
-    let route = (|| {
-        Some(Route {
-            id: id?,
-            host: message.host.clone(),
-            path: message.path.clone(),
-            load_balancer: load_balancer?,
-            circuit_breaker: message.circuit_breaker.as_ref().map(circuit_breaker_from_wire),
-            health_check,
-        })
-    })();
-    reader.finish(route)
-}
-
-const fn circuit_breaker_from_wire(message: &v1::CircuitBreaker) -> CircuitBreaker {
-    CircuitBreaker {
-        enabled: message.enabled,
-        max_requests: message.max_requests,
-        max_consecutive_failures: message.max_consecutive_failures,
-        interval_ms: message.interval_ms,
-        timeout_ms: message.timeout_ms,
-    }
-}
-
-fn health_check_from_wire(reader: &mut Reader, message: &v1::HealthCheck) -> HealthCheck {
-    let unspecified = v1::HealthCheckType::Unspecified as i32;
-    let check = if message.r#type == unspecified {
-        None
-    } else {
-        reader.word("health_check.type", message.r#type, |value| match value {
-            v1::HealthCheckType::Unspecified => None,
-            v1::HealthCheckType::EthBlockNumber => Some(HealthCheckType::EthBlockNumber),
-            v1::HealthCheckType::EthSyncing => Some(HealthCheckType::EthSyncing),
-            v1::HealthCheckType::Custom => Some(HealthCheckType::Custom),
-        })
-    };
-    HealthCheck {
-        enabled: message.enabled,
-        check,
-        combined_with_circuit_breaker: message.combined_with_circuit_breaker,
-        interval_ms: message.interval_ms,
-        timeout_ms: message.timeout_ms,
-        request: message.request.as_ref().map(|request| HealthCheckRequest {
-            method: request.method.clone(),
-            status_code: request.status_code,
-            body: request.body.clone(),
-            headers: request.headers.clone(),
-        }),
-        tolerance_blocks: message.tolerance_blocks,
-        unhealthy_threshold: message.unhealthy_threshold,
-        healthy_threshold: message.healthy_threshold,
-    }
-}
-
-/// Reads an upstream.
-///
-/// # Errors
-/// Every broken rule of its fields.
-pub fn upstream_from_wire(message: &v1::Upstream) -> Result<Upstream, Vec<Violation>> {
-    let mut reader = Reader::default();
-    let id = reader.text("id", &message.id);
-    let route_id = reader.text::<RouteId>("route_id", &message.route_id);
-    let target = match &message.target {
-        None => reader.take("target", Err(required())),
-        Some(v1::upstream::Target::RpcId(rpc)) => reader.text("rpc_id", rpc).map(Target::Rpc),
-        Some(v1::upstream::Target::Address(address)) => {
-            address_from_wire(&mut reader, address).map(Target::Address)
-        }
-    };
-    let weight = reader.take("weight", Weight::try_from(message.weight));
-    let proxy = match message.proxy_host.as_str() {
-        "" => None,
-        text => reader.text("proxy_host", text),
-    };
-    let upstream = (|| {
-        Some(Upstream {
-            id: id?,
-            route_id: route_id?,
-            target: target?,
-            weight: weight?,
-            proxy,
-        })
-    })();
-    reader.finish(upstream)
-}
-
-fn address_from_wire(reader: &mut Reader, message: &v1::Address) -> Option<Address> {
-    let scheme = reader.text::<Scheme>("address.scheme", &message.scheme)?;
-    let out_of_range = || {
-        Violation::new(
-            "address.port",
-            ViolationCode::OutOfRange,
-            "port must be 1 to 65535",
-        )
-    };
-    let port = reader.take(
-        "address.port",
-        u16::try_from(message.port).map_err(|_| out_of_range()),
-    )?;
-    match Address::new(scheme, &message.host, port, &message.path) {
-        Ok(address) => Some(address),
-        Err(violation) => {
-            reader.violations.push(violation.within("address"));
-            None
-        }
+fn methods_from_wire(reader: &mut Reader, message: &v1::MethodFilter) -> MethodFilter {
+    MethodFilter {
+        allow: reader.items("methods.allow", &message.allow, str::parse),
+        ignore: reader.items("methods.ignore", &message.ignore, str::parse),
     }
 }
 

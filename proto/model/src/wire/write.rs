@@ -1,10 +1,13 @@
 //! From the model to messages.
 
+mod route;
+mod upstream;
+
 use tyrscale_proto::v1;
 
 use crate::{
-    CircuitBreaker, Collector, Entry, HealthCheck, HealthCheckType, LoadBalancer, PluginType,
-    RecommendationStrategy, Resource, Route, Rpc, Target, Upstream, Visibility, wire::timestamp_to_wire,
+    Collector, Entry, MethodFilter, PluginType, RecommendationStrategy, Resource, Rpc, Visibility,
+    wire::timestamp_to_wire,
 };
 
 /// Whether secrets are shown.
@@ -51,8 +54,8 @@ pub fn resource_to_wire(resource: &Resource, exposure: Exposure) -> v1::Resource
             config_json: plugin.config_json.clone(),
             meta: None,
         }),
-        Resource::Upstream(upstream) => Wire::Upstream(upstream_to_wire(upstream, exposure)),
-        Resource::Route(route) => Wire::Route(route_to_wire(route)),
+        Resource::Upstream(upstream) => Wire::Upstream(upstream::to_wire(upstream, exposure)),
+        Resource::Route(route) => Wire::Route(route::to_wire(route)),
         Resource::Recommendation(recommendation) => Wire::Recommendation(v1::Recommendation {
             route_id: recommendation.route_id.to_string(),
             network: recommendation.network.to_string(),
@@ -85,87 +88,20 @@ fn rpc_to_wire(rpc: &Rpc, exposure: Exposure) -> v1::Rpc {
             Exposure::Full => rpc.url.expose().to_owned(),
         },
         collectors: rpc.collectors.iter().map(collector).collect(),
+        methods: rpc.methods.as_ref().map(methods_to_wire),
         meta: None,
     }
 }
 
-fn upstream_to_wire(upstream: &Upstream, exposure: Exposure) -> v1::Upstream {
-    let target = match &upstream.target {
-        Target::Rpc(rpc) => v1::upstream::Target::RpcId(rpc.to_string()),
-        Target::Address(address) => v1::upstream::Target::Address(v1::Address {
-            scheme: address.scheme.as_str().to_owned(),
-            host: address.host.clone(),
-            port: address.port.into(),
-            path: match exposure {
-                Exposure::Masked => address.masked_path(),
-                Exposure::Full => address.expose_path().to_owned(),
-            },
-        }),
-    };
-    let proxy = upstream.proxy.as_ref().map(|proxy| match exposure {
-        Exposure::Masked => proxy.masked(),
-        Exposure::Full => proxy.expose().to_owned(),
-    });
-    v1::Upstream {
-        id: upstream.id.to_string(),
-        route_id: upstream.route_id.to_string(),
-        target: Some(target),
-        weight: upstream.weight.get(),
-        proxy_host: proxy.unwrap_or_default(),
-        meta: None,
+fn methods_to_wire(methods: &MethodFilter) -> v1::MethodFilter {
+    v1::MethodFilter {
+        allow: texts(&methods.allow),
+        ignore: texts(&methods.ignore),
     }
 }
 
-fn route_to_wire(route: &Route) -> v1::Route {
-    let load_balancer = match route.load_balancer {
-        LoadBalancer::WeightRoundRobin => v1::LoadBalancer::WeightRoundRobin,
-        LoadBalancer::LeastLoad => v1::LoadBalancer::LeastLoad,
-        LoadBalancer::FailoverPriority => v1::LoadBalancer::FailoverPriority,
-    };
-    v1::Route {
-        id: route.id.to_string(),
-        host: route.host.clone(),
-        path: route.path.clone(),
-        load_balancer: load_balancer.into(),
-        circuit_breaker: route.circuit_breaker.as_ref().map(circuit_breaker_to_wire),
-        health_check: route.health_check.as_ref().map(health_check_to_wire),
-        meta: None,
-    }
-}
-
-const fn circuit_breaker_to_wire(breaker: &CircuitBreaker) -> v1::CircuitBreaker {
-    v1::CircuitBreaker {
-        enabled: breaker.enabled,
-        max_requests: breaker.max_requests,
-        max_consecutive_failures: breaker.max_consecutive_failures,
-        interval_ms: breaker.interval_ms,
-        timeout_ms: breaker.timeout_ms,
-    }
-}
-
-fn health_check_to_wire(check: &HealthCheck) -> v1::HealthCheck {
-    let check_type = match check.check {
-        None => v1::HealthCheckType::Unspecified,
-        Some(HealthCheckType::EthBlockNumber) => v1::HealthCheckType::EthBlockNumber,
-        Some(HealthCheckType::EthSyncing) => v1::HealthCheckType::EthSyncing,
-        Some(HealthCheckType::Custom) => v1::HealthCheckType::Custom,
-    };
-    v1::HealthCheck {
-        enabled: check.enabled,
-        r#type: check_type.into(),
-        combined_with_circuit_breaker: check.combined_with_circuit_breaker,
-        interval_ms: check.interval_ms,
-        timeout_ms: check.timeout_ms,
-        request: check.request.as_ref().map(|request| v1::HealthCheckRequest {
-            method: request.method.clone(),
-            status_code: request.status_code,
-            body: request.body.clone(),
-            headers: request.headers.clone(),
-        }),
-        tolerance_blocks: check.tolerance_blocks,
-        unhealthy_threshold: check.unhealthy_threshold,
-        healthy_threshold: check.healthy_threshold,
-    }
+fn texts<T: ToString>(items: &[T]) -> Vec<String> {
+    items.iter().map(ToString::to_string).collect()
 }
 
 const fn plugin_type(plugin_type: PluginType) -> v1::PluginType {

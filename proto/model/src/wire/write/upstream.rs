@@ -1,0 +1,57 @@
+//! Upstreams as messages.
+
+use tyrscale_proto::v1;
+
+use super::Exposure;
+use crate::{Target, Upstream, UpstreamLimits, UpstreamProtocol};
+
+pub(super) fn to_wire(upstream: &Upstream, exposure: Exposure) -> v1::Upstream {
+    let target = match &upstream.target {
+        Target::Rpc(rpc) => v1::upstream::Target::RpcId(rpc.to_string()),
+        Target::Address(address) => v1::upstream::Target::Address(v1::Address {
+            scheme: address.scheme.as_str().to_owned(),
+            host: address.host.clone(),
+            port: address.port.into(),
+            path: match exposure {
+                Exposure::Masked => address.masked_path(),
+                Exposure::Full => address.expose_path().to_owned(),
+            },
+        }),
+    };
+    let proxy = upstream.proxy.as_ref().map(|proxy| match exposure {
+        Exposure::Masked => proxy.masked(),
+        Exposure::Full => proxy.expose().to_owned(),
+    });
+    v1::Upstream {
+        id: upstream.id.to_string(),
+        route_id: upstream.route_id.to_string(),
+        target: Some(target),
+        weight: upstream.weight.get(),
+        proxy_host: proxy.unwrap_or_default(),
+        tier: upstream.tier.get().into(),
+        limits: upstream.limits.map(limits),
+        headers: match exposure {
+            Exposure::Masked => upstream.headers.masked(),
+            Exposure::Full => upstream.headers.exposed_texts(),
+        },
+        protocol: protocol(upstream.protocol).into(),
+        cordoned: upstream.cordoned,
+        meta: None,
+    }
+}
+
+const fn limits(limits: UpstreamLimits) -> v1::UpstreamLimits {
+    v1::UpstreamLimits {
+        requests_per_second: limits.requests_per_second,
+        burst: limits.burst,
+        max_concurrent: limits.max_concurrent,
+    }
+}
+
+const fn protocol(protocol: UpstreamProtocol) -> v1::UpstreamProtocol {
+    match protocol {
+        UpstreamProtocol::Auto => v1::UpstreamProtocol::Unspecified,
+        UpstreamProtocol::Http1 => v1::UpstreamProtocol::Http1,
+        UpstreamProtocol::Http2 => v1::UpstreamProtocol::Http2,
+    }
+}
