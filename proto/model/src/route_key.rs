@@ -76,7 +76,8 @@ fn normal_host(host: &str) -> Cow<'_, str> {
     } else {
         host.split_once(':').map_or(host, |(name, _)| name)
     };
-    let name = name.trim_end_matches('.').trim();
+    let ends = |last: char| last == '.' || last.is_whitespace();
+    let name = name.trim_end_matches(ends).trim_start();
     if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
         name.to_ascii_lowercase().into()
     } else {
