@@ -169,7 +169,7 @@ mod tests {
         #[test]
         fn a_text_matches_itself_with_any_part_starred(before in "[a-z_]{0,8}", part in "[a-z_]{0,8}", after in "[a-z_]{0,8}") {
             let pattern: MethodPattern = format!("{before}*{after}").parse().unwrap();
-            let method = format!("{}{}{}", before, part, after);
+            let method = format!("{before}{part}{after}");
             prop_assert!(pattern.matches(&method));
         }
     }
