@@ -5,9 +5,9 @@ use http::Uri;
 
 use crate::{
     Output, apply,
-    resource::{Network, Recommendation, Route, Rpc, Upstream},
+    resource::{Network, Recommendation, Route, Rpc},
     status, up,
-    verb::Verb,
+    verb::{UpstreamVerb, Verb},
 };
 
 /// Drives TyrScale: resources, status, and a whole system in one process.
@@ -89,7 +89,7 @@ pub(crate) enum Command {
     #[command(visible_alias = "upstreams")]
     Upstream {
         #[command(subcommand)]
-        verb: Verb<Upstream>,
+        verb: UpstreamVerb,
     },
     /// The routes whose weights are computed on a schedule.
     #[command(visible_alias = "recommendations")]

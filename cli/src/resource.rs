@@ -4,7 +4,9 @@
 //! shown. A field that is not set was not given, which is what an update goes by.
 
 mod header;
+mod methods;
 mod network;
+mod part;
 mod recommendation;
 mod route;
 mod rpc;
@@ -157,7 +159,7 @@ pub(crate) fn from_fields<R: Resource>(fields: Map<String, Value>) -> Result<R, 
 }
 
 /// The paths of the fields that are set, but for the id and what only the control plane sets. A health
-/// check's request changes as a whole.
+/// check's request and an upstream's headers change as a whole.
 pub(crate) fn mask<R: Resource>(resource: &R) -> Result<Vec<String>, Failure> {
     let mut paths = Vec::new();
     for (name, value) in given(resource)? {
@@ -170,7 +172,7 @@ pub(crate) fn mask<R: Resource>(resource: &R) -> Result<Vec<String>, Failure> {
 
 fn collect_paths(path: String, value: &Value, paths: &mut Vec<String>) {
     match value {
-        Value::Object(fields) if path != "health_check.request" => {
+        Value::Object(fields) if !matches!(path.as_str(), "health_check.request" | "headers") => {
             for (name, value) in fields {
                 collect_paths(format!("{path}.{name}"), value, paths);
             }
@@ -198,6 +200,10 @@ mod tests {
         );
         let upstream: Upstream = parse("{id: a, weight: 0, address: {port: 1}}");
         assert_eq!(mask(&upstream).unwrap(), ["address.port", "weight"]);
+        let upstream: Upstream =
+            parse("{id: a, cordoned: false, headers: {x-key: v}, limits: {burst: 0}, protocol: auto}");
+        let expected = ["cordoned", "headers", "limits.burst", "protocol"];
+        assert_eq!(mask(&upstream).unwrap(), expected);
     }
 
     #[test]

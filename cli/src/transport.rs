@@ -33,6 +33,8 @@ pub(crate) struct Change<R> {
     pub(crate) resource: R,
     /// The paths of the fields that change.
     pub(crate) fields: Vec<String>,
+    /// The paths of fields and parts that become empty.
+    pub(crate) cleared: Vec<String>,
     /// Change nothing.
     pub(crate) dry_run: bool,
 }

@@ -1,5 +1,6 @@
 //! What can be done with every kind of resource.
 
+mod cordon;
 mod create;
 mod delete;
 mod get;
@@ -7,6 +8,8 @@ mod list;
 mod update;
 
 use std::path::PathBuf;
+
+pub(crate) use cordon::UpstreamVerb;
 
 use clap::Subcommand;
 

@@ -17,6 +17,19 @@ impl FromStr for Header {
     }
 }
 
+/// Headers as they stand in a message.
+pub(crate) fn to_map(headers: Vec<Header>) -> BTreeMap<String, String> {
+    headers
+        .into_iter()
+        .map(|Header(name, value)| (name, value))
+        .collect()
+}
+
+/// Headers of a message.
+pub(crate) fn from_map(map: BTreeMap<String, String>) -> Vec<Header> {
+    map.into_iter().map(|(name, value)| Header(name, value)).collect()
+}
+
 /// Writes headers as a map.
 pub(crate) fn serialize<S: Serializer>(headers: &[Header], serializer: S) -> Result<S::Ok, S::Error> {
     let map: BTreeMap<_, _> = headers.iter().map(|Header(name, value)| (name, value)).collect();
@@ -25,6 +38,5 @@ pub(crate) fn serialize<S: Serializer>(headers: &[Header], serializer: S) -> Res
 
 /// Reads a map of headers.
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Header>, D::Error> {
-    let map = BTreeMap::<String, String>::deserialize(deserializer)?;
-    Ok(map.into_iter().map(|(name, value)| Header(name, value)).collect())
+    BTreeMap::deserialize(deserializer).map(from_map)
 }

@@ -1,16 +1,24 @@
 //! Routes on the command line.
 
+mod circuit_breaker;
+mod health_check;
+mod traffic;
+
 use serde::{Deserialize, Serialize};
 use tyrscale_model::Kind;
 use tyrscale_proto::v1;
 
 use super::{
-    Meta, Resource,
-    header::{self, Header},
-    is_unset, parse_milliseconds,
+    Meta, Resource, is_unset,
+    methods::Methods,
+    parse_milliseconds,
+    part::{Field, Texts},
     word::{Word, number},
 };
 use crate::output::Columns;
+use circuit_breaker::CircuitBreaker;
+use health_check::HealthCheck;
+use traffic::{Consistency, Cors, Limits, Retry, Tiers};
 
 #[derive(Debug, Clone, Default, PartialEq, clap::Args, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -24,99 +32,49 @@ pub(crate) struct Route {
     /// The path clients ask for; "/" when not given.
     #[arg(long)]
     path: Option<String>,
-    /// How an upstream is picked.
+    /// How an upstream is picked; p2c-peak-ewma when not given.
     #[arg(long)]
     load_balancer: Option<Word<v1::LoadBalancer>>,
+    /// How many upstreams the load balancer concurrent asks at once; 2 when not given.
+    #[arg(long, value_name = "N")]
+    concurrent_requests: Option<u32>,
+    /// To how many upstreams a transaction goes; one when not given.
+    #[arg(long, value_name = "N")]
+    broadcast_transactions: Option<u32>,
+    /// How long the share of an upstream that is new or returns grows.
+    #[arg(long = "slow-start", id = "slow_start", value_name = "TIME", value_parser = parse_milliseconds)]
+    slow_start_ms: Option<u32>,
+    /// Client headers that go to upstreams and are otherwise held back, "authorization,cookie".
+    #[arg(long, value_name = "LIST")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forward_headers: Option<Texts>,
     #[command(flatten)]
     #[serde(skip_serializing_if = "is_unset")]
     circuit_breaker: CircuitBreaker,
     #[command(flatten)]
     #[serde(skip_serializing_if = "is_unset")]
     health_check: HealthCheck,
+    #[command(flatten)]
+    #[serde(skip_serializing_if = "is_unset")]
+    retry: Retry,
+    #[command(flatten)]
+    #[serde(skip_serializing_if = "is_unset")]
+    limits: Limits,
+    #[command(flatten)]
+    #[serde(skip_serializing_if = "is_unset")]
+    methods: Methods,
+    #[command(flatten)]
+    #[serde(skip_serializing_if = "is_unset")]
+    cors: Cors,
+    #[command(flatten)]
+    #[serde(skip_serializing_if = "is_unset")]
+    tiers: Tiers,
+    #[command(flatten)]
+    #[serde(skip_serializing_if = "is_unset")]
+    consistency: Consistency,
     #[arg(skip)]
     #[serde(skip_serializing_if = "Option::is_none")]
     meta: Option<Meta>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, clap::Args, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[command(next_help_heading = "Circuit breaker")]
-pub(crate) struct CircuitBreaker {
-    /// Whether to stop sending to an upstream that fails.
-    #[arg(long = "breaker", id = "breaker", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    enabled: Option<bool>,
-    /// Trial requests while half-open; 3 when not given.
-    #[arg(long = "breaker-max-requests", id = "breaker_max_requests", value_name = "N")]
-    max_requests: Option<u32>,
-    /// Failures in a row that open it; 3 when not given.
-    #[arg(
-        long = "breaker-max-consecutive-failures",
-        id = "breaker_max_failures",
-        value_name = "N"
-    )]
-    max_consecutive_failures: Option<u32>,
-    /// How often the closed state forgets its failures; 2m when not given.
-    #[arg(long = "breaker-interval", id = "breaker_interval", value_name = "TIME", value_parser = parse_milliseconds)]
-    interval_ms: Option<u32>,
-    /// How long it stays open; 1m when not given.
-    #[arg(long = "breaker-timeout", id = "breaker_timeout", value_name = "TIME", value_parser = parse_milliseconds)]
-    timeout_ms: Option<u32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, clap::Args, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[command(next_help_heading = "Health check")]
-pub(crate) struct HealthCheck {
-    /// Whether upstreams are probed; --health-check alone says yes.
-    #[arg(long = "health-enabled", id = "health_enabled", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    enabled: Option<bool>,
-    /// What a probe asks.
-    #[arg(long = "health-check", id = "health_check_type", value_name = "TYPE")]
-    r#type: Option<Word<v1::HealthCheckType>>,
-    /// Whether probes count in the circuit breaker.
-    #[arg(long = "health-with-breaker", id = "health_with_breaker", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    combined_with_circuit_breaker: Option<bool>,
-    /// Time between two probes of an upstream.
-    #[arg(long = "health-interval", id = "health_interval", value_name = "TIME", value_parser = parse_milliseconds)]
-    interval_ms: Option<u32>,
-    /// Time one probe may take.
-    #[arg(long = "health-timeout", id = "health_timeout", value_name = "TIME", value_parser = parse_milliseconds)]
-    timeout_ms: Option<u32>,
-    #[command(flatten)]
-    #[serde(skip_serializing_if = "is_unset")]
-    request: HealthCheckRequest,
-    /// Blocks an upstream may be behind; 2 when not given.
-    #[arg(long = "health-tolerance-blocks", id = "health_tolerance", value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tolerance_blocks: Option<u32>,
-    /// Bad probes in a row to leave; 2 when not given.
-    #[arg(
-        long = "health-unhealthy-threshold",
-        id = "health_unhealthy",
-        value_name = "N"
-    )]
-    unhealthy_threshold: Option<u32>,
-    /// Good probes in a row to return; 2 when not given.
-    #[arg(long = "health-healthy-threshold", id = "health_healthy", value_name = "N")]
-    healthy_threshold: Option<u32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, clap::Args, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct HealthCheckRequest {
-    /// HTTP method of a custom probe.
-    #[arg(long = "health-method", id = "health_method", value_name = "METHOD")]
-    method: Option<String>,
-    /// Status of a healthy answer to a custom probe.
-    #[arg(long = "health-status", id = "health_status", value_name = "STATUS")]
-    status_code: Option<u32>,
-    /// Body of a custom probe.
-    #[arg(long = "health-body", id = "health_body", value_name = "TEXT")]
-    body: Option<String>,
-    /// Header of a custom probe, "Name: value"; may be repeated.
-    #[arg(long = "health-header", id = "health_header", value_name = "HEADER")]
-    #[serde(with = "header", skip_serializing_if = "Vec::is_empty")]
-    headers: Vec<Header>,
 }
 
 impl Resource for Route {
@@ -164,9 +122,7 @@ impl Resource for Route {
     }
 
     fn complete_flags(&mut self) {
-        if self.health_check.r#type.is_some() {
-            self.health_check.enabled.get_or_insert(true);
-        }
+        self.health_check.complete_flags();
     }
 
     fn into_message(self) -> v1::Route {
@@ -175,10 +131,19 @@ impl Resource for Route {
             host: self.host.unwrap_or_default(),
             path: self.path.unwrap_or_default(),
             load_balancer: number(self.load_balancer),
-            circuit_breaker: (!is_unset(&self.circuit_breaker)).then(|| self.circuit_breaker.into_message()),
+            circuit_breaker: self.circuit_breaker.into_message(),
             health_check: (!is_unset(&self.health_check)).then(|| self.health_check.into_message()),
+            retry: self.retry.into_message(),
+            limits: self.limits.into_message(),
+            methods: self.methods.into_message(),
+            cors: self.cors.into_message(),
+            broadcast_transactions: self.broadcast_transactions.unwrap_or_default(),
+            concurrent_requests: self.concurrent_requests.unwrap_or_default(),
+            slow_start_ms: self.slow_start_ms.unwrap_or_default(),
+            tiers: self.tiers.into_message(),
+            forward_headers: Texts::write(self.forward_headers),
+            consistency: self.consistency.into_message(),
             meta: Meta::into_message(self.meta),
-            ..v1::Route::default()
         }
     }
 
@@ -188,104 +153,26 @@ impl Resource for Route {
             host: Some(message.host),
             path: Some(message.path),
             load_balancer: Word::from_number(message.load_balancer),
-            circuit_breaker: message
-                .circuit_breaker
-                .map(CircuitBreaker::from_message)
-                .unwrap_or_default(),
+            concurrent_requests: Some(message.concurrent_requests),
+            broadcast_transactions: Some(message.broadcast_transactions),
+            slow_start_ms: Some(message.slow_start_ms),
+            forward_headers: Texts::read(message.forward_headers),
+            circuit_breaker: CircuitBreaker::from_message(message.circuit_breaker),
             health_check: message
                 .health_check
                 .map(HealthCheck::from_message)
                 .unwrap_or_default(),
+            retry: Retry::from_message(message.retry),
+            limits: Limits::from_message(message.limits),
+            methods: Methods::from_message(message.methods),
+            cors: Cors::from_message(message.cors),
+            tiers: Tiers::from_message(message.tiers),
+            consistency: Consistency::from_message(message.consistency),
             meta: Meta::from_message(message.meta),
         }
     }
 
     fn wrap(message: v1::Route) -> v1::resource::Resource {
         v1::resource::Resource::Route(message)
-    }
-}
-
-impl CircuitBreaker {
-    fn into_message(self) -> v1::CircuitBreaker {
-        v1::CircuitBreaker {
-            enabled: self.enabled.unwrap_or_default(),
-            max_requests: self.max_requests.unwrap_or_default(),
-            max_consecutive_failures: self.max_consecutive_failures.unwrap_or_default(),
-            interval_ms: self.interval_ms.unwrap_or_default(),
-            timeout_ms: self.timeout_ms.unwrap_or_default(),
-            ..v1::CircuitBreaker::default()
-        }
-    }
-
-    fn from_message(message: v1::CircuitBreaker) -> Self {
-        Self {
-            enabled: Some(message.enabled),
-            max_requests: Some(message.max_requests),
-            max_consecutive_failures: Some(message.max_consecutive_failures),
-            interval_ms: Some(message.interval_ms),
-            timeout_ms: Some(message.timeout_ms),
-        }
-    }
-}
-
-impl HealthCheck {
-    fn into_message(self) -> v1::HealthCheck {
-        v1::HealthCheck {
-            enabled: self.enabled.unwrap_or_default(),
-            r#type: number(self.r#type),
-            combined_with_circuit_breaker: self.combined_with_circuit_breaker.unwrap_or_default(),
-            interval_ms: self.interval_ms.unwrap_or_default(),
-            timeout_ms: self.timeout_ms.unwrap_or_default(),
-            request: (!is_unset(&self.request)).then(|| self.request.into_message()),
-            tolerance_blocks: self.tolerance_blocks,
-            unhealthy_threshold: self.unhealthy_threshold.unwrap_or_default(),
-            healthy_threshold: self.healthy_threshold.unwrap_or_default(),
-            ..v1::HealthCheck::default()
-        }
-    }
-
-    fn from_message(message: v1::HealthCheck) -> Self {
-        Self {
-            enabled: Some(message.enabled),
-            r#type: Word::from_number(message.r#type),
-            combined_with_circuit_breaker: Some(message.combined_with_circuit_breaker),
-            interval_ms: Some(message.interval_ms),
-            timeout_ms: Some(message.timeout_ms),
-            request: message
-                .request
-                .map(HealthCheckRequest::from_message)
-                .unwrap_or_default(),
-            tolerance_blocks: message.tolerance_blocks,
-            unhealthy_threshold: Some(message.unhealthy_threshold),
-            healthy_threshold: Some(message.healthy_threshold),
-        }
-    }
-}
-
-impl HealthCheckRequest {
-    fn into_message(self) -> v1::HealthCheckRequest {
-        v1::HealthCheckRequest {
-            method: self.method.unwrap_or_default(),
-            status_code: self.status_code.unwrap_or_default(),
-            body: self.body.unwrap_or_default(),
-            headers: self
-                .headers
-                .into_iter()
-                .map(|Header(name, value)| (name, value))
-                .collect(),
-        }
-    }
-
-    fn from_message(message: v1::HealthCheckRequest) -> Self {
-        Self {
-            method: Some(message.method),
-            status_code: Some(message.status_code),
-            body: Some(message.body),
-            headers: message
-                .headers
-                .into_iter()
-                .map(|(name, value)| Header(name, value))
-                .collect(),
-        }
     }
 }

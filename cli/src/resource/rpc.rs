@@ -5,7 +5,8 @@ use tyrscale_model::Kind;
 use tyrscale_proto::v1;
 
 use super::{
-    Meta, Resource,
+    Meta, Resource, is_unset,
+    methods::Methods,
     word::{Word, number},
 };
 use crate::output::Columns;
@@ -32,6 +33,9 @@ pub(crate) struct Rpc {
     #[arg(long = "collector", value_name = "COLLECTOR")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     collectors: Vec<Word<v1::Collector>>,
+    #[command(flatten)]
+    #[serde(skip_serializing_if = "is_unset")]
+    methods: Methods,
     #[arg(skip)]
     #[serde(skip_serializing_if = "Option::is_none")]
     meta: Option<Meta>,
@@ -71,7 +75,7 @@ impl Resource for Rpc {
                 .into_iter()
                 .map(|word| number(Some(word)))
                 .collect(),
-            methods: None,
+            methods: self.methods.into_message(),
             meta: Meta::into_message(self.meta),
         }
     }
@@ -88,6 +92,7 @@ impl Resource for Rpc {
                 .into_iter()
                 .filter_map(Word::from_number)
                 .collect(),
+            methods: Methods::from_message(message.methods),
             meta: Meta::from_message(message.meta),
         }
     }

@@ -1,11 +1,19 @@
 //! Upstreams on the command line.
 
+mod limits;
+
 use serde::{Deserialize, Serialize};
 use tyrscale_model::Kind;
 use tyrscale_proto::v1::{self, upstream::Target};
 
-use super::{Meta, Resource, is_unset};
+use super::{
+    Meta, Resource,
+    header::{self, Header},
+    is_unset,
+    word::{Word, number},
+};
 use crate::output::Columns;
+use limits::Limits;
 
 #[derive(Debug, Clone, Default, PartialEq, clap::Args, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -29,6 +37,26 @@ pub(crate) struct Upstream {
     /// HTTP CONNECT proxy on the way to it: host:port, or user:pass@host:port.
     #[arg(long)]
     proxy_host: Option<String>,
+    /// Its tier: 0 is primary, a tier gets what those with lower numbers cannot take.
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tier: Option<u32>,
+    /// How HTTP is spoken with it.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protocol: Option<Word<v1::UpstreamProtocol>>,
+    /// Whether it gets no traffic and stays configured.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cordoned: Option<bool>,
+    /// Header set on every request to it, "Name: value"; may be repeated. All of them change together, "***" keeps
+    /// a value.
+    #[arg(long = "header", value_name = "HEADER")]
+    #[serde(with = "header", skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<Header>,
+    #[command(flatten)]
+    #[serde(skip_serializing_if = "is_unset")]
+    limits: Limits,
     #[arg(skip)]
     #[serde(skip_serializing_if = "Option::is_none")]
     meta: Option<Meta>,
@@ -55,6 +83,12 @@ impl Upstream {
     /// The route it belongs to, when set.
     pub(crate) fn route_id(&self) -> Option<&str> {
         self.route_id.as_deref()
+    }
+
+    /// The same, getting no traffic or getting it again.
+    pub(crate) const fn cordoned(mut self, cordoned: bool) -> Self {
+        self.cordoned = Some(cordoned);
+        self
     }
 
     /// Its share of traffic, when set.
@@ -100,6 +134,8 @@ impl Resource for Upstream {
         "address.host",
         "address.port",
         "weight",
+        "tier",
+        "cordoned",
     ];
     const REST_FIELDS: &'static [(&'static str, &'static str)] = &[
         ("id", "uuid"),
@@ -135,8 +171,12 @@ impl Resource for Upstream {
             target: self.rpc_id.map(Target::RpcId).or(address),
             weight: self.weight.unwrap_or_default(),
             proxy_host: self.proxy_host.unwrap_or_default(),
+            tier: self.tier.unwrap_or_default(),
+            limits: self.limits.into_message(),
+            headers: header::to_map(self.headers),
+            protocol: number(self.protocol),
+            cordoned: self.cordoned.unwrap_or_default(),
             meta: Meta::into_message(self.meta),
-            ..v1::Upstream::default()
         }
     }
 
@@ -153,6 +193,11 @@ impl Resource for Upstream {
             address,
             weight: Some(message.weight),
             proxy_host: Some(message.proxy_host),
+            tier: Some(message.tier),
+            protocol: Word::from_number(message.protocol),
+            cordoned: Some(message.cordoned),
+            headers: header::from_map(message.headers),
+            limits: Limits::from_message(message.limits),
             meta: Meta::from_message(message.meta),
         }
     }

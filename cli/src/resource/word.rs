@@ -84,6 +84,14 @@ macro_rules! words {
     };
 }
 
+impl Words for v1::UpstreamProtocol {
+    const ALL: &'static [(Self, &'static str)] = &[
+        (Self::Unspecified, tyrscale_model::UpstreamProtocol::Auto.as_str()),
+        (Self::Http1, tyrscale_model::UpstreamProtocol::Http1.as_str()),
+        (Self::Http2, tyrscale_model::UpstreamProtocol::Http2.as_str()),
+    ];
+}
+
 words! {
     Visibility { Private, Public }
     Collector { EthBlockNumber, NetPeers }

@@ -108,7 +108,9 @@ impl GrpcClient {
     }
 
     pub(super) async fn update<R: Resource>(&self, change: Change<R>) -> Result<Written<R>, Failure> {
-        let mask = prost_types::FieldMask { paths: change.fields };
+        let mut paths = change.cleared;
+        paths.extend(change.fields);
+        let mask = prost_types::FieldMask { paths };
         let message = change.resource.into_message();
         let updated = R::Message::update(&self.control_plane, message, mask, change.dry_run).await;
         self.written(updated)

@@ -116,6 +116,7 @@ impl RestClient {
         let mut resource = change.resource;
         refuse(&[
             ("--dry-run", change.dry_run),
+            ("--clear", !change.cleared.is_empty()),
             ("--etag (meta.etag)", resource.meta_mut().is_some()),
         ])?;
         let id = resource.id().unwrap_or_default().to_owned();

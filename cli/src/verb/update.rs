@@ -14,6 +14,9 @@ pub(crate) struct Args<R: Resource> {
     target: Option<String>,
     #[command(flatten)]
     content: Content<R>,
+    /// A field or part to empty, such as cors or limits.burst; may be repeated.
+    #[arg(long, value_name = "FIELD")]
+    clear: Vec<String>,
     /// Refuse unless this is its etag. A file's meta.etag counts the same.
     #[arg(long)]
     etag: Option<String>,
@@ -29,7 +32,7 @@ pub(crate) async fn run<R: Resource>(args: Args<R>, client: &Client, output: Out
         *resource.meta_mut() = Some(Meta::of_etag(etag));
     }
     let fields = resource::mask(&resource)?;
-    if fields.is_empty() {
+    if fields.is_empty() && args.clear.is_empty() {
         return Err(Failure::Usage(format!(
             "nothing to change in {} {id}: give a flag or -f",
             R::KIND
@@ -38,6 +41,7 @@ pub(crate) async fn run<R: Resource>(args: Args<R>, client: &Client, output: Out
     let change = Change {
         resource: resource::with_id(resource, &id)?,
         fields,
+        cleared: args.clear,
         dry_run: args.dry_run,
     };
     let written = client.update(change).await?;
