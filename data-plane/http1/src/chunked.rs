@@ -3,6 +3,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::fields::is_text;
+use crate::head::carriage_returns;
 
 /// The line with a chunk's size, its line end included.
 const MAX_LINE: usize = 512;
@@ -146,8 +147,7 @@ impl Decoder {
         match httparse::parse_headers(section, &mut fields) {
             Ok(httparse::Status::Complete((length, fields))) => {
                 let lines = section.get(..length).unwrap_or_default();
-                let returns = lines.iter().filter(|&&byte| byte == b'\r').count();
-                if returns != fields.len().saturating_add(1) {
+                if carriage_returns(lines) != fields.len().saturating_add(1) {
                     return Err(ChunkError::Trailers);
                 }
                 buffer.advance(length);
