@@ -93,3 +93,12 @@ async fn a_streamed_answer_arrives_whole_and_the_connection_goes_on() {
     };
     tokio::join!(serving, asking);
 }
+
+#[test]
+fn a_connection_that_waits_takes_little_memory() {
+    let (mut server, _client) = connected();
+    let waiting = size_of_val(&server.next_request());
+    let connection = size_of::<Server<tokio::net::TcpStream>>();
+    // Besides these there is the timer, and what the runtime keeps for a task and a socket.
+    assert!(waiting + connection < 1_024, "{waiting} + {connection} bytes");
+}
