@@ -8,6 +8,7 @@ use http::uri::InvalidUri;
 use http::{HeaderValue, Uri};
 use memchr::memmem::Finder;
 use percent_encoding::percent_decode_str;
+use tyrscale_jsonrpc::Vendor;
 use tyrscale_model::HttpUrl;
 
 /// An upstream's address, secrets included; `Debug` shows the origin only.
@@ -21,6 +22,7 @@ pub(crate) struct Address {
     /// From the user info of the URL.
     authorization: Option<HeaderValue>,
     origin: String,
+    vendor: Vendor,
     secrets: Vec<Finder<'static>>,
 }
 
@@ -40,6 +42,7 @@ impl Address {
                 .map(str::to_owned),
             plain: Uri::default(),
             authorization: url.expose_user_info().and_then(|user_info| basic(&user_info)),
+            vendor: Vendor::of("", &origin),
             origin,
             secrets: secrets(url),
         };
@@ -76,6 +79,11 @@ impl Address {
     /// credentials.
     pub(crate) fn is_told_in(&self, text: &[u8]) -> bool {
         self.secrets.iter().any(|secret| secret.find(text).is_some())
+    }
+
+    /// Who runs the upstream, by its host.
+    pub(crate) const fn vendor(&self) -> Vendor {
+        self.vendor
     }
 
     /// `scheme://host:port`: for labels, without secrets.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderMap};
 use http::{HeaderValue, Response, StatusCode};
 use tyrscale_jsonrpc::response::{batch_items, pair};
-use tyrscale_jsonrpc::{Answer, ErrorReply, Item, Packet, RawId, batch_body, error_body};
+use tyrscale_jsonrpc::{Answer, Class, ErrorReply, Item, Packet, RawId, batch_body, error_body, surfaced};
 
 use crate::body::AnswerBody;
 use crate::forward::Telling;
@@ -48,6 +48,7 @@ pub(crate) fn reply(packet: &Packet<'_>, reply: Reply) -> (Response<AnswerBody>,
 pub(crate) fn failed(packet: &Packet<'_>, telling: Telling) -> Response<AnswerBody> {
     match (telling, packet) {
         (Telling::PassOn(reply), packet) => pass_on(packet, reply),
+        (Telling::Said(reply, class), Packet::Single(call)) => said(reply, class, call.id),
         (telling, Packet::Batch(_)) => {
             let (code, message) = telling.item_error();
             json(
@@ -61,6 +62,23 @@ pub(crate) fn failed(packet: &Packet<'_>, telling: Telling) -> Response<AnswerBo
             json(StatusCode::OK, error_body(call.id, code, message))
         }
     }
+}
+
+/// The error that an upstream gave, with the code of its class; the gateway's own where it may not be told.
+fn said(reply: Reply, class: Class, id: Option<RawId<'_>>) -> Response<AnswerBody> {
+    let body = match &reply.body {
+        Some(AnswerBody::Whole(body)) => surfaced(body, id, class),
+        _ => None,
+    };
+    let Some(body) = body else {
+        return own(class.into(), id);
+    };
+    // An error of the request's own keeps the status that the upstream gave it.
+    let status = match class.policy().code {
+        None if !reply.status.is_server_error() => reply.status,
+        _ => status(class.into()),
+    };
+    assemble(status, reply.headers, whole(body))
 }
 
 /// What an upstream said, or an error with its status when clients may not read that.

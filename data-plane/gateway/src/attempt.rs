@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
-use tyrscale_jsonrpc::Fault;
+use tyrscale_jsonrpc::{Blame, Class};
 
 use crate::endpoint::{Admission, Endpoint};
 
@@ -14,7 +14,7 @@ pub(crate) enum Outcome {
     /// The upstream answered, with a result or an error of the request's own.
     Answered,
     /// It gave no answer to pass on.
-    Faulted(Fault),
+    Faulted(Class),
 }
 
 /// One request at one upstream: counts in its load from the pick until it is settled.
@@ -59,23 +59,41 @@ impl Attempt {
         let now = Instant::now();
         let stats = self.endpoint.stats();
         match outcome {
-            Outcome::Answered | Outcome::Faulted(Fault::UnsupportedMethod | Fault::BatchRefused) => {
+            Outcome::Answered => {
                 stats.latency.record(now - self.started);
                 self.answers();
             }
-            Outcome::Faulted(fault) if fault.counts_against_upstream() => {
+            Outcome::Faulted(class) => self.settle_fault(class, now),
+        }
+    }
+
+    fn settle_fault(&mut self, class: Class, now: Instant) {
+        let stats = self.endpoint.stats();
+        match class.policy().blame {
+            Blame::Upstream => {
                 stats.failures.fetch_add(1, Ordering::Relaxed);
-                if fault == Fault::RateLimited {
-                    stats.rate_limited.fetch_add(1, Ordering::Relaxed);
-                }
                 // After a good beginning it counts as another request would.
                 let admission = self.admission.take();
                 if let Some(admission) = admission.or_else(|| self.endpoint.admit(now.into_std()).ok()) {
                     admission.failed(now.into_std());
                 }
             }
+            Blame::Latency => {
+                stats.failures.fetch_add(1, Ordering::Relaxed);
+                stats.latency.record(now - self.started);
+            }
+            Blame::Nobody if class == Class::RateLimited => {
+                stats.failures.fetch_add(1, Ordering::Relaxed);
+                stats.rate_limited.fetch_add(1, Ordering::Relaxed);
+            }
+            // Cut off by the gateway's own limit.
+            Blame::Nobody if class == Class::AnswerTooLarge => {}
+            Blame::Nobody => {
+                stats.latency.record(now - self.started);
+                self.answers();
+            }
             // A refusal may be the client's own doing: it neither closes nor opens a breaker.
-            Outcome::Faulted(_) => {}
+            Blame::IfAnotherAnswers => {}
         }
     }
 }

@@ -10,7 +10,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
-use tyrscale_jsonrpc::Fault;
+use tyrscale_jsonrpc::Class;
 
 use crate::attempt::{Attempt, Outcome};
 use crate::config::Settings;
@@ -91,8 +91,8 @@ async fn fetch(
             // With a known length nobody asks again once all has come.
             Ok(Some(Ok(frame))) => (Some(frame), incoming.is_end_stream().then_some(Outcome::Answered)),
             Ok(None) => (None, Some(Outcome::Answered)),
-            Ok(Some(Err(_))) => (None, Some(Outcome::Faulted(Fault::Lost))),
-            Err(_) => (None, Some(Outcome::Faulted(Fault::Timeout))),
+            Ok(Some(Err(_))) => (None, Some(Outcome::Faulted(Class::Lost))),
+            Err(_) => (None, Some(Outcome::Faulted(Class::Timeout))),
         };
         let Some(outcome) = ended else {
             if pass_on(&client, Ok(frame), write_timeout).await {

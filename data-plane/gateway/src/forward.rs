@@ -1,7 +1,7 @@
 //! The attempts of one request: one upstream after the other, until one answers or none is left.
 
 use tokio::time::Instant;
-use tyrscale_jsonrpc::{Answer, ErrorReply, Fault, RpcError};
+use tyrscale_jsonrpc::{Answer, Class, ErrorReply, Kind, RpcError, most_telling};
 
 use crate::config::Settings;
 use crate::route::Route;
@@ -30,7 +30,7 @@ pub(crate) async fn forward(
         match ask(attempt, question, settings, time).await {
             Ok(reply) => return Ok(reply),
             Err(failure) => {
-                let goes_on = failure.fault.retryable(question.replay) && Instant::now() < deadline;
+                let goes_on = failure.class.retryable(question.replay) && Instant::now() < deadline;
                 failures.push(failure);
                 if !goes_on {
                     break;
@@ -50,6 +50,8 @@ pub(crate) struct Failures(Vec<Failure>);
 pub(crate) enum Telling {
     /// What the upstreams said, status and body, as far as it may be told, for all of them said the same.
     PassOn(Reply),
+    /// The error that an upstream gave, with the code of its class.
+    Said(Reply, Class),
     /// The one error that an upstream gave for a whole batch.
     BatchError(RpcError),
     /// An error of the gateway's own.
@@ -57,29 +59,34 @@ pub(crate) enum Telling {
 }
 
 impl Failures {
-    /// The most telling answer that can be made of them.
-    pub(crate) fn telling(mut self) -> Telling {
-        let Some(worst) = self.0.iter().map(|failure| failure.fault).max() else {
+    /// The most telling answer that can be made of them, for methods of that kind.
+    pub(crate) fn telling(mut self, kind: Kind) -> Telling {
+        let Some(class) = most_telling(self.0.iter().map(|failure| failure.class), kind) else {
             return Telling::Own(ErrorReply::NoUpstream);
         };
-        let unanimous = self.0.iter().all(|failure| failure.fault == worst);
-        let of_the_worst = |failure: &mut Failure| (failure.fault == worst).then(|| failure.said.take())?;
-        let said = self.0.iter_mut().rev().find_map(of_the_worst);
-        match (worst, said.map(|reply| *reply)) {
+        let status = |failure: &Failure| failure.said.as_ref().map(|reply| reply.status);
+        let first = self.0.first().and_then(status);
+        let unanimous = self
+            .0
+            .iter()
+            .all(|failure| failure.class == class && status(failure) == first);
+        let of_the_class = |failure: &mut Failure| (failure.class == class).then(|| failure.said.take())?;
+        let said = self.0.iter_mut().rev().find_map(of_the_class);
+        match (class, said.map(|reply| *reply)) {
             (
-                Fault::BatchRefused,
+                Class::BatchRefused,
                 Some(Reply {
                     answer: Answer::BatchRefused(error),
                     ..
                 }),
             ) => Telling::BatchError(error),
-            (Fault::Refused { .. }, Some(reply)) if unanimous => Telling::PassOn(reply),
-            // JSON-RPC errors travel with status 200, whatever status this upstream gave it.
-            (Fault::UnsupportedMethod, Some(reply)) => Telling::PassOn(Reply {
-                status: http::StatusCode::OK,
-                ..reply
-            }),
-            _ => Telling::Own(worst.into()),
+            (_, Some(reply)) if matches!(reply.answer, Answer::Error(_)) => Telling::Said(reply, class),
+            (Class::Refused | Class::Unauthorized | Class::Billing | Class::RequestTooLarge, Some(reply))
+                if unanimous && reply.status.is_client_error() =>
+            {
+                Telling::PassOn(reply)
+            }
+            _ => Telling::Own(class.into()),
         }
     }
 }
@@ -93,7 +100,7 @@ impl Telling {
                 &error.message,
             ),
             Self::Own(reply) => (reply.code(), reply.message()),
-            Self::PassOn(_) => {
+            Self::PassOn(_) | Self::Said(..) => {
                 let reply = ErrorReply::UpstreamsFailed;
                 (reply.code(), reply.message())
             }
@@ -111,7 +118,7 @@ mod tests {
 
     fn refused(status: u16, text: &'static str) -> Failure {
         Failure {
-            fault: Fault::Refused { status },
+            class: Class::Refused,
             said: Some(Box::new(Reply {
                 status: StatusCode::from_u16(status).unwrap(),
                 headers: HeaderMap::new(),
@@ -121,13 +128,17 @@ mod tests {
         }
     }
 
+    fn telling(failures: Vec<Failure>) -> Telling {
+        Failures(failures).telling(Kind::Read)
+    }
+
     #[test]
     fn a_refusal_is_passed_on_only_when_all_refuse_alike() {
-        let alike = Failures(vec![refused(403, "one"), refused(403, "two")]).telling();
-        assert!(matches!(alike, Telling::PassOn(reply) if reply.status == 403));
-        let unlike = Failures(vec![refused(401, "one"), refused(403, "two")]).telling();
-        assert!(matches!(unlike, Telling::Own(ErrorReply::UpstreamsFailed)));
-        let beside_a_failure = Failures(vec![refused(403, "one"), Fault::Timeout.into()]).telling();
+        let alike = telling(vec![refused(404, "one"), refused(404, "two")]);
+        assert!(matches!(alike, Telling::PassOn(reply) if reply.status == 404));
+        let unlike = telling(vec![refused(404, "one"), refused(408, "two")]);
+        assert!(matches!(unlike, Telling::Own(ErrorReply::Failed(Class::Refused))));
+        let beside_a_failure = telling(vec![refused(404, "one"), Class::Timeout.into()]);
         assert!(matches!(
             beside_a_failure,
             Telling::Own(ErrorReply::UpstreamTimeout)
@@ -137,7 +148,7 @@ mod tests {
     #[test]
     fn without_an_attempt_there_was_no_upstream() {
         assert!(matches!(
-            Failures(Vec::new()).telling(),
+            telling(Vec::new()),
             Telling::Own(ErrorReply::NoUpstream)
         ));
     }

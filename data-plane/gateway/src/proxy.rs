@@ -97,7 +97,7 @@ async fn serve(
         }
         Err(failures) => {
             gateway.stats.count_all(&packet, CallOutcome::Failed);
-            answer::failed(&packet, failures.telling())
+            answer::failed(&packet, failures.telling(question.method.kind))
         }
     }
 }
@@ -107,6 +107,8 @@ fn question(packet: &Packet<'_>, body: &Bytes, head: Parts, peer: Peer) -> Optio
     Some(Question {
         body: request::outgoing(packet, body)?,
         expect: request::expect(packet),
+        id: request::id(packet).map(|id| body.slice_ref(id.as_bytes())),
+        method: request::method(packet),
         replay: request::replay(packet),
         query: head.uri.query().map(str::to_owned),
         headers: headers::for_upstream(head.headers, peer),

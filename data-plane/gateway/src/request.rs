@@ -8,7 +8,9 @@ use http::uri::Authority;
 use http::{Method, Version, header::HOST};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use tyrscale_jsonrpc::{Call, ErrorReply, Expect, InvalidCall, Packet, RawId, Replay, batch_body, method};
+use tyrscale_jsonrpc::{
+    Call, ErrorReply, Expect, InvalidCall, Method as RpcMethod, Packet, RawId, Replay, batch_body, method,
+};
 
 use crate::config::Settings;
 use crate::headers::{Peer, X_FORWARDED_HOST};
@@ -103,6 +105,22 @@ pub(crate) fn replay(packet: &Packet<'_>) -> Replay {
         Replay::Safe
     } else {
         Replay::Unsafe
+    }
+}
+
+/// The method that a packet calls; that of a batch is none that is known.
+pub(crate) fn method(packet: &Packet<'_>) -> &'static RpcMethod {
+    match packet {
+        Packet::Single(call) => method::lookup(&call.method),
+        Packet::Batch(_) => method::other(),
+    }
+}
+
+/// The id of a single call that wants an answer.
+pub(crate) fn id<'a>(packet: &Packet<'a>) -> Option<RawId<'a>> {
+    match packet {
+        Packet::Single(call) => call.id,
+        Packet::Batch(_) => None,
     }
 }
 

@@ -6,9 +6,10 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
-use tyrscale_jsonrpc::classify::by_status;
 use tyrscale_jsonrpc::response::{inspect, peek};
-use tyrscale_jsonrpc::{Answer, Expect, Fault, Replay, Verdict, classify};
+use tyrscale_jsonrpc::{
+    Answer, Class, Expect, Method as RpcMethod, Observed, RawId, Replay, Verdict, classify, revert,
+};
 
 use crate::address::Address;
 use crate::attempt::{Attempt, Outcome};
@@ -28,6 +29,9 @@ pub(crate) struct Question {
     pub(crate) query: Option<String>,
     pub(crate) body: Bytes,
     pub(crate) expect: Expect,
+    /// The JSON text of the id that a single call's answer must carry.
+    pub(crate) id: Option<Bytes>,
+    pub(crate) method: &'static RpcMethod,
     pub(crate) replay: Replay,
 }
 
@@ -54,14 +58,14 @@ pub(crate) struct Time {
 /// An attempt without an answer to pass on.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    pub(crate) fault: Fault,
+    pub(crate) class: Class,
     /// What the upstream said, as far as it may be passed on when nobody says better.
     pub(crate) said: Option<Box<Reply>>,
 }
 
-impl From<Fault> for Failure {
-    fn from(fault: Fault) -> Self {
-        Self { fault, said: None }
+impl From<Class> for Failure {
+    fn from(class: Class) -> Self {
+        Self { class, said: None }
     }
 }
 
@@ -77,7 +81,7 @@ pub(crate) async fn ask(
 ) -> Result<Reply, Failure> {
     let received = tokio::time::timeout_at(time.until, exchange(&attempt, question, settings)).await;
     let cancelled = received.is_err() && time.is_rest;
-    match received.unwrap_or_else(|_| Err(Fault::Timeout.into())) {
+    match received.unwrap_or_else(|_| Err(Class::Timeout.into())) {
         Ok(Received { reply, rest: None }) => {
             attempt.settle(Outcome::Answered);
             Ok(reply)
@@ -93,10 +97,10 @@ pub(crate) async fn ask(
         }
         Err(failure) => {
             let spec = attempt.endpoint().spec();
-            let (route, upstream, fault) = (spec.route_id, spec.upstream_id, failure.fault.name());
+            let (route, upstream, fault) = (spec.route_id, spec.upstream_id, failure.class.name());
             tracing::debug!(route.id = %route, upstream.id = %upstream, fault, "attempt failed");
             if !cancelled {
-                attempt.settle(Outcome::Faulted(failure.fault));
+                attempt.settle(Outcome::Faulted(failure.class));
             }
             Err(failure)
         }
@@ -111,15 +115,15 @@ struct Received {
 
 async fn exchange(attempt: &Attempt, question: &Question, settings: &Settings) -> Result<Received, Failure> {
     let endpoint = attempt.endpoint();
-    let request = request(attempt, question).ok_or(Fault::NotSent)?;
+    let request = request(attempt, question).ok_or(Class::NotSent)?;
     let response = endpoint.client().request(request).await.map_err(|error| {
         if error.is_connect() {
-            Fault::NotSent
+            Class::NotSent
         } else {
-            Fault::Lost
+            Class::Lost
         }
     })?;
-    judge(response, question.expect, settings, endpoint.address()).await
+    judge(response, question, settings, endpoint.address()).await
 }
 
 fn request(attempt: &Attempt, question: &Question) -> Option<Request<Full<Bytes>>> {
@@ -137,38 +141,39 @@ fn request(attempt: &Attempt, question: &Question) -> Option<Request<Full<Bytes>
 
 async fn judge(
     response: Response<Incoming>,
-    expect: Expect,
+    question: &Question,
     settings: &Settings,
     address: &Address,
 ) -> Result<Received, Failure> {
     let (mut head, incoming) = response.into_parts();
     let status = head.status;
-    if let Some(fault) = by_status(status.as_u16()) {
-        return Err(fault.into());
-    }
     let is_readable = headers::is_identity(&head.headers);
     headers::for_client(&mut head.headers, address);
+    let looked = if is_readable {
+        look(incoming, question.expect, settings.max_batch_answer_bytes).await
+    } else {
+        // What cannot be read cannot be told from an error.
+        Ok(Looked::nothing())
+    };
+    let looked = match looked {
+        // The status tells enough.
+        Err(_) if !status.is_success() => Looked::nothing(),
+        looked => looked?,
+    };
+    let verdict = classify(&Observed {
+        status: status.as_u16(),
+        id: question.id.as_deref().and_then(RawId::parse),
+        method: question.method,
+        vendor: address.vendor(),
+        answer: &looked.answer,
+        body: &looked.held,
+    });
+    let is_told = verdict == Verdict::Answer || looked.rest.is_none() && may_be_told(&looked.held, address);
     let mut reply = Reply {
         status,
         headers: head.headers,
-        answer: Answer::NotJsonRpc,
+        answer: looked.answer,
         body: None,
-    };
-    if !is_readable {
-        // What cannot be read cannot be told from an error.
-        return Err(match classify(status.as_u16(), &reply.answer) {
-            Verdict::Retry(fault) => failure(fault, reply),
-            Verdict::Answer | Verdict::ClientError => Fault::BadBody.into(),
-        });
-    }
-    let looked = look(incoming, expect, settings.max_batch_answer_bytes).await?;
-    let verdict = classify(status.as_u16(), &looked.answer);
-    reply.answer = looked.answer;
-    let is_told = match verdict {
-        Verdict::Answer => true,
-        Verdict::ClientError | Verdict::Retry(_) => {
-            looked.rest.is_none() && may_be_told(&looked.held, address)
-        }
     };
     let rest = match looked.rest {
         Some(incoming) if is_told => Some((looked.held, incoming)),
@@ -179,8 +184,24 @@ async fn judge(
         }
     };
     match verdict {
-        Verdict::Answer | Verdict::ClientError => Ok(Received { reply, rest }),
-        Verdict::Retry(fault) => Err(failure(fault, reply)),
+        Verdict::Answer => Ok(Received { reply, rest }),
+        Verdict::Final(Class::Reverted) => {
+            put_right(&mut reply);
+            Ok(Received { reply, rest })
+        }
+        Verdict::Final(_) => Ok(Received { reply, rest }),
+        Verdict::Retry(class) => Err(failure(class, reply)),
+    }
+}
+
+/// Puts what a contract reverted with where clients look for it.
+fn put_right(reply: &mut Reply) {
+    let Some(AnswerBody::Whole(body)) = &mut reply.body else {
+        return;
+    };
+    if let Some(clean) = revert::normalise(body) {
+        reply.answer = inspect(&clean, Expect::Single);
+        *body = clean.into();
     }
 }
 
@@ -192,15 +213,12 @@ fn may_be_told(body: &[u8], address: &Address) -> bool {
     is_json && !address.is_told_in(body)
 }
 
-/// What of `reply` is passed on when nobody says better: a 4xx, if need be without its body, and errors about
-/// the method or the batch. A redirect leads to where the client may not go.
-fn failure(fault: Fault, reply: Reply) -> Failure {
-    let is_told = match fault {
-        Fault::Refused { .. } => reply.status.is_client_error(),
-        _ => reply.body.is_some(),
-    };
+/// What of `reply` is passed on when nobody says better: a 4xx, if need be without its body, and JSON-RPC errors.
+/// A redirect leads to where the client may not go.
+fn failure(class: Class, reply: Reply) -> Failure {
+    let is_told = reply.status.is_client_error() || reply.body.is_some() && !reply.status.is_redirection();
     Failure {
-        fault,
+        class,
         said: is_told.then(|| Box::new(reply)),
     }
 }
@@ -211,9 +229,19 @@ struct Looked {
     rest: Option<Incoming>,
 }
 
+impl Looked {
+    fn nothing() -> Self {
+        Self {
+            held: Bytes::new(),
+            answer: Answer::NotJsonRpc,
+            rest: None,
+        }
+    }
+}
+
 /// Reads a body until it is known what it is: to its end when that comes soon, and for a batch, whose members
 /// are put in order, always.
-async fn look(mut incoming: Incoming, expect: Expect, max_batch_answer: usize) -> Result<Looked, Fault> {
+async fn look(mut incoming: Incoming, expect: Expect, max_batch_answer: usize) -> Result<Looked, Class> {
     let max_held = match expect {
         Expect::Batch => max_batch_answer,
         Expect::Single | Expect::Nothing => max_batch_answer.max(HEAD_BYTES),
@@ -221,7 +249,7 @@ async fn look(mut incoming: Incoming, expect: Expect, max_batch_answer: usize) -
     let mut held = BytesMut::new();
     let mut next_look = HEAD_BYTES.min(max_held);
     while let Some(frame) = incoming.frame().await {
-        let frame = frame.map_err(|_| Fault::Lost)?;
+        let frame = frame.map_err(|_| Class::Lost)?;
         let Ok(data) = frame.into_data() else { continue };
         held.extend_from_slice(&data);
         if held.len() < next_look {
@@ -233,7 +261,7 @@ async fn look(mut incoming: Incoming, expect: Expect, max_batch_answer: usize) -
             return Ok(Looked { held, answer, rest });
         }
         if held.len() > max_held {
-            return Err(Fault::TooLarge);
+            return Err(Class::AnswerTooLarge);
         }
         // Doubling keeps the looking linear in what is looked at.
         next_look = held.len().saturating_mul(2).min(max_held);

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::scan::decode;
+use crate::scan::{Scanner, decode};
 
 /// Above this, a 64-bit float no longer tells neighbouring integers apart.
 const EXACT: f64 = 9_007_199_254_740_992.0;
@@ -24,6 +24,15 @@ impl<'a> RawId<'a> {
             _ => false,
         };
         is_id.then_some(Self(value))
+    }
+
+    /// Takes bytes that were an id's before; `None` when they are none.
+    #[must_use]
+    pub fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let text = std::str::from_utf8(bytes).ok()?;
+        let mut scanner = Scanner::new(text, 0);
+        let value = scanner.value().ok()?;
+        (value.len() == text.len()).then(|| Self::from_value(value))?
     }
 
     /// The JSON text of the id.
@@ -91,6 +100,13 @@ mod tests {
             &"9".repeat(400),
         ] {
             assert_eq!(RawId::from_value(text), None, "{text}");
+            assert_eq!(RawId::parse(text.as_bytes()), None, "{text}");
+        }
+        for text in ["1", "\"a\"", "null", "1.0"] {
+            assert_eq!(RawId::parse(text.as_bytes()).map(RawId::as_str), Some(text));
+        }
+        for text in ["1 ", " 1", "1 2", "nul", "\"a"] {
+            assert_eq!(RawId::parse(text.as_bytes()), None, "{text}");
         }
     }
 }

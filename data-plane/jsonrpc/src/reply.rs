@@ -1,7 +1,8 @@
 //! The answers that the gateway writes itself.
 
-use crate::classify::Fault;
+use crate::class::{Class, SERVER_ERROR};
 use crate::id::RawId;
+use crate::parts::{envelope, splice};
 use crate::request::RequestError;
 
 /// An error that the gateway answers with, in the place of an upstream.
@@ -31,6 +32,8 @@ pub enum ErrorReply {
     RateLimited,
     /// The gateway has as much to do as it may take on.
     Overloaded,
+    /// Every upstream that was tried failed, and this is the most telling class.
+    Failed(Class),
 }
 
 impl ErrorReply {
@@ -41,13 +44,14 @@ impl ErrorReply {
             Self::ParseError => -32700,
             Self::InvalidRequest | Self::BodyTooLarge | Self::BatchTooLong => -32600,
             Self::MethodNotFound => -32601,
-            Self::NoUpstream
-            | Self::UpstreamsFailed
-            | Self::UpstreamTimeout
-            | Self::AnswerTooLarge
-            | Self::Overloaded => -32603,
+            Self::NoUpstream | Self::UpstreamsFailed | Self::AnswerTooLarge | Self::Overloaded => -32603,
+            Self::UpstreamTimeout => -32015,
             Self::UnknownRoute => -32001,
             Self::RateLimited => -32005,
+            Self::Failed(class) => match class.policy().code {
+                Some(code) => code,
+                None => SERVER_ERROR,
+            },
         }
     }
 
@@ -63,6 +67,7 @@ impl ErrorReply {
             Self::UpstreamsFailed | Self::AnswerTooLarge => 502,
             Self::NoUpstream | Self::Overloaded => 503,
             Self::UpstreamTimeout => 504,
+            Self::Failed(class) => class.policy().status,
         }
     }
 
@@ -82,6 +87,12 @@ impl ErrorReply {
             Self::AnswerTooLarge => "answer too large",
             Self::RateLimited => "rate limited",
             Self::Overloaded => "gateway overloaded",
+            Self::Failed(class) => match class {
+                Class::MissingData => "no upstream has the data",
+                Class::RangeTooLarge | Class::TooManyAddresses => "no upstream serves so much at once",
+                Class::Unauthorized | Class::Billing | Class::WrongChain => "no upstream serves this gateway",
+                _ => "all upstreams failed",
+            },
         }
     }
 
@@ -102,20 +113,17 @@ impl From<&RequestError<'_>> for ErrorReply {
     }
 }
 
-impl From<Fault> for ErrorReply {
-    /// The answer when every attempt failed and this fault is the greatest of them.
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::UnsupportedMethod => Self::MethodNotFound,
-            Fault::RateLimited => Self::RateLimited,
-            Fault::Timeout => Self::UpstreamTimeout,
-            Fault::TooLarge => Self::AnswerTooLarge,
-            Fault::BatchRefused
-            | Fault::Refused { .. }
-            | Fault::NotSent
-            | Fault::BadBody
-            | Fault::Server
-            | Fault::Lost => Self::UpstreamsFailed,
+impl From<Class> for ErrorReply {
+    /// The answer when every attempt failed, this class is the most telling of them, and nothing that an upstream
+    /// said can be passed on.
+    fn from(class: Class) -> Self {
+        match class {
+            Class::UnsupportedMethod => Self::MethodNotFound,
+            Class::RateLimited => Self::RateLimited,
+            Class::Timeout | Class::NodeTimeout => Self::UpstreamTimeout,
+            Class::AnswerTooLarge => Self::AnswerTooLarge,
+            Class::NotSent | Class::BadBody | Class::Server | Class::Lost => Self::UpstreamsFailed,
+            _ => Self::Failed(class),
         }
     }
 }
@@ -127,6 +135,39 @@ pub fn error_body(id: Option<RawId<'_>>, code: i64, message: &str) -> Vec<u8> {
     let id = id.map_or("null", RawId::as_str);
     let message = serde_json::Value::from(message);
     format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":{code},"message":{message}}}}}"#).into_bytes()
+}
+
+/// The body of an upstream's error as the client gets it once no other upstream had a better answer: with the code
+/// of the class where it has one, and every other byte as it came, the message and the data above all, for clients
+/// depend on their words. `None` when it is no whole JSON object that says something.
+///
+/// A text in the place of the error object, or an object without an envelope, gets an envelope under `id`.
+#[must_use]
+pub fn surfaced(body: &[u8], id: Option<RawId<'_>>, class: Class) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(body).ok()?;
+    let parts = envelope(text)?;
+    let own_code = class.policy().code;
+    let fresh = |message: &str| {
+        let (id, code) = (id.map_or("null", RawId::as_str), own_code.unwrap_or(SERVER_ERROR));
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":{code},"message":{message}}}}}"#).into_bytes()
+    };
+    let Some(((_, value), error)) = parts.error else {
+        return parts
+            .message
+            .filter(|message| message.starts_with('"'))
+            .map(fresh);
+    };
+    if !error.is_object {
+        return value.starts_with('"').then(|| fresh(value));
+    }
+    match (own_code, error.code) {
+        (None, Some(_)) => Some(body.to_vec()),
+        (Some(code), Some((start, old))) => splice(text, start, old, &code.to_string()),
+        (_, None) => {
+            let code = own_code.unwrap_or(SERVER_ERROR);
+            (error.end > 0).then(|| splice(text, error.end, "", &format!(",\"code\":{code}")))?
+        }
+    }
 }
 
 /// The answer to a batch, from the JSON texts of its members.
@@ -172,6 +213,7 @@ mod tests {
             let error = RpcError {
                 code: Some(reply.code()),
                 message: reply.message().to_owned(),
+                detail: String::new(),
             };
             assert_eq!(inspect(&reply.body(None), Expect::Single), Answer::Error(error));
         }
@@ -189,7 +231,7 @@ mod tests {
             (-32601, 200),
             (-32603, 503),
             (-32603, 502),
-            (-32603, 504),
+            (-32015, 504),
             (-32603, 502),
             (-32005, 429),
             (-32603, 503),
@@ -219,17 +261,17 @@ mod tests {
     }
 
     #[test]
-    fn the_greatest_fault_decides_the_status() {
-        for (fault, status) in [
-            (Fault::UnsupportedMethod, 200),
-            (Fault::RateLimited, 429),
-            (Fault::Timeout, 504),
-            (Fault::Lost, 502),
-            (Fault::TooLarge, 502),
-            (Fault::NotSent, 502),
-            (Fault::Refused { status: 403 }, 502),
+    fn the_class_decides_the_status() {
+        for (class, status) in [
+            (Class::UnsupportedMethod, 200),
+            (Class::RateLimited, 429),
+            (Class::Timeout, 504),
+            (Class::Lost, 502),
+            (Class::AnswerTooLarge, 502),
+            (Class::NotSent, 502),
+            (Class::Refused, 502),
         ] {
-            assert_eq!(ErrorReply::from(fault).status(), status, "{fault:?}");
+            assert_eq!(ErrorReply::from(class).status(), status, "{class:?}");
         }
     }
 

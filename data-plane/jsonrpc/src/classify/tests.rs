@@ -1,192 +1,272 @@
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::index::{first, parts};
+use super::rule::{Code, Methods, Rule, Text};
 use super::*;
+use crate::method::{lookup, other};
 use crate::response::{Expect, inspect};
 
-const RESULT: &str = r#"{"jsonrpc":"2.0","id":1,"result":"0x12d687"}"#;
-const REVERT: &str =
-    r#"{"jsonrpc":"2.0","id":1,"error":{"code":3,"message":"execution reverted: no","data":"0x08c379a0"}}"#;
-const SERVER_ERROR: &str =
-    r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"insufficient funds for gas"}}"#;
-const UNKNOWN_METHOD: &str = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"the method trace_block does not exist/is not available"}}"#;
-const BAD_PARAMS: &str =
-    r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"missing value for required argument 0"}}"#;
-const BATCH_LIMIT: &str =
-    r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"batch too large"}}"#;
-const HTML: &str = "<html><head><title>502 Bad Gateway</title></head><body>cloudflare</body></html>";
-const PLAIN_ERROR: &str = r#"{"error":"Bad Request","statusCode":400}"#;
+mod bodies;
 
-const ALL: [Fault; 10] = [
-    Fault::UnsupportedMethod,
-    Fault::BatchRefused,
-    Fault::Refused { status: 403 },
-    Fault::NotSent,
-    Fault::RateLimited,
-    Fault::BadBody,
-    Fault::Server,
-    Fault::Lost,
-    Fault::Timeout,
-    Fault::TooLarge,
-];
-
-fn single(status: u16, body: &str) -> Verdict {
-    classify(status, &inspect(body.as_bytes(), Expect::Single))
+/// The first rule that an answer to a call meets, and the verdict on it.
+fn judge(vendor: Vendor, method: &str, status: u16, body: &[u8]) -> (&'static Rule, Verdict) {
+    let answer = inspect(body, Expect::Single);
+    let observed = Observed {
+        status,
+        id: None,
+        method: lookup(method),
+        vendor,
+        answer: &answer,
+        body,
+    };
+    let said = Said::of(&observed);
+    (first(&said.facts(&observed)).unwrap(), classify(&observed))
 }
 
-fn batch(status: u16, body: &str) -> Verdict {
-    classify(status, &inspect(body.as_bytes(), Expect::Batch))
+fn verdict(method: &str, status: u16, body: &str) -> Verdict {
+    judge(Vendor::Other, method, status, body.as_bytes()).1
+}
+
+fn of_batch(status: u16, body: &str) -> Verdict {
+    let answer = inspect(body.as_bytes(), Expect::Batch);
+    classify(&Observed {
+        status,
+        id: None,
+        method: other(),
+        vendor: Vendor::Other,
+        answer: &answer,
+        body: body.as_bytes(),
+    })
+}
+
+fn error(code: i64, message: &str) -> String {
+    let message = serde_json::Value::from(message);
+    format!(r#"{{"jsonrpc":"2.0","id":1,"error":{{"code":{code},"message":{message}}}}}"#)
 }
 
 #[test]
-fn results_and_ordinary_errors_are_answers() {
-    for body in [RESULT, REVERT, SERVER_ERROR, BAD_PARAMS] {
-        assert_eq!(single(200, body), Verdict::Answer, "{body}");
+fn every_body_hits_its_rule_first() {
+    for (name, vendor, method, status, body) in bodies::CASES {
+        let (rule, verdict) = judge(*vendor, method, *status, body.as_bytes());
+        assert_eq!(rule.name, *name, "{status} {body}");
+        assert_eq!(verdict, Verdict::from(rule.class), "{status} {body}");
     }
-    assert_eq!(batch(200, &format!("[{RESULT},{REVERT}]")), Verdict::Answer);
 }
 
 #[test]
-fn an_empty_body_answers_a_notification_only() {
-    assert_eq!(classify(204, &inspect(b"", Expect::Nothing)), Verdict::Answer);
-    assert_eq!(single(204, ""), Verdict::Retry(Fault::BadBody));
+fn every_rule_is_the_first_for_some_body() {
+    let hit: BTreeSet<_> = bodies::CASES.iter().map(|case| case.0).collect();
+    let rules: Vec<_> = rules().map(|(name, _)| name).collect();
+    let dead: Vec<_> = rules.iter().filter(|name| !hit.contains(*name)).collect();
+    assert!(dead.is_empty(), "{dead:?}");
+    assert_eq!(
+        rules.iter().collect::<BTreeSet<_>>().len(),
+        rules.len(),
+        "names are distinct"
+    );
+}
+
+/// A message, code and method that meet a rule with one of its texts.
+fn told_by(rule: &Rule, words: &str) -> (Vendor, &'static str, String) {
+    let code = match rule.code {
+        Code::In(codes) => codes[0],
+        Code::Any | Code::Other(_) | Code::NotIn(_) => -32000,
+    };
+    let method = match rule.methods {
+        Methods::Any => "eth_blockNumber",
+        Methods::Send => "eth_sendRawTransaction",
+        Methods::Logs => "eth_getLogs",
+        Methods::Trace => "trace_block",
+    };
+    (rule.vendor.unwrap_or_default(), method, error(code, words))
 }
 
 #[test]
-fn an_unknown_method_moves_on_whatever_the_status_says() {
-    for status in [200, 400, 404, 405] {
+fn every_text_of_a_rule_gives_its_class_and_is_not_hidden_by_an_earlier_one() {
+    for rule in table::rules().filter(|rule| rule.shapes.meets(Shape::ERROR)) {
+        let texts = match rule.text {
+            Text::Any => continue,
+            Text::Has(texts) | Text::Words(texts) | Text::All(texts) | Text::Whole(texts) => texts,
+        };
+        for text in parts(texts, "|") {
+            assert_eq!(text, text.to_lowercase());
+            let words = parts(text, "&").collect::<Vec<_>>().join(" 12 ");
+            for words in [words.clone(), words.to_uppercase()] {
+                let (vendor, method, body) = told_by(rule, &words);
+                let (hit, _) = judge(vendor, method, 200, body.as_bytes());
+                assert_eq!(hit.class, rule.class, "{}: {body} hits {}", rule.name, hit.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn results_are_answers() {
+    for result in ["\"0x12d687\"", "null", "[]", r#"{"error":"execution timeout"}"#] {
+        let body = format!(r#"{{"jsonrpc":"2.0","id":1,"error":null,"result":{result}}}"#);
+        assert_eq!(verdict("eth_call", 200, &body), Verdict::Answer, "{body}");
+    }
+    let error = error(3, "execution reverted");
+    assert_eq!(of_batch(200, &format!("[{error}]")), Verdict::Answer);
+    let empty = Observed {
+        status: 204,
+        id: None,
+        method: other(),
+        vendor: Vendor::Other,
+        answer: &Answer::Empty,
+        body: b"",
+    };
+    assert_eq!(classify(&empty), Verdict::Answer);
+}
+
+#[test]
+fn a_call_that_reverts_as_a_result_is_a_revert() {
+    let words = ["20", "2", "6e6f"].map(|word| format!("{word:0>64}"));
+    let body = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"result":"0x08c379a0{}"}}"#,
+        words.concat()
+    );
+    assert_eq!(verdict("eth_call", 200, &body), Verdict::Final(Class::Reverted));
+    assert_eq!(verdict("eth_getStorageAt", 200, &body), Verdict::Answer);
+}
+
+/// Scenario "case 37".
+#[test]
+fn a_trace_that_the_node_gave_up_is_no_answer() {
+    let body = r#"{"jsonrpc":"2.0","id":1,"result":[{"txHash":"0x1","error": "execution timeout"}]}"#;
+    assert_eq!(
+        verdict("debug_traceBlockByNumber", 200, body),
+        Verdict::Retry(Class::NodeTimeout)
+    );
+    assert_eq!(verdict("eth_getBlockByNumber", 200, body), Verdict::Answer);
+    let quoted = r#"{"jsonrpc":"2.0","id":1,"result":[{"revertReason":"execution timeout"}]}"#;
+    assert_eq!(verdict("debug_traceBlockByNumber", 200, quoted), Verdict::Answer);
+}
+
+#[test]
+fn words_inside_other_words_and_quoted_ones_mislead_nobody() {
+    for (method, body, expected) in [
+        (
+            "eth_call",
+            error(3, "token not supported"),
+            Verdict::Final(Class::Reverted),
+        ),
+        (
+            "eth_call",
+            error(-32000, "execution reverted: method not found"),
+            Verdict::Final(Class::Reverted),
+        ),
+        (
+            "eth_call",
+            error(-32000, "gas limit exceeded"),
+            Verdict::Final(Class::TransactionRejected),
+        ),
+        (
+            "eth_sendRawTransaction",
+            error(-32000, "unknown transaction"),
+            Verdict::Retry(Class::Unknown),
+        ),
+        (
+            "eth_call",
+            error(-32000, "already known"),
+            Verdict::Retry(Class::Unknown),
+        ),
+        (
+            "eth_call",
+            error(-32000, "the beof is here"),
+            Verdict::Retry(Class::Unknown),
+        ),
+        (
+            "eth_call",
+            error(-32601, "block not found"),
+            Verdict::Retry(Class::MissingData),
+        ),
+        (
+            "eth_sendRawTransaction",
+            error(-32000, "transaction was rejected"),
+            Verdict::Retry(Class::Unknown),
+        ),
+    ] {
+        assert_eq!(verdict(method, 200, &body), expected, "{body}");
+    }
+}
+
+#[test]
+fn the_error_decides_and_the_status_only_where_it_says_nothing() {
+    for status in [200, 400, 404, 429, 500] {
+        let body = error(-32000, "missing trie node");
         assert_eq!(
-            single(status, UNKNOWN_METHOD),
-            Verdict::Retry(Fault::UnsupportedMethod),
+            verdict("eth_call", status, &body),
+            Verdict::Retry(Class::MissingData),
             "{status}"
         );
     }
-    assert_eq!(
-        single(405, "Method Not Allowed"),
-        Verdict::Retry(Fault::UnsupportedMethod)
-    );
-    assert_eq!(
-        batch(200, UNKNOWN_METHOD),
-        Verdict::Retry(Fault::UnsupportedMethod)
-    );
-}
-
-#[test]
-fn a_good_status_with_a_body_that_answers_nothing_is_a_bad_body() {
-    for body in [
-        "",
-        HTML,
-        "{}",
-        r#"{"message":"quota"}"#,
-        RESULT.trim_end_matches('}'),
-        &format!("[{RESULT}]"),
+    let unknown = error(-32099, "a quantum fluctuation");
+    for (status, class) in [
+        (200, Class::Unknown),
+        (429, Class::RateLimited),
+        (503, Class::Server),
+        (403, Class::Unauthorized),
+        (302, Class::Refused),
     ] {
-        assert_eq!(single(200, body), Verdict::Retry(Fault::BadBody), "{body}");
-    }
-    for body in [RESULT, "[]", "[{}]"] {
-        assert_eq!(batch(200, body), Verdict::Retry(Fault::BadBody), "{body}");
-    }
-}
-
-#[test]
-fn one_error_for_a_whole_batch_moves_on_and_blames_nobody() {
-    let verdict = batch(200, BATCH_LIMIT);
-    assert_eq!(verdict, Verdict::Retry(Fault::BatchRefused));
-    assert!(!Fault::BatchRefused.counts_against_upstream());
-}
-
-#[test]
-fn a_certain_client_error_is_passed_on() {
-    for status in [400, 413] {
-        assert_eq!(single(status, BAD_PARAMS), Verdict::ClientError, "{status}");
-        assert_eq!(single(status, SERVER_ERROR), Verdict::ClientError, "{status}");
-        assert_eq!(batch(status, BATCH_LIMIT), Verdict::ClientError, "{status}");
-    }
-}
-
-#[test]
-fn a_client_error_that_does_not_say_so_is_a_refusal() {
-    let internal = r#"{"id":1,"error":{"code":-32603,"message":"internal error"}}"#;
-    let limit = r#"{"id":1,"error":{"code":-32005,"message":"daily request count exceeded"}}"#;
-    for body in [HTML, PLAIN_ERROR, RESULT, internal, limit, ""] {
         assert_eq!(
-            single(400, body),
-            Verdict::Retry(Fault::Refused { status: 400 }),
-            "{body}"
+            verdict("eth_call", status, &unknown),
+            Verdict::Retry(class),
+            "{status}"
         );
     }
 }
 
 #[test]
-fn unclear_statuses_are_refusals_even_with_a_json_rpc_error() {
-    for status in [301, 302, 307, 401, 402, 403, 404, 408, 410, 415, 451] {
-        for body in [SERVER_ERROR, HTML] {
-            assert_eq!(
-                single(status, body),
-                Verdict::Retry(Fault::Refused { status }),
-                "{status} {body}"
-            );
-        }
-    }
+fn an_answer_to_another_call_is_none() {
+    let body = r#"{"jsonrpc":"2.0","id":2,"result":"0x1"}"#;
+    let answer = inspect(body.as_bytes(), Expect::Single);
+    let with_id = |id| {
+        classify(&Observed {
+            status: 200,
+            id: RawId::parse(id),
+            method: lookup("eth_call"),
+            vendor: Vendor::Other,
+            answer: &answer,
+            body: body.as_bytes(),
+        })
+    };
+    assert_eq!(with_id(b"2"), Verdict::Answer);
+    assert_eq!(with_id(b"1"), Verdict::Retry(Class::BadBody));
 }
 
+/// Scenario A7.
 #[test]
-fn rate_limits_and_server_errors_go_by_the_status() {
-    for body in [RESULT, SERVER_ERROR, UNKNOWN_METHOD, HTML, ""] {
-        assert_eq!(single(429, body), Verdict::Retry(Fault::RateLimited), "{body}");
-        for status in [500, 501, 502, 503, 504, 521, 599] {
-            assert_eq!(
-                single(status, body),
-                Verdict::Retry(Fault::Server),
-                "{status} {body}"
-            );
-        }
+fn one_error_for_a_batch_blames_nobody_unless_it_holds_for_every_call() {
+    for (message, class) in [
+        ("batch too large", Class::BatchRefused),
+        ("execution reverted", Class::BatchRefused),
+        ("too many requests", Class::RateLimited),
+        ("invalid api key", Class::Unauthorized),
+    ] {
+        let body = error(-32000, message);
+        assert_eq!(of_batch(200, &body), Verdict::Retry(class), "{message}");
+        assert_eq!(of_batch(400, &body), Verdict::Retry(class), "{message}");
     }
+    assert_eq!(Class::BatchRefused.policy().blame, crate::class::Blame::Nobody);
 }
 
-#[test]
-fn what_may_have_been_carried_out_is_repeated_only_when_safe() {
-    for fault in ALL {
-        let open = matches!(
-            fault,
-            Fault::BadBody | Fault::Server | Fault::Lost | Fault::Timeout
-        );
-        let repeatable = fault != Fault::TooLarge;
-        assert_eq!(fault.retryable(Replay::Safe), repeatable, "{fault:?}");
-        assert_eq!(fault.retryable(Replay::Unsafe), repeatable && !open, "{fault:?}");
+proptest! {
+    #[test]
+    fn any_bytes_are_judged_always_the_same(
+        body in prop_oneof![any::<Vec<u8>>(), r#"\{"(error|message|code)":["{:}a-z0-9 ]{0,40}"#.prop_map(String::into_bytes)],
+        status in 0_u16..1000,
+    ) {
+        let (rule, verdict) = judge(Vendor::Other, "eth_call", status, &body);
+        prop_assert_eq!(judge(Vendor::Other, "eth_call", status, &body).1, verdict);
+        prop_assert!(verdict == Verdict::Answer || verdict == Verdict::from(rule.class));
     }
-}
 
-#[test]
-fn refusals_blame_nobody_and_failures_the_upstream() {
-    for fault in ALL {
-        let blameless = matches!(
-            fault,
-            Fault::UnsupportedMethod | Fault::BatchRefused | Fault::Refused { .. } | Fault::TooLarge
-        );
-        assert_eq!(fault.counts_against_upstream(), !blameless, "{fault:?}");
+    #[test]
+    fn any_error_text_is_judged(message in any::<String>(), code in any::<i64>()) {
+        let verdict = verdict("eth_call", 200, &error(code, &message));
+        prop_assert_ne!(verdict, Verdict::Answer);
     }
-}
-
-#[test]
-fn the_reported_fault_does_not_depend_on_the_order_of_attempts() {
-    let greatest = |faults: &[Fault]| faults.iter().copied().max();
-    for (at, fault) in ALL.into_iter().enumerate() {
-        for lesser in &ALL[..=at] {
-            assert_eq!(greatest(&[*lesser, fault]), Some(fault));
-            assert_eq!(greatest(&[fault, *lesser]), Some(fault));
-        }
-    }
-}
-
-#[test]
-fn an_outcome_left_open_is_reported_before_any_that_is_certain() {
-    for open in ALL.into_iter().filter(|fault| !fault.retryable(Replay::Unsafe)) {
-        for certain in ALL.into_iter().filter(|fault| fault.retryable(Replay::Unsafe)) {
-            assert!(open > certain, "{open:?} {certain:?}");
-        }
-    }
-}
-
-#[test]
-fn faults_have_distinct_names() {
-    let names: std::collections::BTreeSet<_> = ALL.into_iter().map(Fault::name).collect();
-    assert_eq!(names.len(), ALL.len());
 }

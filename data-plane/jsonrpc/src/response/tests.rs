@@ -16,6 +16,7 @@ fn error(code: Option<i64>, message: &str) -> Answer {
     Answer::Error(RpcError {
         code,
         message: message.to_owned(),
+        detail: String::new(),
     })
 }
 
@@ -171,6 +172,7 @@ fn a_batch_is_answered_by_an_array_with_an_answer_in_it() {
             Answer::BatchRefused(RpcError {
                 code: Some(-32600),
                 message: "batch too large".to_owned(),
+                detail: String::new(),
             }),
         ),
     ] {
@@ -202,6 +204,34 @@ fn deep_answers_do_not_overflow_the_stack() {
     assert_eq!(whole(&body), Answer::Result);
     assert_eq!(whole(&"[".repeat(200_000)), Answer::NotJsonRpc);
     assert!(batch_items("[".repeat(200_000).as_bytes()).is_err());
+}
+
+#[test]
+fn a_result_carries_the_callers_id_and_an_error_no_other_one() {
+    for (body, id, expected) in [
+        (r#"{"jsonrpc":"2.0","id":1,"result":"0x1"}"#, "1", true),
+        (r#"{"result":"0x1","id":1}"#, "1.0", true),
+        (r#"{"result":"0x1","id":"\u0041"}"#, "\"A\"", true),
+        (r#"{"jsonrpc":"2.0","id":null,"result":"0x1"}"#, "null", true),
+        (r#"{"jsonrpc":"2.0","id":2,"result":"0x1"}"#, "1", false),
+        (r#"{"jsonrpc":"2.0","id":"1","result":"0x1"}"#, "1", false),
+        (r#"{"jsonrpc":"2.0","id":null,"result":"0x1"}"#, "1", false),
+        (r#"{"jsonrpc":"2.0","result":"0x1"}"#, "1", false),
+        (
+            r#"{"id":9007199254740992,"result":"0x1"}"#,
+            "9007199254740993",
+            false,
+        ),
+        (r#"{"error":{"code":1}}"#, "1", true),
+        (r#"{"id":null,"error":{"code":1},"result":null}"#, "1", true),
+        (r#"{"id":2,"error":{"code":1}}"#, "1", false),
+        (r#"{"id":1,"result":"0x"#, "1", true),
+        (r#"{"id":2,"result":"0x"#, "1", false),
+        (r#"{"result":"0x"#, "1", true),
+    ] {
+        let id = RawId::from_value(id).unwrap();
+        assert_eq!(answers_id(body.as_bytes(), id), expected, "{body}");
+    }
 }
 
 fn paired(ids: &[&str], body: &str) -> Vec<Option<String>> {
