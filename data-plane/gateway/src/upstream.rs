@@ -6,9 +6,11 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
+use tyrscale_jsonrpc::request::parse;
 use tyrscale_jsonrpc::response::{inspect, peek};
 use tyrscale_jsonrpc::{
-    Answer, Class, Expect, Method as RpcMethod, Observed, RawId, Replay, Verdict, classify, revert,
+    Answer, Class, Expect, Limits, Method as RpcMethod, Observed, Packet, RawId, Replay, Verdict, classify,
+    revert, transaction,
 };
 
 use crate::address::Address;
@@ -185,24 +187,35 @@ async fn judge(
     };
     match verdict {
         Verdict::Answer => Ok(Received { reply, rest }),
-        Verdict::Final(Class::Reverted) => {
-            put_right(&mut reply);
+        Verdict::Final(class) => {
+            put_right(class, question, &mut reply);
             Ok(Received { reply, rest })
         }
-        Verdict::Final(_) => Ok(Received { reply, rest }),
         Verdict::Retry(class) => Err(failure(class, reply)),
     }
 }
 
-/// Puts what a contract reverted with where clients look for it.
-fn put_right(reply: &mut Reply) {
-    let Some(AnswerBody::Whole(body)) = &mut reply.body else {
-        return;
+/// Makes of an error what clients want to know: what a contract reverted with where they look for it, and the
+/// hash of a transaction that the upstream has already.
+fn put_right(class: Class, question: &Question, reply: &mut Reply) {
+    let body = match (class, &reply.body) {
+        (Class::Reverted, Some(AnswerBody::Whole(body))) => revert::normalise(body),
+        (Class::AlreadyKnown, _) => accepted(&question.body),
+        _ => None,
     };
-    if let Some(clean) = revert::normalise(body) {
-        reply.answer = inspect(&clean, Expect::Single);
-        *body = clean.into();
+    if let Some(body) = body {
+        reply.status = StatusCode::OK;
+        reply.answer = inspect(&body, Expect::Single);
+        reply.body = Some(AnswerBody::Whole(body.into()));
     }
+}
+
+/// The answer to a raw transaction that was sent before.
+fn accepted(question: &[u8]) -> Option<Vec<u8>> {
+    let Ok(Packet::Single(call)) = parse(question, &Limits::default()) else {
+        return None;
+    };
+    Some(transaction::accepted(call.id, transaction::hash(call.params?)?))
 }
 
 /// Whether clients may read the body of a refusal: JSON that tells nothing of where it comes from. Pages of

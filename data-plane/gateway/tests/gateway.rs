@@ -5,6 +5,7 @@ mod gateway {
     mod bodies;
     mod breaker_and_health;
     mod calls;
+    mod classes;
     mod failover;
     mod hardening;
     mod harness;

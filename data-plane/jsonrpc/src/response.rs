@@ -10,6 +10,12 @@ use std::collections::HashMap;
 use crate::id::RawId;
 use crate::scan::{Scanner, Stop, decode};
 
+mod answered;
+mod bare;
+
+pub use answered::answers_id;
+pub(crate) use bare::bare_error;
+
 /// Characters kept of an error's message.
 const MAX_MESSAGE: usize = 512;
 
@@ -107,83 +113,6 @@ pub fn peek(head: &[u8], expect: Expect) -> Option<Answer> {
         },
         _ => Some(Answer::NotJsonRpc),
     }
-}
-
-/// Whether the answer, or as much of its beginning as is here, is one to the call with that `id`.
-///
-/// A result must carry the id, in any spelling (`1.0`, `1`); an error may also do without, or carry `null`, for some
-/// are made before the request is read. What the beginning does not show is taken for right.
-#[must_use]
-pub fn answers_id(head: &[u8], id: RawId<'_>) -> bool {
-    let text = match std::str::from_utf8(head) {
-        Ok(text) => text,
-        Err(error) => match head.get(..error.valid_up_to()).map(std::str::from_utf8) {
-            Some(Ok(valid)) => valid,
-            _ => return true,
-        },
-    };
-    let mut is_result = false;
-    match find_id(&mut Scanner::new(text, usize::MAX), &mut is_result) {
-        Ok(Some(found)) => {
-            found == id || found.canonical() == id.canonical() || (!is_result && found.as_str() == "null")
-        }
-        Ok(None) => !is_result,
-        Err(_) => true,
-    }
-}
-
-/// The id, as soon as it comes; `Ok(None)`: the whole answer has none that could be one.
-fn find_id<'a>(scanner: &mut Scanner<'a>, is_result: &mut bool) -> Result<Option<RawId<'a>>, Stop> {
-    let mut id = None;
-    let mut error = false;
-    let mut member_follows = scanner.enter()?;
-    while member_follows {
-        match scanner.key()?.as_ref() {
-            "id" => id = RawId::from_value(scanner.value()?),
-            "error" => error |= scanner.value()? != "null",
-            "result" if id.is_some_and(|id| id.as_str() != "null") => return Ok(id),
-            "result" => {
-                *is_result = true;
-                scanner.value()?;
-            }
-            _ => {
-                scanner.value()?;
-            }
-        }
-        member_follows = scanner.more()?;
-    }
-    *is_result &= !error;
-    Ok(id)
-}
-
-/// What a whole JSON object without `result` and `error` says, if it has a message or a code: gateways of vendors
-/// answer so.
-pub(crate) fn bare_error(body: &[u8]) -> Option<RpcError> {
-    let text = std::str::from_utf8(body).ok()?;
-    let mut scanner = Scanner::new(text, usize::MAX);
-    let mut error = RpcError {
-        detail: message(text.trim()),
-        ..RpcError::default()
-    };
-    let mut is_error = false;
-    let mut member_follows = scanner.token().ok()? == b'{' && scanner.enter().ok()?;
-    while member_follows {
-        let key = scanner.key().ok()?;
-        let value = scanner.value().ok()?;
-        match key.as_ref() {
-            "code" | "statusCode" | "status" if error.code.is_none() => {
-                error.code = value.trim_matches('"').parse().ok();
-            }
-            "message" => error.message = message(value),
-            _ => {
-                member_follows = scanner.more().ok()?;
-                continue;
-            }
-        }
-        is_error = true;
-        member_follows = scanner.more().ok()?;
-    }
-    (is_error && scanner.end().is_ok()).then_some(error)
 }
 
 /// A batch's answer is not an array of JSON values.
@@ -363,7 +292,7 @@ impl<'a> Envelope<'a> {
             match key.as_ref() {
                 "code" => self.code = value.trim_matches('"').parse().ok(),
                 "message" => self.message = Some(message(value)),
-                "data" if !value.starts_with("\"0x") => self.detail = message(value),
+                "data" if !value.starts_with("\"0x") && value != "null" => self.detail = message(value),
                 _ => {}
             }
             member_follows = scanner.more()?;

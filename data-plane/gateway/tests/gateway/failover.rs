@@ -149,6 +149,7 @@ async fn a_refusal_that_all_share_is_passed_on() {
             (status, body.as_bytes())
         );
     }
+    first.set_fault(json_answer(404, body));
     second.set_fault(json_answer(403, body));
     let unlike = harness.client.call("eth_call").await;
     assert_eq!(
@@ -240,7 +241,7 @@ async fn silence_is_a_timeout_and_the_next_is_asked() {
     let answer = harness.client.call("eth_chainId").await;
     assert_eq!(
         (answer.status, answer.error_code()),
-        (StatusCode::GATEWAY_TIMEOUT, -32603)
+        (StatusCode::GATEWAY_TIMEOUT, -32015)
     );
 }
 

@@ -327,7 +327,7 @@ async fn an_attempt_cut_short_by_the_requests_deadline_blames_nobody() {
 }
 
 #[tokio::test]
-async fn a_first_attempt_with_all_of_the_requests_time_blames_the_upstream() {
+async fn a_silent_upstream_is_counted_and_its_breaker_stays_closed() {
     let node = node("n").await;
     let tight = Settings {
         request_timeout: Duration::from_millis(50),
@@ -336,7 +336,9 @@ async fn a_first_attempt_with_all_of_the_requests_time_blames_the_upstream() {
     let harness = Harness::with_route(tight, with_breaker(1, 60_000), &[&node]).await;
     node.set_fault(Fault::Silence);
     harness.client.call("eth_chainId").await;
-    assert!(breaker_is(&harness, 2.0));
+    harness.idle().await;
+    assert!(harness.metric("upstream_failures_total", &[]) == 1.0);
+    assert!(breaker_is(&harness, 0.0));
 }
 
 /// Scenario A24.

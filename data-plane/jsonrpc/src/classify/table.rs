@@ -59,6 +59,13 @@ const LIMITS: &[Rule] = &[
     ),
     says(Class::RangeTooLarge, "too big", Has("is too big")).unless("transaction | nonce | gas | body | batch"),
     says(
+        Class::BatchRefused,
+        "batch too large",
+        All("batch & too large | batch & too long | batch & too big | batch & limit | batch & maximum \
+            | batch & not supported | batch & not allowed"),
+    )
+    .shaped(Shape::ERROR.or(Shape::BARE)),
+    says(
         Class::TooManyAddresses,
         "too many addresses or topics",
         All("specify less number of address | addresses or topics per search position | filters & current limit is"),
@@ -258,8 +265,18 @@ const OTHERS: &[Rule] = &[
     coded(Class::UnsupportedMethod, "code of an unknown method", &[-32601]),
     says(
         Class::AmbiguousRequest,
-        "something missing or not supported",
-        Has("not found | does not exist | not available | is disabled | not supported"),
+        "something missing",
+        Has("not found | does not exist | not available | is disabled"),
+    )
+    .shaped(Shape::ERROR.or(Shape::BARE))
+    .unless("404"),
+    says(
+        Class::AmbiguousRequest,
+        "a part of the request not supported",
+        All(
+            "not supported & block | not supported & tag | not supported & param | not supported & type \
+            | not supported & transaction | not supported & filter | not supported & token",
+        ),
     )
     .shaped(Shape::ERROR.or(Shape::BARE)),
     says(

@@ -241,7 +241,7 @@ fn an_answer_to_another_call_is_none() {
 #[test]
 fn one_error_for_a_batch_blames_nobody_unless_it_holds_for_every_call() {
     for (message, class) in [
-        ("batch too large", Class::BatchRefused),
+        ("batch limit exceeded", Class::BatchRefused),
         ("execution reverted", Class::BatchRefused),
         ("too many requests", Class::RateLimited),
         ("invalid api key", Class::Unauthorized),
