@@ -227,6 +227,7 @@ impl Class {
 
     /// What the class asks for.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "one row for each class")]
     pub const fn policy(self) -> Policy {
         match self {
             Self::MissingData => Policy {
