@@ -80,12 +80,12 @@ impl Failures {
                     ..
                 }),
             ) => Telling::BatchError(error),
-            (_, Some(reply)) if matches!(reply.answer, Answer::Error(_)) => Telling::Said(reply, class),
             (Class::Refused | Class::Unauthorized | Class::Billing | Class::RequestTooLarge, Some(reply))
                 if unanimous && reply.status.is_client_error() =>
             {
                 Telling::PassOn(reply)
             }
+            (_, Some(reply)) if matches!(reply.answer, Answer::Error(_)) => Telling::Said(reply, class),
             _ => Telling::Own(class.into()),
         }
     }
