@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 /// File of the authority.
 pub(crate) const AUTHORITY: &str = "authority.pem";
@@ -23,6 +23,10 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     std::fs::create_dir_all(&args.folder)?;
     let mut authority = CertificateParams::new(Vec::new())?;
+    // A certificate issued by its own name would pass for a self-signed one.
+    authority
+        .distinguished_name
+        .push(DnType::CommonName, "authority of a measurement");
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
     let key = KeyPair::generate()?;
