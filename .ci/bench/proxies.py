@@ -50,14 +50,12 @@ class Gateway(Proxy):
 
     tls = True
 
-    def can(self, setup):
-        return not setup.client_tls
-
     def command(self, setup):
         command = [self.program, "gateway", "--port", setup.port, "--workers", setup.workers, *setup.options]
         scheme = "https" if setup.upstream_tls else "http"
         for port in setup.upstreams:
             command += ["--upstream", f"{scheme}://127.0.0.1:{port}/"]
+        command += ["--tls", setup.certificates] if setup.client_tls else []
         return command + (["--authority", setup.certificates] if setup.upstream_tls else [])
 
 

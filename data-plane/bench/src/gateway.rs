@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,14 +10,16 @@ use anyhow::Context;
 use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio_util::sync::CancellationToken;
-use tyrscale_gateway::{Changed, Gateway, Settings};
+use tyrscale_gateway::{CertificateFiles, Changed, Gateway, ServerTls, Settings};
 use tyrscale_model::View;
 use tyrscale_telemetry::{LogFormat, init_logs, shutdown_signal};
 
+use crate::certificates::{CERTIFICATE, KEY};
 use crate::configuration::{Configuration, Edit, Shape};
 
 /// More connections than any measurement opens.
 const MAX_CONNECTIONS: usize = 50_000;
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -29,6 +31,9 @@ pub(crate) struct Args {
     workers: NonZeroUsize,
     #[command(flatten)]
     shape: Shape,
+    /// Folder of the certificate to serve HTTPS with.
+    #[arg(long, value_name = "FOLDER")]
+    tls: Option<PathBuf>,
     /// Folder of the certificates that HTTPS upstreams have.
     #[arg(long, value_name = "FOLDER")]
     authority: Option<PathBuf>,
@@ -83,10 +88,11 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
     gateway.apply(configuration.snapshot(), Changed::All, View::ALL)?;
     let listener = tyrscale_gateway::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, args.port)))?;
     let port = listener.local_addr()?.port();
+    let tls = args.tls.as_deref().map(server_tls).transpose()?;
     let shutdown = CancellationToken::new();
     let serving = tokio::spawn({
         let (gateway, shutdown, workers) = (Arc::clone(&gateway), shutdown.clone(), args.workers);
-        async move { gateway.serve_on(workers, listener, shutdown).await }
+        async move { gateway.serve_on(workers, listener, tls, shutdown).await }
     });
     let ended = shutdown_signal()?;
     crate::tell(&Listening { port })?;
@@ -101,6 +107,14 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
     shutdown.cancel();
     serving.await??;
     outcome.unwrap_or(Ok(()))
+}
+
+fn server_tls(folder: &Path) -> anyhow::Result<Arc<ServerTls>> {
+    let files = CertificateFiles {
+        certificate: folder.join(CERTIFICATE),
+        key: folder.join(KEY),
+    };
+    Ok(Arc::new(ServerTls::new(&[files], HANDSHAKE_TIMEOUT)?))
 }
 
 /// Gives the first upstream another weight again and again.

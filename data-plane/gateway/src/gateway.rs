@@ -135,8 +135,8 @@ impl Gateway {
         server::serve(Arc::clone(self), Front::tls(listener, tls), shutdown).await;
     }
 
-    /// Serves clients on `workers` threads of their own until `shutdown`, then as [`Gateway::serve`]. The listener is
-    /// one of [`crate::bind`].
+    /// Serves clients on `workers` threads of their own until `shutdown`, then as [`Gateway::serve`], with TLS when
+    /// it is given. The listener is one of [`crate::bind`].
     ///
     /// # Errors
     /// [`GatewayError::Workers`] when a socket or a thread cannot be made.
@@ -144,9 +144,10 @@ impl Gateway {
         self: &Arc<Self>,
         workers: NonZeroUsize,
         listener: TcpListener,
+        tls: Option<Arc<ServerTls>>,
         shutdown: CancellationToken,
     ) -> Result<(), GatewayError> {
-        let fronts = vec![Front::plain(listener)];
+        let fronts = vec![Front { listener, tls }];
         let served = workers::serve(self, fronts, workers, &shutdown).await;
         served.map_err(GatewayError::Workers)
     }
