@@ -137,21 +137,18 @@ impl Configuration {
 
     fn route(&self, number: u32) -> Result<Route, Rejection> {
         let first = number == 0;
+        let host = if first {
+            "localhost".to_owned()
+        } else {
+            format!("route-{number}.example")
+        };
         Ok(Route {
-            id: route_id(number)?,
-            host: if first {
-                "localhost".to_owned()
-            } else {
-                format!("route-{number}.example")
-            },
-            path: "/".to_owned(),
-            load_balancer: LoadBalancer::WeightRoundRobin,
             circuit_breaker: Some(CircuitBreaker {
                 enabled: true,
                 max_requests: 1,
                 max_consecutive_failures: self.shape.breaker_failures,
-                interval_ms: 0,
                 timeout_ms: self.shape.breaker_timeout_ms,
+                ..CircuitBreaker::default()
             }),
             // Of routes without traffic nothing but the probes would be measured.
             health_check: (first && self.shape.health_interval_ms > 0).then(|| HealthCheck {
@@ -163,19 +160,19 @@ impl Configuration {
                 healthy_threshold: 1,
                 ..HealthCheck::default()
             }),
+            ..Route::new(route_id(number)?, host, "/", LoadBalancer::WeightRoundRobin)
         })
     }
 
     fn upstream(&self, route: u32, number: u32, weight: f64) -> Result<Upstream, Rejection> {
         // At least one URL is given.
         let rpc = number.checked_rem(self.url_count()).unwrap_or_default();
-        Ok(Upstream {
-            id: upstream_id(route, number)?,
-            route_id: route_id(route)?,
-            target: Target::Rpc(rpc_id(rpc)?),
-            weight: Weight::try_from(weight)?,
-            proxy: None,
-        })
+        Ok(Upstream::new(
+            upstream_id(route, number)?,
+            route_id(route)?,
+            Target::Rpc(rpc_id(rpc)?),
+            Weight::try_from(weight)?,
+        ))
     }
 }
 
@@ -199,6 +196,7 @@ fn rpc(number: u32, url: &HttpUrl) -> Result<Rpc, Rejection> {
         visibility: Visibility::Private,
         url: url.clone(),
         collectors: vec![Collector::EthBlockNumber],
+        methods: None,
     })
 }
 
