@@ -76,6 +76,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 async fn serve(args: &Args) -> anyhow::Result<()> {
     let authorities = args.authority.as_deref().map(crate::tls::authorities);
     let gateway = Arc::new(Gateway::new(Settings {
+        workers: args.workers,
         max_connections: MAX_CONNECTIONS,
         // Idle connections must last as long as a measurement.
         header_timeout: Duration::from_secs(600),
@@ -91,8 +92,8 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
     let tls = args.tls.as_deref().map(server_tls).transpose()?;
     let shutdown = CancellationToken::new();
     let serving = tokio::spawn({
-        let (gateway, shutdown, workers) = (Arc::clone(&gateway), shutdown.clone(), args.workers);
-        async move { gateway.serve_on(workers, listener, tls, shutdown).await }
+        let (gateway, shutdown) = (Arc::clone(&gateway), shutdown.clone());
+        async move { gateway.serve_on(listener, tls, shutdown).await }
     });
     let ended = shutdown_signal()?;
     crate::tell(&Listening { port })?;

@@ -4,21 +4,22 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::uri::InvalidUri;
-use http::{HeaderValue, Uri};
+use http::HeaderValue;
 use memchr::memmem::Finder;
 use percent_encoding::percent_decode_str;
+use tyrscale_http1::{Field, HeadError, Target};
 use tyrscale_jsonrpc::Vendor;
-use tyrscale_model::HttpUrl;
+use tyrscale_model::{HttpUrl, Scheme};
 
 /// An upstream's address, secrets included; `Debug` shows the origin only.
 pub(crate) struct Address {
-    /// `scheme://host:port/path`.
-    target: String,
+    /// With the port, unless it is that of the scheme.
+    host: String,
+    path: String,
     /// The query of the configured URL, which often holds a key.
     query: Option<String>,
-    /// The URI of a request without a query of the client's own.
-    plain: Uri,
+    /// The target of a request without a query of the client's own.
+    plain: Target,
     /// From the user info of the URL.
     authorization: Option<HeaderValue>,
     origin: String,
@@ -32,47 +33,45 @@ const SHORTEST_KEY: usize = 6;
 impl Address {
     /// # Errors
     /// When the URL's parts cannot stand in a request line.
-    pub(crate) fn new(url: &HttpUrl) -> Result<Self, InvalidUri> {
-        let origin = url.origin();
-        let mut address = Self {
-            target: format!("{origin}{}", url.expose_path()),
-            query: url
-                .expose_query()
-                .filter(|query| !query.is_empty())
-                .map(str::to_owned),
-            plain: Uri::default(),
-            authorization: url.expose_user_info().and_then(|user_info| basic(&user_info)),
-            vendor: Vendor::of("", &origin),
-            origin,
-            secrets: secrets(url),
+    pub(crate) fn new(url: &HttpUrl) -> Result<Self, HeadError> {
+        let host = match (url.scheme(), url.port()) {
+            (Scheme::Http, 80) | (Scheme::Https, 443) => url.host().to_owned(),
+            (_, port) => format!("{}:{port}", url.host()),
         };
-        address.plain = address.join(None)?;
-        Ok(address)
+        let path = url.expose_path().to_owned();
+        let query = url.expose_query().filter(|query| !query.is_empty());
+        Ok(Self {
+            plain: target(&path, query, None)?,
+            host,
+            path,
+            query: query.map(str::to_owned),
+            authorization: url.expose_user_info().and_then(|user_info| basic(&user_info)),
+            vendor: Vendor::of("", &url.origin()),
+            origin: url.origin(),
+            secrets: secrets(url),
+        })
     }
 
-    /// The URI of a request that came with `client_query`, which is sent after the address's own query.
+    /// Whom a request is for, as its `Host` field says it.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The target of a request that came with `client_query`, which is sent after the address's own query.
     ///
     /// # Errors
-    /// When the result is longer than a URI may be.
-    pub(crate) fn uri(&self, client_query: Option<&str>) -> Result<Uri, InvalidUri> {
+    /// When the client's query cannot stand in a request line.
+    pub(crate) fn target(&self, client_query: Option<&str>) -> Result<Target, HeadError> {
         match client_query.filter(|query| !query.is_empty()) {
             None => Ok(self.plain.clone()),
-            query => self.join(query),
-        }
-    }
-
-    fn join(&self, client_query: Option<&str>) -> Result<Uri, InvalidUri> {
-        let target = &self.target;
-        match (self.query.as_deref(), client_query) {
-            (None, None) => target.parse(),
-            (Some(query), None) | (None, Some(query)) => format!("{target}?{query}").parse(),
-            (Some(own), Some(client)) => format!("{target}?{own}&{client}").parse(),
+            query => target(&self.path, self.query.as_deref(), query),
         }
     }
 
     /// The `Authorization` that the URL's user info asks for.
-    pub(crate) const fn authorization(&self) -> Option<&HeaderValue> {
-        self.authorization.as_ref()
+    pub(crate) fn authorization(&self) -> Option<Field<'_>> {
+        let value = self.authorization.as_ref()?;
+        Some(Field::new("authorization", value.as_bytes()))
     }
 
     /// Whether `text` tells a secret part of the address: its path or query, what in them may be a key, or its
@@ -89,6 +88,14 @@ impl Address {
     /// `scheme://host:port`: for labels, without secrets.
     pub(crate) fn origin(&self) -> &str {
         &self.origin
+    }
+}
+
+fn target(path: &str, own: Option<&str>, client: Option<&str>) -> Result<Target, HeadError> {
+    match (own, client) {
+        (None, None) => Target::new(path),
+        (Some(query), None) | (None, Some(query)) => Target::new(&format!("{path}?{query}")),
+        (Some(own), Some(client)) => Target::new(&format!("{path}?{own}&{client}")),
     }
 }
 
@@ -139,17 +146,20 @@ mod tests {
 
     #[test]
     fn the_clients_query_follows_the_configured_one() {
-        for (url, query, expected) in [
-            ("http://n:1/rpc", Some("x=1"), "http://n:1/rpc?x=1"),
-            ("http://n:1/rpc", None, "http://n:1/rpc"),
-            ("http://n:1/rpc", Some(""), "http://n:1/rpc"),
-            ("http://n:1?apikey=1", Some("x=2"), "http://n:1/?apikey=1&x=2"),
-            ("http://n:1/?apikey=1", None, "http://n:1/?apikey=1"),
-            ("https://n", None, "https://n:443/"),
+        for (url, query, host, expected) in [
+            ("http://n:1/rpc", Some("x=1"), "n:1", "/rpc?x=1"),
+            ("http://n:1/rpc", None, "n:1", "/rpc"),
+            ("http://n:1/rpc", Some(""), "n:1", "/rpc"),
+            ("http://n:1?apikey=1", Some("x=2"), "n:1", "/?apikey=1&x=2"),
+            ("http://n/?apikey=1", None, "n", "/?apikey=1"),
+            ("https://n", None, "n", "/"),
+            ("https://n:80", None, "n:80", "/"),
         ] {
+            let address = address(url);
+            let target = address.target(query).unwrap();
             assert_eq!(
-                address(url).uri(query).unwrap().to_string(),
-                expected,
+                (address.host(), target.as_str()),
+                (host, expected),
                 "{url} {query:?}"
             );
         }
@@ -158,9 +168,8 @@ mod tests {
     #[test]
     fn user_info_becomes_an_authorization_and_nothing_shows_it() {
         let address = address("http://user:p%40ss@n:1/secret-path?key=v");
-        assert_eq!(address.authorization().unwrap(), "Basic dXNlcjpwQHNz");
+        assert_eq!(address.authorization().unwrap().value(), b"Basic dXNlcjpwQHNz");
         assert_eq!(format!("{address:?}"), r#"Address("http://n:1")"#);
-        assert!(address.authorization().unwrap().is_sensitive());
     }
 
     #[test]

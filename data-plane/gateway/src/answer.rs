@@ -1,17 +1,38 @@
 //! Answers to clients: what an upstream said, put in order, or what the gateway says itself.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderMap};
-use http::{HeaderValue, Response, StatusCode};
+use http::StatusCode;
+use tyrscale_http1::{Field, Fields};
 use tyrscale_jsonrpc::response::{batch_items, pair};
-use tyrscale_jsonrpc::{Answer, Class, ErrorReply, Item, Packet, RawId, batch_body, error_body, surfaced};
+use tyrscale_jsonrpc::{
+    Answer as Said, Class, ErrorReply, Item, Packet, RawId, batch_body, error_body, surfaced,
+};
 
 use crate::body::AnswerBody;
 use crate::forward::Telling;
-use crate::headers::JSON;
+use crate::headers::json_type;
 use crate::metrics::CallOutcome;
 use crate::request::{self, calls, ids};
 use crate::upstream::Reply;
+
+/// An answer to a client, whichever protocol it asks by.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    /// The upstream's.
+    pub(crate) passed_on: Fields,
+    /// The gateway's own.
+    pub(crate) own: Vec<(&'static str, Bytes)>,
+    pub(crate) body: AnswerBody,
+}
+
+impl Answer {
+    /// All header fields, but for those that say how long the body is and what becomes of the connection.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = Field<'_>> {
+        let own = self.own.iter().map(|(name, value)| Field::new(name, value));
+        self.passed_on.iter().chain(own)
+    }
+}
 
 /// What a call of a batch is answered with when the upstream answered others but not this one.
 const UNANSWERED: &str = "the upstream gave no answer to this call";
@@ -19,18 +40,18 @@ const UNANSWERED: &str = "the upstream gave no answer to this call";
 const REFUSED: &str = "the upstream refused the request";
 
 /// The upstream's answer for the client, and how each valid call of the packet came off, in order.
-pub(crate) fn reply(packet: &Packet<'_>, reply: Reply) -> (Response<AnswerBody>, Vec<CallOutcome>) {
+pub(crate) fn reply(packet: &Packet<'_>, reply: Reply) -> (Answer, Vec<CallOutcome>) {
     let outcome = match reply.answer {
-        Answer::Error(_) | Answer::BatchRefused(_) => CallOutcome::Error,
-        Answer::Result | Answer::Batch | Answer::Empty | Answer::NotJsonRpc => CallOutcome::Result,
+        Said::Error(_) | Said::BatchRefused(_) => CallOutcome::Error,
+        Said::Result | Said::Batch | Said::Empty | Said::NotJsonRpc => CallOutcome::Result,
     };
     let is_notification = ids(packet).is_empty();
     match (packet, &reply.body, &reply.answer) {
-        (Packet::Batch(_), Some(AnswerBody::Whole(body)), Answer::Batch) if !is_notification => {
+        (Packet::Batch(_), Some(AnswerBody::Whole(body)), Said::Batch) if !is_notification => {
             let (merged, outcomes) = merge(packet, body);
-            let mut headers = reply.headers;
-            headers.insert(CONTENT_TYPE, JSON);
-            (assemble(reply.status, headers, whole(merged)), outcomes)
+            let mut fields = reply.fields;
+            fields.keep_end_to_end(|field| !field.is("content-type"));
+            (assemble(reply.status, fields, whole(merged)), outcomes)
         }
         _ => {
             let outcomes = vec![outcome; calls(packet).count()];
@@ -45,7 +66,7 @@ pub(crate) fn reply(packet: &Packet<'_>, reply: Reply) -> (Response<AnswerBody>,
 }
 
 /// The answer when nobody answered.
-pub(crate) fn failed(packet: &Packet<'_>, telling: Telling) -> Response<AnswerBody> {
+pub(crate) fn failed(packet: &Packet<'_>, telling: Telling) -> Answer {
     match (telling, packet) {
         (Telling::PassOn(reply), packet) => pass_on(packet, reply),
         (Telling::Said(reply, class), Packet::Single(call)) => said(reply, class, call.id),
@@ -65,7 +86,7 @@ pub(crate) fn failed(packet: &Packet<'_>, telling: Telling) -> Response<AnswerBo
 }
 
 /// The error that an upstream gave, with the code of its class; the gateway's own where it may not be told.
-fn said(reply: Reply, class: Class, id: Option<RawId<'_>>) -> Response<AnswerBody> {
+fn said(reply: Reply, class: Class, id: Option<RawId<'_>>) -> Answer {
     let body = match &reply.body {
         Some(AnswerBody::Whole(body)) => surfaced(body, id, class),
         _ => None,
@@ -78,13 +99,13 @@ fn said(reply: Reply, class: Class, id: Option<RawId<'_>>) -> Response<AnswerBod
         None if !reply.status.is_server_error() => reply.status,
         _ => status(class.into()),
     };
-    assemble(status, reply.headers, whole(body))
+    assemble(status, reply.fields, whole(body))
 }
 
 /// What an upstream said, or an error with its status when clients may not read that.
-fn pass_on(packet: &Packet<'_>, reply: Reply) -> Response<AnswerBody> {
+fn pass_on(packet: &Packet<'_>, reply: Reply) -> Answer {
     if let Some(body) = reply.body {
-        return assemble(reply.status, reply.headers, body);
+        return assemble(reply.status, reply.fields, body);
     }
     let id = match packet {
         Packet::Single(call) => call.id,
@@ -95,7 +116,7 @@ fn pass_on(packet: &Packet<'_>, reply: Reply) -> Response<AnswerBody> {
 }
 
 /// The answer to a batch none of whose calls is valid.
-pub(crate) fn all_refused(packet: &Packet<'_>) -> Response<AnswerBody> {
+pub(crate) fn all_refused(packet: &Packet<'_>) -> Answer {
     json(
         StatusCode::OK,
         batch(packet, |id| ErrorReply::InvalidRequest.body(Some(id))),
@@ -103,7 +124,7 @@ pub(crate) fn all_refused(packet: &Packet<'_>) -> Response<AnswerBody> {
 }
 
 /// An error of the gateway's own.
-pub(crate) fn own(reply: ErrorReply, id: Option<RawId<'_>>) -> Response<AnswerBody> {
+pub(crate) fn own(reply: ErrorReply, id: Option<RawId<'_>>) -> Answer {
     json(status(reply), reply.body(id))
 }
 
@@ -113,44 +134,45 @@ pub(crate) fn status(reply: ErrorReply) -> StatusCode {
 }
 
 /// The answer to a request whose HTTP method carries no JSON-RPC.
-pub(crate) fn method_not_allowed() -> Response<AnswerBody> {
+pub(crate) fn method_not_allowed() -> Answer {
     let body = error_body(None, ErrorReply::InvalidRequest.code(), "send JSON-RPC with POST");
-    let mut response = json(StatusCode::METHOD_NOT_ALLOWED, body);
-    response
-        .headers_mut()
-        .insert(ALLOW, HeaderValue::from_static("POST"));
-    response
+    let mut answer = json(StatusCode::METHOD_NOT_ALLOWED, body);
+    answer.own.push(("allow", Bytes::from_static(b"POST")));
+    answer
 }
 
 /// A page that is no JSON-RPC.
-pub(crate) fn page(content_type: &'static str, body: Vec<u8>) -> Response<AnswerBody> {
-    let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    assemble(StatusCode::OK, headers, whole(body))
+pub(crate) fn page(content_type: &'static str, body: Vec<u8>) -> Answer {
+    Answer {
+        own: vec![("content-type", Bytes::from_static(content_type.as_bytes()))],
+        ..empty(StatusCode::OK, whole(body))
+    }
 }
 
 /// The answer when a page could not be made.
-pub(crate) fn page_failed(error: &(dyn std::error::Error + 'static)) -> Response<AnswerBody> {
+pub(crate) fn page_failed(error: &(dyn std::error::Error + 'static)) -> Answer {
     tracing::error!(error, "metrics could not be rendered");
-    assemble(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        HeaderMap::new(),
-        whole(Vec::new()),
+    empty(StatusCode::INTERNAL_SERVER_ERROR, whole(Vec::new()))
+}
+
+/// The answer to an HTTP request in which no call can be found.
+pub(crate) fn malformed(status: StatusCode, message: &str) -> Answer {
+    json(
+        status,
+        error_body(None, ErrorReply::InvalidRequest.code(), message),
     )
 }
 
 /// A JSON body.
-pub(crate) fn json(status: StatusCode, body: Vec<u8>) -> Response<AnswerBody> {
-    let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, JSON);
-    assemble(status, headers, whole(body))
+pub(crate) fn json(status: StatusCode, body: Vec<u8>) -> Answer {
+    assemble(status, Fields::default(), whole(body))
 }
 
 /// Notifications want no answer; calls of the wrong shape beside them do.
-fn unanswered(packet: &Packet<'_>) -> Response<AnswerBody> {
+fn unanswered(packet: &Packet<'_>) -> Answer {
     match packet {
         Packet::Batch(members) if members.iter().any(Result::is_err) => all_refused(packet),
-        _ => assemble(StatusCode::NO_CONTENT, HeaderMap::new(), whole(Vec::new())),
+        _ => empty(StatusCode::NO_CONTENT, whole(Vec::new())),
     }
 }
 
@@ -174,7 +196,7 @@ fn merge(packet: &Packet<'_>, body: &Bytes) -> (Vec<u8>, Vec<CallOutcome>) {
             Some(item) => {
                 if let Some(outcome) = outcome {
                     *outcome = match item.answer {
-                        Answer::Error(_) => CallOutcome::Error,
+                        Said::Error(_) => CallOutcome::Error,
                         _ => CallOutcome::Result,
                     };
                 }
@@ -202,9 +224,26 @@ fn whole(body: Vec<u8>) -> AnswerBody {
     AnswerBody::Whole(body.into())
 }
 
-fn assemble(status: StatusCode, headers: HeaderMap, body: AnswerBody) -> Response<AnswerBody> {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    response
+/// Without a type.
+fn empty(status: StatusCode, body: AnswerBody) -> Answer {
+    Answer {
+        status,
+        passed_on: Fields::default(),
+        own: Vec::new(),
+        body,
+    }
+}
+
+/// An answer that is JSON unless `fields` say otherwise.
+fn assemble(status: StatusCode, fields: Fields, body: AnswerBody) -> Answer {
+    let own = match fields.get("content-type") {
+        Some(_) => Vec::new(),
+        None => vec![json_type()],
+    };
+    Answer {
+        status,
+        passed_on: fields,
+        own,
+        body,
+    }
 }

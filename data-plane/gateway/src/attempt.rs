@@ -42,6 +42,12 @@ impl Attempt {
         }
     }
 
+    /// Begins at this very endpoint, if its breaker gives leave.
+    pub(crate) fn at(endpoint: &Arc<Endpoint>, now: Instant) -> Option<Self> {
+        let admission = endpoint.admit(now.into_std()).ok()?;
+        Some(Self::begin(admission, now))
+    }
+
     pub(crate) const fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint
     }

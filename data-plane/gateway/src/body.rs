@@ -1,42 +1,38 @@
 //! Bodies of answers: whole, or streamed from an upstream.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::Instant;
+use tyrscale_http1::Timer;
 use tyrscale_jsonrpc::Class;
 
 use crate::attempt::{Attempt, Outcome};
-use crate::config::Settings;
+use crate::pool::{Connection, Worker};
 
 /// The body of an answer to a client.
 #[derive(Debug)]
 pub(crate) enum AnswerBody {
-    /// All of it; empty once sent.
+    /// All of it.
     Whole(Bytes),
     /// Large: its first part is here, the rest is still to come.
     Streaming(Box<Rest>),
 }
 
-/// What an upstream has begun to send. A task fetches it and holds the attempt, so that both end in time also
-/// when the client's connection asks for nothing more.
+/// What an upstream has begun to send, and the attempt that is settled with the last of it. Dropped before, it
+/// says nothing about the upstream: the client has left or stalls.
 #[derive(Debug)]
 pub(crate) struct Rest {
     /// Received but not passed on yet.
     held: Bytes,
-    /// How much comes after `held`, where that is known.
-    coming: Option<u64>,
-    frames: mpsc::Receiver<Received>,
+    /// `None` once all has come.
+    connection: Option<Connection>,
+    worker: Worker,
+    /// `None` once settled.
+    attempt: Option<Attempt>,
+    /// How long the upstream may pause.
+    patience: Duration,
 }
-
-/// The next part of a body, or its end.
-type Received = Result<Option<Frame<Bytes>>, Interrupted>;
 
 /// An upstream stopped in the middle of a body, or the client took nothing for too long; the client's stream is
 /// broken off, so that it cannot take the part for the whole.
@@ -45,111 +41,69 @@ type Received = Result<Option<Frame<Bytes>>, Interrupted>;
 pub(crate) struct Interrupted;
 
 impl Rest {
-    /// `held` followed by what still comes, as long as the upstream does not pause for longer than an attempt
-    /// may, nor the client for longer than a write.
-    pub(crate) fn new(held: Bytes, incoming: Incoming, attempt: Attempt, settings: &Settings) -> Self {
-        let (sender, frames) = mpsc::channel(1);
-        let coming = incoming.size_hint().exact();
-        tokio::spawn(fetch(
-            incoming,
-            attempt,
-            sender,
-            settings.attempt_timeout,
-            settings.write_timeout,
-        ));
-        Self { held, coming, frames }
+    /// `held`, followed by what `connection` still gives.
+    pub(crate) const fn new(
+        held: Bytes,
+        connection: Connection,
+        worker: Worker,
+        attempt: Attempt,
+        patience: Duration,
+    ) -> Self {
+        Self {
+            held,
+            connection: Some(connection),
+            worker,
+            attempt: Some(attempt),
+            patience,
+        }
     }
 
-    fn poll_rest(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Interrupted>>> {
-        self.frames.poll_recv(context).map(|received| match received {
-            Some(Ok(frame)) => {
-                let length = frame.as_ref().and_then(Frame::data_ref).map_or(0, Bytes::len);
-                self.coming = self.coming.map(|coming| coming.saturating_sub(length as u64));
-                frame.map(Ok)
-            }
-            // Without an end told, this is none.
-            Some(Err(Interrupted)) | None => Some(Err(Interrupted)),
-        })
+    /// How much there is to come in all, where that is known.
+    pub(crate) fn length(&self) -> Option<u64> {
+        let coming = self.connection.as_ref().map_or(Some(0), Connection::remaining)?;
+        Some(coming.saturating_add(self.held.len() as u64))
     }
-}
 
-/// Passes on what comes, and settles the attempt with the last of it. A client that leaves or stalls says
-/// nothing about the upstream.
-async fn fetch(
-    mut incoming: Incoming,
-    attempt: Attempt,
-    client: mpsc::Sender<Received>,
-    patience: Duration,
-    write_timeout: Duration,
-) {
-    loop {
-        let received = tokio::select! {
-            () = client.closed() => return,
-            received = timeout(patience, incoming.frame()) => received,
+    /// The next part, `None` at the end.
+    ///
+    /// # Errors
+    /// [`Interrupted`] when the upstream pauses for too long, or breaks off.
+    pub(crate) async fn next(&mut self, timer: &mut Timer) -> Result<Option<Bytes>, Interrupted> {
+        if !self.held.is_empty() {
+            return Ok(Some(std::mem::take(&mut self.held)));
+        }
+        let Some(connection) = &mut self.connection else {
+            return Ok(None);
         };
-        let (frame, ended) = match received {
-            // With a known length nobody asks again once all has come.
-            Ok(Some(Ok(frame))) => (Some(frame), incoming.is_end_stream().then_some(Outcome::Answered)),
-            Ok(None) => (None, Some(Outcome::Answered)),
-            Ok(Some(Err(_))) => (None, Some(Outcome::Faulted(Class::Lost))),
-            Err(_) => (None, Some(Outcome::Faulted(Class::Timeout))),
+        let deadline = Instant::now() + self.patience;
+        let received = timer.within(deadline, connection.part()).await;
+        let has_ended = connection.remaining() == Some(0);
+        let part = match received {
+            Some(Ok(part)) => part,
+            Some(Err(_)) => return self.fail(Class::Lost),
+            None => return self.fail(Class::Timeout),
         };
-        let Some(outcome) = ended else {
-            if pass_on(&client, Ok(frame), write_timeout).await {
-                continue;
-            }
+        // With a known length the end is known before anybody asks for it.
+        if part.is_none() || has_ended {
+            self.settle(Outcome::Answered);
+        }
+        Ok(part)
+    }
+
+    fn fail(&mut self, class: Class) -> Result<Option<Bytes>, Interrupted> {
+        self.settle(Outcome::Faulted(class));
+        Err(Interrupted)
+    }
+
+    fn settle(&mut self, outcome: Outcome) {
+        let Some(attempt) = self.attempt.take() else {
             return;
         };
+        if outcome == Outcome::Answered
+            && let Some(connection) = self.connection.take()
+        {
+            attempt.endpoint().pool().put(self.worker, connection);
+        }
         attempt.settle(outcome);
-        let end = match outcome {
-            Outcome::Answered => Ok(None),
-            Outcome::Faulted(_) => Err(Interrupted),
-        };
-        for part in frame.map(|frame| Ok(Some(frame))).into_iter().chain([end]) {
-            if !pass_on(&client, part, write_timeout).await {
-                return;
-            }
-        }
-        return;
-    }
-}
-
-/// Whether the client took it in time.
-async fn pass_on(client: &mpsc::Sender<Received>, received: Received, write_timeout: Duration) -> bool {
-    client.send_timeout(received, write_timeout).await.is_ok()
-}
-
-impl Body for AnswerBody {
-    type Data = Bytes;
-    type Error = Interrupted;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Interrupted>>> {
-        let held = match self.get_mut() {
-            Self::Whole(bytes) => bytes,
-            Self::Streaming(rest) if rest.held.is_empty() => return rest.poll_rest(context),
-            Self::Streaming(rest) => &mut rest.held,
-        };
-        let bytes = std::mem::take(held);
-        Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Whole(bytes) if bytes.is_empty())
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Streaming(rest) => {
-                let held = rest.held.len() as u64;
-                match rest.coming {
-                    Some(coming) => SizeHint::with_exact(coming.saturating_add(held)),
-                    None => SizeHint::default(),
-                }
-            }
-        }
     }
 }

@@ -26,8 +26,6 @@ pub struct Config {
     pub group: String,
     /// The zone this gateway runs in.
     pub zone: String,
-    /// Threads that serve clients.
-    pub workers: NonZeroUsize,
     /// How TLS is spoken with clients, if it is.
     pub tls: Option<TlsConfig>,
     /// How requests are served.
@@ -37,6 +35,8 @@ pub struct Config {
 /// How requests are served.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// Threads that serve clients.
+    pub workers: NonZeroUsize,
     /// Largest request body, in bytes.
     pub max_body_bytes: usize,
     /// Most calls in one batch.
@@ -73,6 +73,7 @@ pub struct Settings {
 
 impl Settings {
     pub(crate) const DEFAULT: Self = Self {
+        workers: NonZeroUsize::MIN,
         max_body_bytes: 10 * 1024 * 1024,
         max_batch: 1000,
         max_connections: 10_000,
@@ -147,6 +148,7 @@ impl TryFrom<Args> for Config {
     fn try_from(args: Args) -> Result<Self, ConfigError> {
         args.check()?;
         let settings = Settings {
+            workers: args.workers.unwrap_or_else(cores),
             max_body_bytes: args.max_body_bytes,
             max_batch: args.max_batch,
             max_connections: args.max_connections,
@@ -170,7 +172,6 @@ impl TryFrom<Args> for Config {
             node_id: args.node_id,
             group: args.group,
             zone: args.zone,
-            workers: args.workers.unwrap_or_else(cores),
             tls: args.tls.check()?,
             settings,
         })

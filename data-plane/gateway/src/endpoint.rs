@@ -15,7 +15,7 @@ use tyrscale_model::{CircuitBreaker, HealthCheck, HttpUrl, ProxyAddress, RouteId
 use tyrscale_telemetry::AtomicHistogram;
 
 use crate::address::Address;
-use crate::transport::{Transport, UpstreamClient};
+use crate::pool::{Pool, Transport};
 
 /// What makes an endpoint what it is; another one is built when this changes.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,7 +43,7 @@ pub(crate) enum EndpointError {
 pub(crate) struct Endpoint {
     spec: Spec,
     address: Address,
-    client: UpstreamClient,
+    pool: Arc<Pool>,
     breaker: Option<Arc<Mutex<Breaker>>>,
     health: Arc<Health>,
     stats: Arc<EndpointStats>,
@@ -95,11 +95,12 @@ impl Endpoint {
         now: Instant,
     ) -> Result<Self, EndpointError> {
         let same_place = before.filter(|known| known.spec.url == spec.url && known.spec.proxy == spec.proxy);
-        let client = match same_place {
-            Some(known) => known.client.clone(),
-            None => transport
-                .client(spec.proxy.as_ref())
-                .ok_or(EndpointError::Proxy)?,
+        let pool = match same_place {
+            Some(known) => Arc::clone(&known.pool),
+            None => {
+                let pool = transport.pool(&spec.url, spec.proxy.as_ref());
+                Arc::new(pool.ok_or(EndpointError::Proxy)?)
+            }
         };
         let same_breaker = same_place.filter(|known| known.spec.breaker == spec.breaker);
         let breaker = match same_breaker {
@@ -113,7 +114,7 @@ impl Endpoint {
             .filter(|known| verdict_rule(known.spec.health.as_ref()) == verdict_rule(spec.health.as_ref()));
         Ok(Self {
             address: Address::new(&spec.url).map_err(|_| EndpointError::Url)?,
-            client,
+            pool,
             breaker,
             health: same_health.map_or_else(
                 || Arc::new(Health::new(spec.health.as_ref())),
@@ -132,8 +133,8 @@ impl Endpoint {
         &self.address
     }
 
-    pub(crate) const fn client(&self) -> &UpstreamClient {
-        &self.client
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
     }
 
     pub(crate) fn stats(&self) -> &EndpointStats {

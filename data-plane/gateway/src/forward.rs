@@ -1,41 +1,59 @@
 //! The attempts of one request: one upstream after the other, until one answers or none is left.
 
-use tokio::time::Instant;
-use tyrscale_jsonrpc::{Answer, Class, ErrorReply, Kind, RpcError, most_telling};
+use std::sync::Arc;
 
-use crate::config::Settings;
-use crate::route::Route;
-use crate::upstream::{Failure, Question, Reply, Time, ask};
+use tokio::time::Instant;
+use tyrscale_jsonrpc::{Answer, Class, ErrorReply, Kind, Replay, RpcError, most_telling};
+
+use crate::attempt::Attempt;
+use crate::pool::Use;
+use crate::route::{Route, Tried};
+use crate::upstream::{Failure, Place, Question, Reply, Time, ask};
 
 /// Asks the route's upstreams, each at most once, as long as another attempt does no harm and the request's
-/// time is not up.
+/// time is not up. One that may not have seen the request, because it was closing an idle connection, is asked
+/// again when no other is left.
 ///
 /// # Errors
 /// [`Failures`] when no upstream gave an answer to pass on.
 pub(crate) async fn forward(
     route: &Route,
-    question: &Question,
-    settings: &Settings,
+    question: &Question<'_>,
+    place: &mut Place<'_>,
 ) -> Result<Reply, Failures> {
-    let deadline = Instant::now() + settings.request_timeout;
-    let mut tried = vec![false; route.endpoints().len()];
+    let began = Instant::now();
+    let deadline = began + place.settings.request_timeout;
+    let mut tried = Tried::new(route.endpoints().len());
     let mut failures = Vec::new();
-    while let Some(attempt) = route.begin(&mut tried) {
-        let full = Instant::now() + settings.attempt_timeout;
+    let mut unseen = None;
+    let mut now = began;
+    loop {
+        let (attempt, which) = match route.begin(&mut tried, now) {
+            Some(attempt) => (attempt, Use::IdleOrNew),
+            None => match unseen.take().and_then(|endpoint| Attempt::at(&endpoint, now)) {
+                Some(attempt) => (attempt, Use::New),
+                None => break,
+            },
+        };
+        let full = now + place.settings.attempt_timeout;
         let time = Time {
             until: deadline.min(full),
             // The first attempt has all that the settings give it, whichever of the two is less.
             is_rest: deadline < full && !failures.is_empty(),
         };
-        match ask(attempt, question, settings, time).await {
+        let endpoint = Arc::clone(attempt.endpoint());
+        let failure = match ask(attempt, question, which, time, place).await {
             Ok(reply) => return Ok(reply),
-            Err(failure) => {
-                let goes_on = failure.class.retryable(question.replay) && Instant::now() < deadline;
-                failures.push(failure);
-                if !goes_on {
-                    break;
-                }
-            }
+            Err(failure) => failure,
+        };
+        now = Instant::now();
+        let goes_on = failure.class.retryable(question.replay) && now < deadline;
+        if failure.perhaps_unseen && question.replay == Replay::Safe {
+            unseen = Some(endpoint);
+        }
+        failures.push(failure);
+        if !goes_on {
+            break;
         }
     }
     Err(Failures(failures))
@@ -111,7 +129,8 @@ impl Telling {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use http::{HeaderMap, StatusCode};
+    use http::StatusCode;
+    use tyrscale_http1::Fields;
 
     use super::*;
     use crate::body::AnswerBody;
@@ -119,9 +138,10 @@ mod tests {
     fn refused(status: u16, text: &'static str) -> Failure {
         Failure {
             class: Class::Refused,
+            perhaps_unseen: false,
             said: Some(Box::new(Reply {
                 status: StatusCode::from_u16(status).unwrap(),
-                headers: HeaderMap::new(),
+                fields: Fields::default(),
                 answer: Answer::NotJsonRpc,
                 body: Some(AnswerBody::Whole(Bytes::from_static(text.as_bytes()))),
             })),

@@ -2,27 +2,24 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
-use http::Response;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tyrscale_model::{Rejection, RouteId, Snapshot, Version, View};
 use tyrscale_telemetry::{Metrics, Service};
 
-use crate::answer;
-use crate::body::AnswerBody;
+use crate::answer::{self, Answer};
 use crate::config::Settings;
 use crate::error::GatewayError;
 use crate::health::Probing;
 use crate::metrics::{GatewayStats, export};
+use crate::pool::{Transport, Worker};
 use crate::server::{self, Front};
 use crate::table::{Built, Changed, Table};
 use crate::tls::ServerTls;
-use crate::transport::Transport;
 use crate::workers;
 
 /// What the gateway serves from.
@@ -119,10 +116,10 @@ impl Gateway {
         &self.metrics
     }
 
-    /// Serves clients on the caller's runtime until `shutdown`, then until the requests in flight have finished, at most for the drain
-    /// timeout.
+    /// Serves clients on the caller's runtime until `shutdown`, then until the requests in flight have finished, at
+    /// most for the drain timeout.
     pub async fn serve(self: &Arc<Self>, listener: TcpListener, shutdown: CancellationToken) {
-        server::serve(Arc::clone(self), Front::plain(listener), shutdown).await;
+        server::serve(Arc::clone(self), Worker::new(0), Front::plain(listener), shutdown).await;
     }
 
     /// As [`Gateway::serve`], with TLS.
@@ -132,23 +129,28 @@ impl Gateway {
         tls: Arc<ServerTls>,
         shutdown: CancellationToken,
     ) {
-        server::serve(Arc::clone(self), Front::tls(listener, tls), shutdown).await;
+        server::serve(
+            Arc::clone(self),
+            Worker::new(0),
+            Front::tls(listener, tls),
+            shutdown,
+        )
+        .await;
     }
 
-    /// Serves clients on `workers` threads of their own until `shutdown`, then as [`Gateway::serve`], with TLS when
-    /// it is given. The listener is one of [`crate::bind`].
+    /// Serves clients on threads of their own, as many as the settings say, until `shutdown`, then as
+    /// [`Gateway::serve`], with TLS when it is given. The listener is one of [`crate::bind`].
     ///
     /// # Errors
     /// [`GatewayError::Workers`] when a socket or a thread cannot be made.
     pub async fn serve_on(
         self: &Arc<Self>,
-        workers: NonZeroUsize,
         listener: TcpListener,
         tls: Option<Arc<ServerTls>>,
         shutdown: CancellationToken,
     ) -> Result<(), GatewayError> {
         let fronts = vec![Front { listener, tls }];
-        let served = workers::serve(self, fronts, workers, &shutdown).await;
+        let served = workers::serve(self, fronts, &shutdown).await;
         served.map_err(GatewayError::Workers)
     }
 
@@ -157,7 +159,7 @@ impl Gateway {
     }
 
     /// The metrics as an answer on the data port.
-    pub(crate) async fn scrape(&self) -> Response<AnswerBody> {
+    pub(crate) async fn scrape(&self) -> Answer {
         let metrics = Arc::clone(&self.metrics);
         match tokio::task::spawn_blocking(move || metrics.render()).await {
             Ok(Ok((content_type, body))) => answer::page(content_type, body),

@@ -5,19 +5,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http::{Method, StatusCode};
 use serde_json::Value;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tyrscale_balance::{
     HealthCheckType as Check, ProbeOutcome, Transition, Verdict, judge_heights, judge_probe,
 };
+use tyrscale_http1::{Field, request_head};
 use tyrscale_model::{HealthCheck, HealthCheckRequest, HealthCheckType};
 
+use crate::address::Address;
 use crate::endpoint::{Admission, Endpoint};
 use crate::headers::JSON;
+use crate::pool::{Use, Worker};
 use crate::route::Route;
 
 /// Largest answer to a probe, in bytes.
@@ -156,14 +157,22 @@ impl RouteCheck {
     }
 
     async fn look(&self, endpoint: &Endpoint) -> Option<Seen> {
-        let response = endpoint.client().request(self.request(endpoint)?).await.ok()?;
-        let status = response.status();
+        let head = self.head(endpoint.address())?;
+        let body = Bytes::from(self.question.body.clone());
+        let exchanged = endpoint
+            .pool()
+            .exchange(Worker::PROBES, Use::IdleOrNew, || head.clone(), &body);
+        let (answer, mut connection) = exchanged.await.ok()?;
         // Read in any case, so that the connection can be used again.
-        let body = Limited::new(response.into_body(), MAX_ANSWER)
-            .collect()
-            .await
-            .ok()?
-            .to_bytes();
+        let mut body = Vec::new();
+        while let Some(part) = connection.part().await.ok()? {
+            body.extend_from_slice(&part);
+            if body.len() > MAX_ANSWER {
+                return None;
+            }
+        }
+        endpoint.pool().put(Worker::PROBES, connection);
+        let status = answer.status;
         match self.check {
             Check::Custom => {
                 let wanted = match self.question.status_code {
@@ -178,24 +187,32 @@ impl RouteCheck {
         }
     }
 
-    fn request(&self, endpoint: &Endpoint) -> Option<Request<Full<Bytes>>> {
+    /// The head of the request. What the policy says of a header goes before what the gateway says.
+    fn head(&self, address: &Address) -> Option<Vec<u8>> {
         let question = &self.question;
-        let mut request = Request::new(Full::new(Bytes::from(question.body.clone())));
-        if !question.method.is_empty() {
-            *request.method_mut() = Method::from_bytes(question.method.as_bytes()).ok()?;
-        }
-        *request.uri_mut() = endpoint.address().uri(None).ok()?;
-        let headers = request.headers_mut();
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        headers.insert(CONTENT_TYPE, JSON);
-        if let Some(authorization) = endpoint.address().authorization() {
-            headers.insert(AUTHORIZATION, authorization.clone());
-        }
-        for (name, value) in &question.headers {
-            let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-            headers.insert(name, HeaderValue::from_str(value).ok()?);
-        }
-        Some(request)
+        let method = match question.method.as_str() {
+            "" => Method::GET,
+            method => Method::from_bytes(method.as_bytes()).ok()?,
+        };
+        let given = question.headers.iter();
+        let given = given.map(|(name, value)| Field::new(name, value.as_bytes()));
+        let host = given.clone().find(|field| field.is("host"));
+        let host = match host {
+            Some(field) => std::str::from_utf8(field.value()).ok()?,
+            None => address.host(),
+        };
+        let own = [
+            Some(Field::new("accept-encoding", b"identity")),
+            Some(Field::new("content-type", JSON.as_bytes())),
+            address.authorization(),
+        ];
+        let own = own.into_iter().flatten().filter(|own| {
+            let is_given = |field: Field<'_>| own.name().eq_ignore_ascii_case(field.name());
+            !given.clone().any(is_given)
+        });
+        let target = address.target(None).ok()?;
+        let length = question.body.len();
+        request_head(&method, &target, host, own.chain(given.clone()), length).ok()
     }
 }
 

@@ -1,10 +1,10 @@
 //! The gateway: a JSON-RPC reverse proxy that runs from one routing table.
 //!
-//! A request goes through the files in this order: `workers` (threads), `server` (connections), `proxy` (one request from its head
-//! to the head of its answer), `request` (host, path, body and calls), `table` and `route` (whose turn it is),
-//! `forward` (one attempt after the other), `attempt` (the account of one), `upstream` and `transport` (sent,
-//! and its answer told from a fault), `body` and `answer` (back to the client). Beside it stand `health`, which
-//! probes the upstreams, `metrics`, and `service`, which follows the control plane.
+//! A request goes through the files in this order: `workers` (threads), `server` (accepted, drained), `connection`
+//! (HTTP/1.1) or `http2`, `proxy` (one request from its head to its answer), `request` (host, path and calls),
+//! `table` and `route` (whose turn it is), `forward` (one attempt after the other), `attempt` (the account of one),
+//! `upstream`, `pool` and `dial` (sent, and its answer told from a fault), `body` and `answer` (back to the client).
+//! Beside it stand `health`, which probes the upstreams, `metrics`, and `service`, which follows the control plane.
 //!
 //! What a client can rely on:
 //!
@@ -37,14 +37,18 @@ mod args;
 mod attempt;
 mod body;
 pub mod config;
+mod connection;
+mod dial;
 mod endpoint;
 mod error;
 mod forward;
 mod gateway;
 mod headers;
 mod health;
+mod http2;
 mod metrics;
 mod node_id;
+mod pool;
 mod proxy;
 mod request;
 mod route;
@@ -53,7 +57,6 @@ mod service;
 mod stall;
 mod table;
 mod tls;
-mod transport;
 mod upstream;
 mod workers;
 

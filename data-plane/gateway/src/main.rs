@@ -36,7 +36,7 @@ async fn main() -> anyhow::Result<()> {
         admin: listen(admin)?,
     };
     let tls = tls.map(tracing::field::display);
-    tracing::info!(%data, tls, %admin, workers = config.workers, "gateway started");
+    tracing::info!(%data, tls, %admin, workers = config.settings.workers, "gateway started");
     tyrscale_gateway::run(config, listeners, shutdown_signal()?).await?;
     Ok(())
 }

@@ -1,121 +1,123 @@
-//! A request from its head to the head of its answer.
+//! A request from its head to its answer, whichever protocol it came by.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::request::Parts;
-use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
+use http::{Method, StatusCode};
+use tyrscale_http1::RequestHead;
 use tyrscale_jsonrpc::request::parse;
 use tyrscale_jsonrpc::{ErrorReply, Limits, Packet, RequestError, error_body};
-use tyrscale_model::Scheme;
 
-use crate::answer;
-use crate::body::AnswerBody;
+use crate::answer::{self, Answer};
 use crate::forward::forward;
 use crate::gateway::Gateway;
-use crate::headers::{self, Peer};
+use crate::headers::Peer;
 use crate::metrics::{CallOutcome, RequestRecord};
 use crate::request::{self, Unread};
 use crate::route::Route;
-use crate::upstream::Question;
+use crate::upstream::{Place, Question};
 
 /// Deepest nesting of arrays and objects in a request.
 const MAX_DEPTH: usize = 128;
 
-/// Where a connection of a client comes from, and how.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Origin {
-    pub(crate) address: IpAddr,
-    pub(crate) scheme: Scheme,
+/// A request on its way, recorded when it is answered, or as closed by the client when dropped before.
+#[derive(Debug)]
+pub(crate) struct Request<'a> {
+    gateway: &'a Gateway,
+    head: &'a RequestHead,
+    peer: &'a Peer,
+    route: Arc<Route>,
+    record: RequestRecord,
 }
 
-/// Answers a request of a client.
-pub(crate) async fn handle(
-    gateway: Arc<Gateway>,
-    origin: Origin,
-    request: Request<Incoming>,
-) -> Response<AnswerBody> {
-    let (head, body) = request.into_parts();
-    if !request::names_its_host(&head) {
-        gateway.stats.count_unread();
-        return malformed(StatusCode::BAD_REQUEST, "a request must name its host once");
-    }
-    if gateway.settings.metrics_on_data_port
-        && head.uri.path() == "/metrics"
-        && head.method == http::Method::GET
-    {
-        return gateway.scrape().await;
-    }
-    let peer = Peer {
-        address: origin.address,
-        trusted: gateway.settings.trusts(origin.address),
-    };
-    let Some(route) = request::route(&gateway.running().table, &head, peer).map(Arc::clone) else {
-        gateway.stats.count_unrouted();
-        return answer::own(ErrorReply::UnknownRoute, None);
-    };
-    let record = RequestRecord::begin(Arc::clone(&route.stats), origin.scheme, &head.method);
-    let response = serve(&gateway, &route, peer, head, body).await;
-    record.finish(response.status());
-    response
-}
-
-async fn serve(
-    gateway: &Gateway,
-    route: &Route,
-    peer: Peer,
-    head: Parts,
-    body: Incoming,
-) -> Response<AnswerBody> {
-    let settings = &gateway.settings;
-    if !request::is_served(&head.method) {
-        return answer::method_not_allowed();
-    }
-    let body = match request::read(body, settings).await {
-        Ok(body) => body,
-        Err(unread) => return refuse_unread(gateway, unread),
-    };
-    let limits = Limits {
-        max_batch: settings.max_batch,
-        max_depth: MAX_DEPTH,
-    };
-    let packet = match parse(&body, &limits) {
-        Ok(packet) => packet,
-        Err(error) => return refuse(gateway, &error),
-    };
-    gateway.stats.count_invalid(&packet);
-    let Some(question) = question(&packet, &body, head, peer) else {
-        return answer::all_refused(&packet);
-    };
-    match forward(route, &question, settings).await {
-        Ok(reply) => {
-            let (response, outcomes) = answer::reply(&packet, reply);
-            gateway.stats.count(&packet, &outcomes);
-            response
+impl<'a> Request<'a> {
+    /// Finds the route of a request by its head.
+    ///
+    /// # Errors
+    /// The answer to a request whose body is of no use.
+    pub(crate) async fn begin(
+        gateway: &'a Gateway,
+        head: &'a RequestHead,
+        peer: &'a Peer,
+    ) -> Result<Self, Answer> {
+        if gateway.settings.metrics_on_data_port
+            && head.method == Method::GET
+            && request::path(head) == "/metrics"
+        {
+            return Err(gateway.scrape().await);
         }
-        Err(failures) => {
-            gateway.stats.count_all(&packet, CallOutcome::Failed);
-            answer::failed(&packet, failures.telling(question.method.kind))
+        let Some(route) = request::route(&gateway.running().table, head, peer).map(Arc::clone) else {
+            gateway.stats.count_unrouted();
+            return Err(answer::own(ErrorReply::UnknownRoute, None));
+        };
+        let record = RequestRecord::begin(Arc::clone(&route.stats), peer.scheme, &head.method);
+        if !request::is_served(&head.method) {
+            let answer = answer::method_not_allowed();
+            record.finish(answer.status);
+            return Err(answer);
         }
+        Ok(Self {
+            gateway,
+            head,
+            peer,
+            route,
+            record,
+        })
+    }
+
+    /// Answers it, once its body has been read or could not be.
+    pub(crate) async fn answer(self, body: Result<Bytes, Unread>, place: &mut Place<'_>) -> Answer {
+        let answer = match body {
+            Ok(body) => self.serve(&body, place).await,
+            Err(unread) => refuse_unread(self.gateway, unread),
+        };
+        self.record.finish(answer.status);
+        answer
+    }
+
+    async fn serve(&self, body: &Bytes, place: &mut Place<'_>) -> Answer {
+        let stats = &self.gateway.stats;
+        let limits = Limits {
+            max_batch: self.gateway.settings.max_batch,
+            max_depth: MAX_DEPTH,
+        };
+        let packet = match parse(body, &limits) {
+            Ok(packet) => packet,
+            Err(error) => return refuse(self.gateway, &error),
+        };
+        stats.count_invalid(&packet);
+        let Some(question) = self.question(&packet, body) else {
+            return answer::all_refused(&packet);
+        };
+        match forward(&self.route, &question, place).await {
+            Ok(reply) => {
+                let (answer, outcomes) = answer::reply(&packet, reply);
+                stats.count(&packet, &outcomes);
+                answer
+            }
+            Err(failures) => {
+                stats.count_all(&packet, CallOutcome::Failed);
+                answer::failed(&packet, failures.telling(question.method.kind))
+            }
+        }
+    }
+
+    /// What is asked of an upstream; `None` when no call of the packet is valid.
+    fn question(&self, packet: &Packet<'_>, body: &Bytes) -> Option<Question<'a>> {
+        Some(Question {
+            fields: &self.head.fields,
+            peer: self.peer,
+            query: request::query(self.head),
+            body: request::outgoing(packet, body)?,
+            expect: request::expect(packet),
+            id: request::id(packet).map(|id| body.slice_ref(id.as_bytes())),
+            method: request::method(packet),
+            replay: request::replay(packet),
+        })
     }
 }
 
-/// What is asked of an upstream; `None` when no call of the packet is valid.
-fn question(packet: &Packet<'_>, body: &Bytes, head: Parts, peer: Peer) -> Option<Question> {
-    Some(Question {
-        body: request::outgoing(packet, body)?,
-        expect: request::expect(packet),
-        id: request::id(packet).map(|id| body.slice_ref(id.as_bytes())),
-        method: request::method(packet),
-        replay: request::replay(packet),
-        query: head.uri.query().map(str::to_owned),
-        headers: headers::for_upstream(head.headers, peer),
-    })
-}
-
-fn refuse(gateway: &Gateway, error: &RequestError<'_>) -> Response<AnswerBody> {
+fn refuse(gateway: &Gateway, error: &RequestError<'_>) -> Answer {
     gateway.stats.count_unread();
     let reply = ErrorReply::from(error);
     let id = match error {
@@ -128,19 +130,13 @@ fn refuse(gateway: &Gateway, error: &RequestError<'_>) -> Response<AnswerBody> {
     )
 }
 
-fn refuse_unread(gateway: &Gateway, unread: Unread) -> Response<AnswerBody> {
+fn refuse_unread(gateway: &Gateway, unread: Unread) -> Answer {
     gateway.stats.count_unread();
     match unread {
         Unread::TooLarge => answer::own(ErrorReply::BodyTooLarge, None),
-        Unread::TooSlow => malformed(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"),
-        Unread::Broken => malformed(StatusCode::BAD_REQUEST, "the body is not framed as HTTP asks for"),
+        Unread::TooSlow => answer::malformed(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"),
+        Unread::Broken => {
+            answer::malformed(StatusCode::BAD_REQUEST, "the body is not framed as HTTP asks for")
+        }
     }
-}
-
-/// The answer to an HTTP request in which no call can be found.
-fn malformed(status: StatusCode, message: &str) -> Response<AnswerBody> {
-    answer::json(
-        status,
-        error_body(None, ErrorReply::InvalidRequest.code(), message),
-    )
 }

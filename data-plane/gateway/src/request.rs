@@ -3,38 +3,42 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::request::Parts;
-use http::uri::Authority;
-use http::{Method, Version, header::HOST};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use http::Method;
+use tyrscale_http1::RequestHead;
 use tyrscale_jsonrpc::{
     Call, ErrorReply, Expect, InvalidCall, Method as RpcMethod, Packet, RawId, Replay, batch_body, method,
 };
 
-use crate::config::Settings;
-use crate::headers::{Peer, X_FORWARDED_HOST};
+use crate::headers::Peer;
 use crate::route::Route;
 use crate::table::Table;
 
 /// The route of a request: by the host it names, or a trusted peer names for it, and its path.
-pub(crate) fn route<'t>(table: &'t Table, head: &Parts, peer: Peer) -> Option<&'t Arc<Route>> {
-    let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
-    let forwarded = text(X_FORWARDED_HOST).filter(|_| peer.trusted);
+pub(crate) fn route<'t>(table: &'t Table, head: &RequestHead, peer: &Peer) -> Option<&'t Arc<Route>> {
+    let forwarded = || {
+        head.fields
+            .get("x-forwarded-host")
+            .and_then(|hosts| str::from_utf8(hosts).ok())
+    };
+    let forwarded = peer.trusted.then(forwarded).flatten();
     // A chain of proxies appends; the first entry is what the client asked for.
     let forwarded = forwarded.and_then(|hosts| hosts.split(',').next());
-    let authority = head.uri.authority().map(Authority::as_str);
-    let host = forwarded.or(authority).or_else(|| text(HOST)).unwrap_or_default();
-    table.find(host, head.uri.path())
+    let host = forwarded.or_else(|| head.host()).unwrap_or_default();
+    table.find(host, path(head))
 }
 
-/// Whether a request says once whom it is for. Source: RFC 9112, section 3.2; HTTP/2 and HTTP/1.0 may do
-/// without the header.
-pub(crate) fn names_its_host(head: &Parts) -> bool {
-    match head.headers.get_all(HOST).iter().count() {
-        0 => head.version != Version::HTTP_11,
-        count => count == 1,
-    }
+/// The path that a request names.
+pub(crate) fn path(head: &RequestHead) -> &str {
+    let target = head.target.path_and_query();
+    target.split_once('?').map_or(target, |(path, _)| path)
+}
+
+/// The query of a request.
+pub(crate) fn query(head: &RequestHead) -> Option<&str> {
+    head.target
+        .path_and_query()
+        .split_once('?')
+        .map(|(_, query)| query)
 }
 
 /// Whether a request with this method may carry a JSON-RPC body and its answer.
@@ -49,17 +53,6 @@ pub(crate) enum Unread {
     TooSlow,
     /// Cut short, or not framed as HTTP asks for.
     Broken,
-}
-
-/// Reads a body of bounded size in bounded time.
-pub(crate) async fn read(body: Incoming, settings: &Settings) -> Result<Bytes, Unread> {
-    let limited = Limited::new(body, settings.max_body_bytes);
-    match tokio::time::timeout(settings.body_timeout, limited.collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Unread::TooLarge),
-        Ok(Err(_)) => Err(Unread::Broken),
-        Err(_) => Err(Unread::TooSlow),
-    }
 }
 
 /// The valid calls of a packet.

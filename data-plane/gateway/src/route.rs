@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use smallvec::SmallVec;
 use tokio::time::Instant;
 use tyrscale_balance::{Candidate, Picker, Strategy};
 use tyrscale_model::{
@@ -12,7 +13,21 @@ use tyrscale_model::{
 use crate::attempt::Attempt;
 use crate::endpoint::{Endpoint, EndpointError, Spec};
 use crate::metrics::RouteStats;
-use crate::transport::Transport;
+use crate::pool::Transport;
+
+/// As many upstreams as most routes have at most.
+const USUAL: usize = 8;
+
+/// Which endpoints of a route a request has been at.
+#[derive(Debug)]
+pub(crate) struct Tried(SmallVec<[bool; USUAL]>);
+
+impl Tried {
+    /// None of so many.
+    pub(crate) fn new(endpoints: usize) -> Self {
+        Self(SmallVec::from_elem(false, endpoints))
+    }
+}
 
 /// One route, compiled from the configuration.
 #[derive(Debug)]
@@ -79,15 +94,14 @@ impl Route {
         &self.endpoints
     }
 
-    /// Picks an endpoint that takes the request and is not among `tried` (one flag per endpoint), and begins
-    /// an attempt at it; `None` when nobody is left.
-    pub(crate) fn begin(&self, tried: &mut [bool]) -> Option<Attempt> {
-        let started = Instant::now();
+    /// Picks an endpoint that takes the request and has not been tried, and begins an attempt at it; `None` when
+    /// nobody is left.
+    pub(crate) fn begin(&self, tried: &mut Tried, started: Instant) -> Option<Attempt> {
         let now = started.into_std();
-        let mut candidates: Vec<Candidate> = self
+        let mut candidates: SmallVec<[Candidate; USUAL]> = self
             .endpoints
             .iter()
-            .zip(&*tried)
+            .zip(&tried.0)
             .map(|(endpoint, tried)| Candidate {
                 in_flight: endpoint.in_flight(),
                 eligible: !tried && endpoint.is_eligible(now),
@@ -99,7 +113,7 @@ impl Route {
             let position = picker.pick(&candidates, fastrand::u64(..))?;
             // Another request may have taken the breaker's last trial since it was asked.
             if let Ok(admission) = self.endpoints.get(position)?.admit(now) {
-                *tried.get_mut(position)? = true;
+                *tried.0.get_mut(position)? = true;
                 return Some(Attempt::begin(admission, started));
             }
             candidates.get_mut(position)?.eligible = false;

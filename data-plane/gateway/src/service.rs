@@ -106,7 +106,7 @@ pub async fn run(
         drained.clone(),
     );
     let serve = async {
-        let served = workers::serve(&gateway, fronts, config.workers, &stop).await;
+        let served = workers::serve(&gateway, fronts, &stop).await;
         stop.cancel();
         drained.cancel();
         served.map_err(GatewayError::Workers)

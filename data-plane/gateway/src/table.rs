@@ -10,8 +10,8 @@ use tyrscale_model::{
     Kind, Rejection, ResourceKey, RouteId, RouteKey, RouteKeyRef, Snapshot, Upstream, UpstreamId, Violation,
 };
 
+use crate::pool::Transport;
 use crate::route::Route;
-use crate::transport::Transport;
 
 /// What may differ between two snapshots.
 #[derive(Debug, Clone, Copy)]

@@ -1,11 +1,11 @@
 //! One request at one upstream: sent, its answer looked at and told from a fault.
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method, Request, Response, StatusCode, header::AUTHORIZATION};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use futures_util::FutureExt;
+use http::{Method, StatusCode};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
+use tyrscale_http1::{Fields, ResponseHead, Timer, request_head};
 use tyrscale_jsonrpc::request::parse;
 use tyrscale_jsonrpc::response::{inspect, peek};
 use tyrscale_jsonrpc::{
@@ -17,18 +17,23 @@ use crate::address::Address;
 use crate::attempt::{Attempt, Outcome};
 use crate::body::{AnswerBody, Rest};
 use crate::config::Settings;
-use crate::headers;
+use crate::headers::{self, Peer};
+use crate::pool::{Connection, NoAnswer, Use, Worker};
 
 /// How much of an answer is held to tell a result from an error.
 const HEAD_BYTES: usize = 64 * 1024;
 
+/// Largest body that is taken off a connection for the sake of the next request on it.
+const MAX_DISCARDED: u64 = 64 * 1024;
+
 /// What is asked of an upstream.
 #[derive(Debug)]
-pub(crate) struct Question {
-    /// As [`headers::for_upstream`] made them.
-    pub(crate) headers: HeaderMap,
+pub(crate) struct Question<'a> {
+    /// The client's.
+    pub(crate) fields: &'a Fields,
+    pub(crate) peer: &'a Peer,
     /// The client's query.
-    pub(crate) query: Option<String>,
+    pub(crate) query: Option<&'a str>,
     pub(crate) body: Bytes,
     pub(crate) expect: Expect,
     /// The JSON text of the id that a single call's answer must carry.
@@ -41,7 +46,7 @@ pub(crate) struct Question {
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
+    pub(crate) fields: Fields,
     /// What the body is.
     pub(crate) answer: Answer,
     /// `None` when it may not be told to clients.
@@ -57,17 +62,45 @@ pub(crate) struct Time {
     pub(crate) is_rest: bool,
 }
 
+/// Where an attempt is made.
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) worker: Worker,
+    pub(crate) settings: &'a Settings,
+    /// Of the task that waits.
+    pub(crate) timer: &'a mut Timer,
+}
+
 /// An attempt without an answer to pass on.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) class: Class,
+    /// Whether the upstream may just have closed a connection that was idle, without having seen the request.
+    pub(crate) perhaps_unseen: bool,
     /// What the upstream said, as far as it may be passed on when nobody says better.
     pub(crate) said: Option<Box<Reply>>,
 }
 
 impl From<Class> for Failure {
     fn from(class: Class) -> Self {
-        Self { class, said: None }
+        Self {
+            class,
+            perhaps_unseen: false,
+            said: None,
+        }
+    }
+}
+
+impl From<NoAnswer> for Failure {
+    fn from(why: NoAnswer) -> Self {
+        let class = match why {
+            NoAnswer::NotSent => Class::NotSent,
+            NoAnswer::Lost | NoAnswer::PerhapsUnseen => Class::Lost,
+        };
+        Self {
+            perhaps_unseen: why == NoAnswer::PerhapsUnseen,
+            ..class.into()
+        }
     }
 }
 
@@ -77,23 +110,26 @@ impl From<Class> for Failure {
 /// [`Failure`] when there is no answer to pass on in its time.
 pub(crate) async fn ask(
     mut attempt: Attempt,
-    question: &Question,
-    settings: &Settings,
+    question: &Question<'_>,
+    which: Use,
     time: Time,
+    place: &mut Place<'_>,
 ) -> Result<Reply, Failure> {
-    let received = tokio::time::timeout_at(time.until, exchange(&attempt, question, settings)).await;
-    let cancelled = received.is_err() && time.is_rest;
-    match received.unwrap_or_else(|_| Err(Class::Timeout.into())) {
+    let (worker, settings) = (place.worker, place.settings);
+    let exchange = exchange(&attempt, question, which, worker, settings);
+    let received = place.timer.within(time.until, exchange).await;
+    let cancelled = received.is_none() && time.is_rest;
+    match received.unwrap_or_else(|| Err(Class::Timeout.into())) {
         Ok(Received { reply, rest: None }) => {
             attempt.settle(Outcome::Answered);
             Ok(reply)
         }
         Ok(Received {
             mut reply,
-            rest: Some((held, incoming)),
+            rest: Some((held, connection)),
         }) => {
             attempt.answers();
-            let rest = Rest::new(held, incoming, attempt, settings);
+            let rest = Rest::new(held, connection, worker, attempt, settings.attempt_timeout);
             reply.body = Some(AnswerBody::Streaming(Box::new(rest)));
             Ok(reply)
         }
@@ -101,7 +137,7 @@ pub(crate) async fn ask(
             let spec = attempt.endpoint().spec();
             let (route, upstream, fault) = (spec.route_id, spec.upstream_id, failure.class.name());
             tracing::debug!(route.id = %route, upstream.id = %upstream, fault, "attempt failed");
-            if !cancelled {
+            if !cancelled && !failure.perhaps_unseen {
                 attempt.settle(Outcome::Faulted(failure.class));
             }
             Err(failure)
@@ -112,47 +148,67 @@ pub(crate) async fn ask(
 /// A reply whose body goes on after what is held, if there is a rest.
 struct Received {
     reply: Reply,
-    rest: Option<(Bytes, Incoming)>,
+    rest: Option<(Bytes, Connection)>,
 }
 
-async fn exchange(attempt: &Attempt, question: &Question, settings: &Settings) -> Result<Received, Failure> {
+async fn exchange(
+    attempt: &Attempt,
+    question: &Question<'_>,
+    which: Use,
+    worker: Worker,
+    settings: &Settings,
+) -> Result<Received, Failure> {
     let endpoint = attempt.endpoint();
-    let request = request(attempt, question).ok_or(Class::NotSent)?;
-    let response = endpoint.client().request(request).await.map_err(|error| {
-        if error.is_connect() {
-            Class::NotSent
-        } else {
-            Class::Lost
-        }
-    })?;
-    judge(response, question, settings, endpoint.address()).await
+    let head = head(endpoint.address(), question).ok_or(Class::NotSent)?;
+    let exchanged = endpoint
+        .pool()
+        .exchange(worker, which, || head.clone(), &question.body);
+    let (answer, connection) = exchanged.await?;
+    let judged = judge(answer, connection, question, settings, endpoint.address()).await;
+    if let Some(connection) = judged.done {
+        endpoint.pool().put(worker, connection);
+    }
+    judged.outcome
 }
 
-fn request(attempt: &Attempt, question: &Question) -> Option<Request<Full<Bytes>>> {
-    let address = attempt.endpoint().address();
-    let mut request = Request::new(Full::new(question.body.clone()));
-    // Whatever method the client used: JSON-RPC is posted.
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = address.uri(question.query.as_deref()).ok()?;
-    *request.headers_mut() = question.headers.clone();
-    if let Some(authorization) = address.authorization() {
-        request.headers_mut().insert(AUTHORIZATION, authorization.clone());
-    }
-    Some(request)
+/// The head of the request, whatever method the client used: JSON-RPC is posted.
+fn head(address: &Address, question: &Question<'_>) -> Option<Vec<u8>> {
+    let came_by = headers::came_by(question.fields, question.peer);
+    let fields = headers::for_upstream(question.fields, question.peer)
+        .chain(headers::own(&came_by))
+        .chain(address.authorization());
+    let target = address.target(question.query).ok()?;
+    request_head(
+        &Method::POST,
+        &target,
+        address.host(),
+        fields,
+        question.body.len(),
+    )
+    .ok()
+}
+
+/// What an answer means.
+struct Judged {
+    outcome: Result<Received, Failure>,
+    /// The connection, when all of the answer has come.
+    done: Option<Connection>,
 }
 
 async fn judge(
-    response: Response<Incoming>,
-    question: &Question,
+    head: ResponseHead,
+    mut connection: Connection,
+    question: &Question<'_>,
     settings: &Settings,
     address: &Address,
-) -> Result<Received, Failure> {
-    let (mut head, incoming) = response.into_parts();
-    let status = head.status;
-    let is_readable = headers::is_identity(&head.headers);
-    headers::for_client(&mut head.headers, address);
+) -> Judged {
+    let ResponseHead {
+        status, mut fields, ..
+    } = head;
+    let is_readable = headers::is_identity(&fields);
+    headers::for_client(&mut fields, address);
     let looked = if is_readable {
-        look(incoming, question.expect, settings.max_batch_answer_bytes).await
+        look(&mut connection, question.expect, settings.max_batch_answer_bytes).await
     } else {
         // What cannot be read cannot be told from an error.
         Ok(Looked::nothing())
@@ -160,7 +216,11 @@ async fn judge(
     let looked = match looked {
         // The status tells enough.
         Err(_) if !status.is_success() => Looked::nothing(),
-        looked => looked?,
+        Err(class) => {
+            let outcome = Err(class.into());
+            return Judged { outcome, done: None };
+        }
+        Ok(looked) => looked,
     };
     let verdict = classify(&Observed {
         status: status.as_u16(),
@@ -170,34 +230,34 @@ async fn judge(
         answer: &looked.answer,
         body: &looked.held,
     });
-    let is_told = verdict == Verdict::Answer || looked.rest.is_none() && may_be_told(&looked.held, address);
+    let is_told = verdict == Verdict::Answer || looked.is_all && may_be_told(&looked.held, address);
     let mut reply = Reply {
         status,
-        headers: head.headers,
+        fields,
         answer: looked.answer,
         body: None,
     };
-    let rest = match looked.rest {
-        Some(incoming) if is_told => Some((looked.held, incoming)),
-        Some(_) => None,
-        None => {
-            reply.body = is_told.then_some(AnswerBody::Whole(looked.held));
-            None
-        }
-    };
-    match verdict {
+    let (mut rest, mut done) = (None, None);
+    if !looked.is_all && is_told {
+        rest = Some((looked.held, connection));
+    } else {
+        reply.body = (looked.is_all && is_told).then_some(AnswerBody::Whole(looked.held));
+        done = discard(connection);
+    }
+    let outcome = match verdict {
         Verdict::Answer => Ok(Received { reply, rest }),
         Verdict::Final(class) => {
             put_right(class, question, &mut reply);
             Ok(Received { reply, rest })
         }
         Verdict::Retry(class) => Err(failure(class, reply)),
-    }
+    };
+    Judged { outcome, done }
 }
 
 /// Makes of an error what clients want to know: what a contract reverted with where they look for it, and the
 /// hash of a transaction that the upstream has already.
-fn put_right(class: Class, question: &Question, reply: &mut Reply) {
+fn put_right(class: Class, question: &Question<'_>, reply: &mut Reply) {
     let body = match (class, &reply.body) {
         (Class::Reverted, Some(AnswerBody::Whole(body))) => revert::normalise(body),
         (Class::AlreadyKnown, _) => accepted(&question.body),
@@ -218,12 +278,21 @@ fn accepted(question: &[u8]) -> Option<Vec<u8>> {
     Some(transaction::accepted(call.id, transaction::hash(call.params?)?))
 }
 
-/// Whether clients may read the body of a refusal: JSON that tells nothing of where it comes from. Pages of
-/// servers often repeat the path of the request, which holds the upstream's key.
+/// Takes what nobody wants off the connection, so that it can be used again, if that has come already.
+fn discard(mut connection: Connection) -> Option<Connection> {
+    if connection.remaining().is_none_or(|length| length > MAX_DISCARDED) {
+        return None;
+    }
+    while connection.part().now_or_never()?.ok()?.is_some() {}
+    Some(connection)
+}
+
+/// Whether clients may read the body of a refusal: JSON, not too much of it, that tells nothing of where it comes
+/// from. Pages of servers often repeat the path of the request, which holds the upstream's key.
 fn may_be_told(body: &[u8], address: &Address) -> bool {
     let is_json =
         serde_json::from_slice::<&RawValue>(body).is_ok_and(|json| json.get().starts_with(['{', '[']));
-    is_json && !address.is_told_in(body)
+    body.len() < HEAD_BYTES && is_json && !address.is_told_in(body)
 }
 
 /// What of `reply` is passed on when nobody says better: a 4xx, if need be without its body, and JSON-RPC errors.
@@ -232,6 +301,7 @@ fn failure(class: Class, reply: Reply) -> Failure {
     let is_told = reply.status.is_client_error() || reply.body.is_some() && !reply.status.is_redirection();
     Failure {
         class,
+        perhaps_unseen: false,
         said: is_told.then(|| Box::new(reply)),
     }
 }
@@ -239,7 +309,8 @@ fn failure(class: Class, reply: Reply) -> Failure {
 struct Looked {
     held: Bytes,
     answer: Answer,
-    rest: Option<Incoming>,
+    /// Whether nothing comes after `held`.
+    is_all: bool,
 }
 
 impl Looked {
@@ -247,42 +318,83 @@ impl Looked {
         Self {
             held: Bytes::new(),
             answer: Answer::NotJsonRpc,
-            rest: None,
+            is_all: true,
         }
     }
 }
 
 /// Reads a body until it is known what it is: to its end when that comes soon, and for a batch, whose members
 /// are put in order, always.
-async fn look(mut incoming: Incoming, expect: Expect, max_batch_answer: usize) -> Result<Looked, Class> {
+async fn look(connection: &mut Connection, expect: Expect, max_batch_answer: usize) -> Result<Looked, Class> {
     let max_held = match expect {
         Expect::Batch => max_batch_answer,
         Expect::Single | Expect::Nothing => max_batch_answer.max(HEAD_BYTES),
     };
-    let mut held = BytesMut::new();
+    let mut held = Held::default();
     let mut next_look = HEAD_BYTES.min(max_held);
-    while let Some(frame) = incoming.frame().await {
-        let frame = frame.map_err(|_| Class::Lost)?;
-        let Ok(data) = frame.into_data() else { continue };
-        held.extend_from_slice(&data);
-        if held.len() < next_look {
+    while let Some(part) = connection.part().await.map_err(|_| Class::Lost)? {
+        held.push(part);
+        if held.bytes().len() < next_look {
             continue;
         }
-        if let Some(answer) = peek(&held, expect) {
-            let held = held.freeze();
-            let rest = Some(incoming);
-            return Ok(Looked { held, answer, rest });
+        if let Some(answer) = peek(held.bytes(), expect) {
+            let is_all = connection.remaining() == Some(0);
+            let held = held.into_bytes();
+            return Ok(Looked { held, answer, is_all });
         }
-        if held.len() > max_held {
+        if held.bytes().len() > max_held {
             return Err(Class::AnswerTooLarge);
         }
         // Doubling keeps the looking linear in what is looked at.
-        next_look = held.len().saturating_mul(2).min(max_held);
+        next_look = held.bytes().len().saturating_mul(2).min(max_held);
     }
-    let answer = inspect(&held, expect);
+    let answer = inspect(held.bytes(), expect);
     Ok(Looked {
-        held: held.freeze(),
+        held: held.into_bytes(),
         answer,
-        rest: None,
+        is_all: true,
     })
+}
+
+/// The parts of a body one after the other; a body of one part, as most are, is not copied.
+#[derive(Default)]
+enum Held {
+    #[default]
+    Nothing,
+    One(Bytes),
+    Several(BytesMut),
+}
+
+impl Held {
+    fn push(&mut self, part: Bytes) {
+        *self = match std::mem::take(self) {
+            Self::Nothing => Self::One(part),
+            Self::One(first) => {
+                let mut all = BytesMut::with_capacity(first.len().saturating_add(part.len()));
+                all.extend_from_slice(&first);
+                all.extend_from_slice(&part);
+                Self::Several(all)
+            }
+            Self::Several(mut all) => {
+                all.extend_from_slice(&part);
+                Self::Several(all)
+            }
+        };
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Nothing => &[],
+            Self::One(part) => part,
+            Self::Several(all) => all,
+        }
+    }
+
+    fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Nothing => Bytes::new(),
+            Self::One(part) => part,
+            Self::Several(all) => all.freeze(),
+        }
+    }
 }

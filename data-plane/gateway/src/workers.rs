@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::gateway::Gateway;
+use crate::pool::Worker;
 use crate::server::{self, Front};
 use crate::tls::ServerTls;
 
@@ -53,7 +54,7 @@ fn socket(address: SocketAddr) -> io::Result<TcpSocket> {
     Ok(socket)
 }
 
-/// Serves on `workers` threads until `shutdown` and until what is in flight then has finished, at most for the
+/// Serves on the threads of the settings until `shutdown` and until what is in flight then has finished, at most for the
 /// drain timeout. Dropped, it lets the threads finish by themselves.
 ///
 /// # Errors
@@ -61,30 +62,28 @@ fn socket(address: SocketAddr) -> io::Result<TcpSocket> {
 pub(crate) async fn serve(
     gateway: &Arc<Gateway>,
     fronts: Vec<Front>,
-    workers: NonZeroUsize,
     shutdown: &CancellationToken,
 ) -> io::Result<()> {
     let shutdown = shutdown.child_token();
     let _stop = shutdown.clone().drop_guard();
     let serving = TaskTracker::new();
+    let workers = gateway.settings.workers;
     for (number, fronts) in shared(fronts, workers)?.into_iter().enumerate() {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let (gateway, shutdown, serving) = (Arc::clone(gateway), shutdown.clone(), serving.clone());
-        let token = serving.token();
+        let (gateway, shutdown, token) = (Arc::clone(gateway), shutdown.clone(), serving.token());
         let work = async move {
             let serving_fronts = fronts.into_iter().map(|(listener, tls)| async {
                 match TcpListener::from_std(listener) {
                     Ok(listener) => {
                         let front = Front { listener, tls };
-                        server::serve(Arc::clone(&gateway), front, shutdown.clone()).await;
+                        server::serve(Arc::clone(&gateway), Worker::new(number), front, shutdown.clone())
+                            .await;
                     }
                     Err(error) => tracing::error!(%error, "worker cannot listen"),
                 }
             });
             join_all(serving_fronts).await;
             drop(token);
-            // Requests of other workers may use connections to upstreams that this one made.
-            serving.wait().await;
         };
         thread::Builder::new()
             .name(format!("worker-{number}"))

@@ -1,6 +1,7 @@
 //! Header fields, kept as places in the bytes they came in.
 
 use std::fmt;
+use std::mem;
 
 use bytes::{Bytes, BytesMut};
 
@@ -152,11 +153,15 @@ impl Fields {
 
     /// All fields in order.
     pub fn iter(&self) -> impl Iterator<Item = Field<'_>> + Clone {
-        self.spans.iter().map(|span| Field {
+        self.spans.iter().map(|span| self.field(*span))
+    }
+
+    fn field(&self, span: Span) -> Field<'_> {
+        Field {
             name: part(&self.text, span.name),
             value: part(&self.text, span.value),
             checked: true,
-        })
+        }
     }
 
     /// The value of the first field `name`, whatever the case.
@@ -181,6 +186,23 @@ impl Fields {
         self.iter().filter(move |field| {
             !(field.is_hop_by_hop() || names_others && self.is_named_by_connection(field.name))
         })
+    }
+
+    /// Leaves of the [end-to-end](Self::end_to_end) fields those that `keep` says yes to, and no others.
+    pub fn keep_end_to_end(&mut self, mut keep: impl FnMut(Field<'_>) -> bool) {
+        let mut spans = mem::take(&mut self.spans);
+        let names_others = spans
+            .iter()
+            .any(|span| self.is_connection(*span) && !is_plain(part(&self.text, span.value)));
+        if names_others {
+            self.spans.clone_from(&spans);
+            spans.retain(|span| !self.is_named_by_connection(part(&self.text, span.name)));
+        }
+        spans.retain(|span| {
+            let field = self.field(*span);
+            !field.is_hop_by_hop() && keep(field)
+        });
+        self.spans = spans;
     }
 
     /// How many fields there are.

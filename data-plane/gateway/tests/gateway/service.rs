@@ -15,7 +15,7 @@ use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Server, server::TcpIncoming};
 use tonic::{Request, Response, Status, Streaming};
-use tyrscale_gateway::{Config, GatewayError, Listeners, run};
+use tyrscale_gateway::{Config, GatewayError, Listeners, Settings, run};
 use tyrscale_model::{
     Kind, PluginAttachment, PluginPriority, PluginType, Resource, Row, Snapshot, View, wire,
 };
@@ -121,9 +121,11 @@ impl Running {
             node_id: None,
             group: "default".to_owned(),
             zone: String::new(),
-            workers: NonZeroUsize::new(2).unwrap(),
             tls: None,
-            settings: settings(),
+            settings: Settings {
+                workers: NonZeroUsize::new(2).unwrap(),
+                ..settings()
+            },
         };
         let listeners = Listeners {
             data: TcpListener::bind("127.0.0.1:0").await.unwrap(),
