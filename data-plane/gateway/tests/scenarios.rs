@@ -4,6 +4,7 @@
 
 mod scenarios {
     mod batches;
+    mod compression;
     mod connections;
     mod envelope;
     mod failing_upstreams;
@@ -21,4 +22,5 @@ mod scenarios {
     mod raw;
     mod setting;
     mod timeouts;
+    mod transactions;
 }

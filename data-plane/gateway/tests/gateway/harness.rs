@@ -35,10 +35,10 @@ pub(crate) async fn bounded<T>(future: impl Future<Output = T>) -> T {
 
 /// Asks until `holds`, at most ten seconds.
 pub(crate) async fn eventually(mut holds: impl AsyncFnMut() -> bool) {
-    let mut tick = tokio::time::interval(Duration::from_millis(5));
     bounded(async {
         while !holds().await {
-            tick.tick().await;
+            // An interval that is late would be ready at once and starve what is waited for.
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     })
     .await;
