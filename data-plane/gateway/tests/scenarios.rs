@@ -7,6 +7,7 @@ mod scenarios {
     mod compression;
     mod connections;
     mod envelope;
+    mod error_classes;
     mod failing_upstreams;
     mod final_errors;
     mod half_close;

@@ -169,7 +169,7 @@ const TRANSACTIONS: &[Rule] = &[
     says(
         Class::AlreadyKnown,
         "transaction already known",
-        Has("already known | already_exists | known transaction | already imported \
+        Has("already known | alreadyknown | already_exists | known transaction | already imported \
             | transaction already in mempool | tx already in mempool | already in the mempool \
             | transaction already exists | already have transaction | already exists in mempool"),
     )
