@@ -9,6 +9,8 @@
 
 #[path = "cli/apply.rs"]
 mod apply;
+#[path = "cli/fields.rs"]
+mod fields;
 #[path = "cli/fleet.rs"]
 mod fleet;
 #[path = "cli/harness.rs"]

@@ -9,6 +9,8 @@ mod fuzz;
 #[cfg(test)]
 mod networks;
 #[cfg(test)]
+mod other_fields;
+#[cfg(test)]
 mod plugins;
 #[cfg(test)]
 mod races;

@@ -6,6 +6,7 @@ mod apply;
 mod content;
 mod crud;
 mod durability;
+mod field_masks;
 mod follower;
 mod opening;
 mod plane;
