@@ -66,6 +66,7 @@ pub(crate) enum TransportKind {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one per process")]
 pub(crate) enum Command {
     /// The chains that clients can reach.
     #[command(visible_alias = "networks")]

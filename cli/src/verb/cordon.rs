@@ -11,6 +11,7 @@ use crate::{
 
 /// What to do with upstreams.
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one per process")]
 pub(crate) enum UpstreamVerb {
     #[command(flatten)]
     Any(Verb<Upstream>),

@@ -40,7 +40,10 @@ fn flags_of_a_route_become_fields_and_can_be_cleared() {
     assert_eq!(route["retry"]["same_upstream_attempts"], 0);
     assert_eq!(route["retry"]["attempt_timeout_ms"], 2000);
     assert_eq!(route["limits"]["client_requests_per_second"], 1.5);
-    assert_eq!(route["limits"]["exempt_networks"], json!(["10.0.0.0/8", "::1/128"]));
+    assert_eq!(
+        route["limits"]["exempt_networks"],
+        json!(["10.0.0.0/8", "::1/128"])
+    );
     assert_eq!(route["methods"]["ignore"], json!(["debug_*", "trace_*"]));
     assert_eq!(route["cors"]["allowed_origins"], json!(["*"]));
     assert_eq!(route["forward_headers"], json!(["cookie", "authorization"]));
@@ -67,12 +70,18 @@ fn a_cordon_changes_nothing_else_and_headers_are_never_shown() {
     let (system, _data) = furnished();
     let before = system.json(&["upstream", "get", UPSTREAM]);
     assert_eq!(before["headers"], json!({"x-key": "***"}));
-    assert_eq!((before["tier"].as_u64(), before["protocol"].as_str()), (Some(2), Some("http2")));
+    assert_eq!(
+        (before["tier"].as_u64(), before["protocol"].as_str()),
+        (Some(2), Some("http2"))
+    );
     assert_eq!(before["limits"]["max_concurrent"], 9);
     assert_eq!(before["cordoned"], false);
     let cordoned = system.json(&["upstream", "cordon", UPSTREAM]);
     assert_eq!(cordoned["cordoned"], true);
     assert_eq!(cordoned["weight"], before["weight"]);
     let back = system.json(&["upstream", "uncordon", UPSTREAM]);
-    assert_eq!(back["meta"]["etag"], before["meta"]["etag"], "the content is as it was");
+    assert_eq!(
+        back["meta"]["etag"], before["meta"]["etag"],
+        "the content is as it was"
+    );
 }
