@@ -94,6 +94,10 @@ pub struct Args {
     /// How long requests in flight may take to finish once the gateway is told to stop.
     #[arg(long, env = "TYRSCALE_GATEWAY_DRAIN_TIMEOUT", value_parser = duration, default_value = "30s")]
     pub drain_timeout: Duration,
+    /// How often the names of upstreams and proxies are resolved anew; the last good answer stands until then, and as
+    /// long as there is none.
+    #[arg(long, env = "TYRSCALE_GATEWAY_DNS_REFRESH", value_parser = duration, default_value = "30s")]
+    pub dns_refresh: Duration,
     /// Address or network whose X-Forwarded-Host and X-Forwarded-For are believed; repeat it for more.
     #[arg(long = "trusted-proxy", env = "TYRSCALE_GATEWAY_TRUSTED_PROXIES", value_delimiter = ',', value_parser = network)]
     pub trusted_proxies: Vec<IpNet>,

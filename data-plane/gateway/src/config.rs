@@ -63,6 +63,8 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// How long requests in flight may take to finish.
     pub drain_timeout: Duration,
+    /// How often the names of upstreams are resolved anew.
+    pub dns_refresh: Duration,
     /// Whose `X-Forwarded-Host` and `X-Forwarded-For` are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Whether `GET /metrics` is answered on the data port.
@@ -87,6 +89,7 @@ impl Settings {
         connect_timeout: Duration::from_secs(3),
         idle_timeout: Duration::from_secs(10),
         drain_timeout: Duration::from_secs(30),
+        dns_refresh: Duration::from_secs(30),
         trusted_proxies: Vec::new(),
         metrics_on_data_port: false,
         upstream_authorities: Vec::new(),
@@ -162,6 +165,7 @@ impl TryFrom<Args> for Config {
             connect_timeout: args.connect_timeout,
             idle_timeout: args.idle_timeout,
             drain_timeout: args.drain_timeout,
+            dns_refresh: args.dns_refresh,
             trusted_proxies: args.trusted_proxies,
             metrics_on_data_port: args.metrics_on_data_port,
             upstream_authorities: args.upstream_ca.map(authorities).transpose()?.unwrap_or_default(),
@@ -192,6 +196,7 @@ impl Args {
             ("--attempt-timeout", self.attempt_timeout.is_zero()),
             ("--connect-timeout", self.connect_timeout.is_zero()),
             ("--idle-timeout", self.idle_timeout.is_zero()),
+            ("--dns-refresh", self.dns_refresh.is_zero()),
         ];
         if let Some((option, _)) = zeros.into_iter().find(|(_, zero)| *zero) {
             return Err(ConfigError::Zero { option });

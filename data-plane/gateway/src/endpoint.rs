@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use tyrscale_balance::{
     Breaker, BreakerSettings, BreakerState, CircuitOpen, HealthState, HealthThresholds, Permit, Transition,
 };
-use tyrscale_model::{CircuitBreaker, HealthCheck, HttpUrl, ProxyAddress, RouteId, UpstreamId};
+use tyrscale_model::{
+    CircuitBreaker, HealthCheck, HttpUrl, ProxyAddress, RouteId, UpstreamId, UpstreamProtocol,
+};
 use tyrscale_telemetry::AtomicHistogram;
 
 use crate::address::Address;
@@ -24,10 +26,18 @@ pub(crate) struct Spec {
     pub(crate) upstream_id: UpstreamId,
     pub(crate) url: HttpUrl,
     pub(crate) proxy: Option<ProxyAddress>,
+    pub(crate) protocol: UpstreamProtocol,
     /// `None` when the route has none that is enabled.
     pub(crate) breaker: Option<CircuitBreaker>,
     /// `None` when the route has none that is enabled.
     pub(crate) health: Option<HealthCheck>,
+}
+
+impl Spec {
+    /// What connections to it depend on.
+    fn place(&self) -> (&HttpUrl, Option<&ProxyAddress>, UpstreamProtocol) {
+        (&self.url, self.proxy.as_ref(), self.protocol)
+    }
 }
 
 /// Why an upstream cannot be sent to.
@@ -94,11 +104,11 @@ impl Endpoint {
         transport: &Transport,
         now: Instant,
     ) -> Result<Self, EndpointError> {
-        let same_place = before.filter(|known| known.spec.url == spec.url && known.spec.proxy == spec.proxy);
+        let same_place = before.filter(|known| known.spec.place() == spec.place());
         let pool = match same_place {
             Some(known) => Arc::clone(&known.pool),
             None => {
-                let pool = transport.pool(&spec.url, spec.proxy.as_ref());
+                let pool = transport.pool(&spec.url, spec.proxy.as_ref(), spec.protocol);
                 Arc::new(pool.ok_or(EndpointError::Proxy)?)
             }
         };
@@ -284,6 +294,7 @@ mod tests {
             upstream_id: "00000000-0000-4000-0002-000000000001".parse().unwrap(),
             url: "http://localhost:1".parse().unwrap(),
             proxy: None,
+            protocol: UpstreamProtocol::Auto,
             breaker: Some(CircuitBreaker {
                 enabled: true,
                 max_consecutive_failures: 1,

@@ -141,6 +141,7 @@ fn compile_endpoint(
         upstream_id: upstream.id,
         url: url(upstream, snapshot)?,
         proxy: upstream.proxy.clone(),
+        protocol: upstream.protocol,
         breaker: model.circuit_breaker.filter(|breaker| breaker.enabled),
         health: enabled_health(model),
     };

@@ -9,6 +9,7 @@ mod gateway {
     mod failover;
     mod hardening;
     mod harness;
+    mod http2_upstream;
     mod metrics;
     mod reload;
     mod routing;
