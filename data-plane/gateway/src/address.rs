@@ -4,12 +4,13 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::HeaderValue;
+use http::header::AUTHORIZATION;
+use http::{HeaderName, HeaderValue};
 use memchr::memmem::Finder;
 use percent_encoding::percent_decode_str;
 use tyrscale_http1::{Field, HeadError, Target};
 use tyrscale_jsonrpc::Vendor;
-use tyrscale_model::{HttpUrl, Scheme};
+use tyrscale_model::{HttpUrl, Scheme, UpstreamHeaders};
 
 /// An upstream's address, secrets included; `Debug` shows the origin only.
 pub(crate) struct Address {
@@ -20,8 +21,9 @@ pub(crate) struct Address {
     query: Option<String>,
     /// The target of a request without a query of the client's own.
     plain: Target,
-    /// From the user info of the URL.
-    authorization: Option<HeaderValue>,
+    /// Set on every request: what the configuration says, and the `Authorization` that the URL's user info asks for
+    /// unless that says another.
+    own: Vec<(HeaderName, HeaderValue)>,
     origin: String,
     vendor: Vendor,
     secrets: Vec<Finder<'static>>,
@@ -33,7 +35,7 @@ const SHORTEST_KEY: usize = 6;
 impl Address {
     /// # Errors
     /// When the URL's parts cannot stand in a request line.
-    pub(crate) fn new(url: &HttpUrl) -> Result<Self, HeadError> {
+    pub(crate) fn new(url: &HttpUrl, headers: &UpstreamHeaders) -> Result<Self, HeadError> {
         let host = match (url.scheme(), url.port()) {
             (Scheme::Http, 80) | (Scheme::Https, 443) => url.host().to_owned(),
             (_, port) => format!("{}:{port}", url.host()),
@@ -45,10 +47,10 @@ impl Address {
             host,
             path,
             query: query.map(str::to_owned),
-            authorization: url.expose_user_info().and_then(|user_info| basic(&user_info)),
             vendor: Vendor::of("", &url.origin()),
             origin: url.origin(),
-            secrets: secrets(url),
+            secrets: secrets(url, headers),
+            own: own(url, headers),
         })
     }
 
@@ -68,10 +70,15 @@ impl Address {
         }
     }
 
-    /// The `Authorization` that the URL's user info asks for.
-    pub(crate) fn authorization(&self) -> Option<Field<'_>> {
-        let value = self.authorization.as_ref()?;
-        Some(Field::new("authorization", value.as_bytes()))
+    /// The fields of every request that are the upstream's own.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = Field<'_>> + Clone {
+        let own = self.own.iter();
+        own.map(|(name, value)| Field::new(name.as_str(), value.as_bytes()))
+    }
+
+    /// Whether a field is the upstream's own, and not anybody else's to say.
+    pub(crate) fn sets(&self, field: &Field<'_>) -> bool {
+        self.own.iter().any(|(name, _)| field.is(name.as_str()))
     }
 
     /// Whether `text` tells a secret part of the address: its path or query, what in them may be a key, or its
@@ -91,6 +98,16 @@ impl Address {
     }
 }
 
+fn own(url: &HttpUrl, headers: &UpstreamHeaders) -> Vec<(HeaderName, HeaderValue)> {
+    let set = headers.expose();
+    let mut own: Vec<_> = set.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let authorization = url.expose_user_info().and_then(|user_info| basic(&user_info));
+    if !own.iter().any(|(name, _)| name == AUTHORIZATION) {
+        own.extend(authorization.map(|value| (AUTHORIZATION, value)));
+    }
+    own
+}
+
 fn target(path: &str, own: Option<&str>, client: Option<&str>) -> Result<Target, HeadError> {
     match (own, client) {
         (None, None) => Target::new(path),
@@ -105,7 +122,7 @@ impl fmt::Debug for Address {
     }
 }
 
-fn secrets(url: &HttpUrl) -> Vec<Finder<'static>> {
+fn secrets(url: &HttpUrl, headers: &UpstreamHeaders) -> Vec<Finder<'static>> {
     let (path, query) = (url.expose_path(), url.expose_query().unwrap_or_default());
     let user_info = url.expose_user_info().unwrap_or_default();
     let (user, password) = user_info.split_once(':').unwrap_or((&user_info, ""));
@@ -120,7 +137,9 @@ fn secrets(url: &HttpUrl) -> Vec<Finder<'static>> {
         [secret.as_bytes().to_vec(), decoded]
     });
     let encoded = (!user_info.is_empty()).then(|| encoded.into_bytes());
-    let mut written: Vec<Vec<u8>> = written.chain(encoded).collect();
+    let values = headers.expose().map(|(_, value)| value.as_bytes().to_vec());
+    let values = values.filter(|value| value.len() >= SHORTEST_KEY);
+    let mut written: Vec<Vec<u8>> = written.chain(encoded).chain(values).collect();
     written.sort_unstable();
     written.dedup();
     written
@@ -141,7 +160,7 @@ mod tests {
     use super::*;
 
     fn address(url: &str) -> Address {
-        Address::new(&url.parse().unwrap()).unwrap()
+        Address::new(&url.parse().unwrap(), &UpstreamHeaders::default()).unwrap()
     }
 
     #[test]
@@ -168,7 +187,9 @@ mod tests {
     #[test]
     fn user_info_becomes_an_authorization_and_nothing_shows_it() {
         let address = address("http://user:p%40ss@n:1/secret-path?key=v");
-        assert_eq!(address.authorization().unwrap().value(), b"Basic dXNlcjpwQHNz");
+        let own: Vec<_> = address.fields().map(|field| field.value().to_vec()).collect();
+        assert_eq!(own, [b"Basic dXNlcjpwQHNz"]);
+        assert!(address.sets(&Field::new("Authorization", b"x")));
         assert_eq!(format!("{address:?}"), r#"Address("http://n:1")"#);
     }
 

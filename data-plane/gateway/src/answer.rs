@@ -9,6 +9,8 @@ use tyrscale_jsonrpc::{
 };
 
 use crate::body::AnswerBody;
+use crate::coding;
+use crate::compress;
 use crate::forward::Telling;
 use crate::headers::json_type;
 use crate::metrics::CallOutcome;
@@ -105,7 +107,11 @@ fn said(reply: Reply, class: Class, id: Option<RawId<'_>>) -> Answer {
 /// What an upstream said, or an error with its status when clients may not read that.
 fn pass_on(packet: &Packet<'_>, reply: Reply) -> Answer {
     if let Some(body) = reply.body {
-        return assemble(reply.status, reply.fields, body);
+        let mut answer = assemble(reply.status, reply.fields, body);
+        if reply.is_gzip {
+            answer.own.extend(compress::gzip_fields());
+        }
+        return answer;
     }
     let id = match packet {
         Packet::Single(call) => call.id,
@@ -139,6 +145,23 @@ pub(crate) fn method_not_allowed() -> Answer {
     let mut answer = json(StatusCode::METHOD_NOT_ALLOWED, body);
     answer.own.push(("allow", Bytes::from_static(b"POST")));
     answer
+}
+
+/// The answer to a body in a coding that is not read. Source: RFC 9110, section 15.5.16.
+pub(crate) fn unsupported_coding() -> Answer {
+    let text = "the body's content coding is not read; send it plain or in gzip";
+    let mut answer = malformed(StatusCode::UNSUPPORTED_MEDIA_TYPE, text);
+    let read = Bytes::from_static(coding::READ.as_bytes());
+    answer.own.push(("accept-encoding", read));
+    answer
+}
+
+/// The answer to a preflight: `said` about CORS.
+pub(crate) fn preflight(said: Vec<(&'static str, Bytes)>) -> Answer {
+    Answer {
+        own: said,
+        ..empty(StatusCode::NO_CONTENT, whole(Vec::new()))
+    }
 }
 
 /// A page that is no JSON-RPC.

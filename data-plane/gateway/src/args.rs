@@ -10,6 +10,7 @@ use std::time::Duration;
 use http::Uri;
 use ipnet::IpNet;
 
+use crate::compress::Compress;
 use crate::config::Settings;
 
 mod tls;
@@ -94,6 +95,10 @@ pub struct Args {
     /// How long requests in flight may take to finish once the gateway is told to stop.
     #[arg(long, env = "TYRSCALE_GATEWAY_DRAIN_TIMEOUT", value_parser = duration, default_value = "30s")]
     pub drain_timeout: Duration,
+    /// Whether answers are compressed for clients that take gzip: off asks upstreams for plain answers, pass for gzip and
+    /// passes it on, gzip compresses plain ones as well.
+    #[arg(long, env = "TYRSCALE_GATEWAY_COMPRESS", value_enum, default_value_t)]
+    pub compress: Compress,
     /// How often the names of upstreams and proxies are resolved anew; the last good answer stands until then, and as
     /// long as there is none.
     #[arg(long, env = "TYRSCALE_GATEWAY_DNS_REFRESH", value_parser = duration, default_value = "30s")]

@@ -8,6 +8,7 @@ use tyrscale_http1::Timer;
 use tyrscale_jsonrpc::Class;
 
 use crate::attempt::{Attempt, Outcome};
+use crate::coding::Encoder;
 use crate::pool::{Connection, Worker};
 
 /// The body of an answer to a client.
@@ -32,6 +33,8 @@ pub(crate) struct Rest {
     attempt: Option<Attempt>,
     /// How long the upstream may pause.
     patience: Duration,
+    /// Compresses what is passed on; `None` where nothing does, and after the end.
+    encoder: Option<Encoder>,
 }
 
 /// An upstream stopped in the middle of a body, or the client took nothing for too long; the client's stream is
@@ -55,11 +58,20 @@ impl Rest {
             worker,
             attempt: Some(attempt),
             patience,
+            encoder: None,
         }
+    }
+
+    /// Compresses what is passed on from here.
+    pub(crate) fn compress(&mut self) {
+        self.encoder = Some(Encoder::new());
     }
 
     /// How much there is to come in all, where that is known.
     pub(crate) fn length(&self) -> Option<u64> {
+        if self.encoder.is_some() {
+            return None;
+        }
         let coming = self.connection.as_ref().map_or(Some(0), Connection::remaining)?;
         Some(coming.saturating_add(self.held.len() as u64))
     }
@@ -69,6 +81,20 @@ impl Rest {
     /// # Errors
     /// [`Interrupted`] when the upstream pauses for too long, or breaks off.
     pub(crate) async fn next(&mut self, timer: &mut Timer) -> Result<Option<Bytes>, Interrupted> {
+        let part = self.receive(timer).await?;
+        match (&mut self.encoder, part) {
+            (None, part) => Ok(part),
+            (Some(encoder), Some(part)) => encoder.part(&part).map(Some).ok_or(Interrupted),
+            (Some(encoder), None) => {
+                let end = encoder.end(&[]).ok_or(Interrupted)?;
+                self.encoder = None;
+                Ok(Some(end))
+            }
+        }
+    }
+
+    /// The next part as it comes.
+    async fn receive(&mut self, timer: &mut Timer) -> Result<Option<Bytes>, Interrupted> {
         if !self.held.is_empty() {
             return Ok(Some(std::mem::take(&mut self.held)));
         }

@@ -12,6 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use tokio::sync::Semaphore;
 
 use crate::args::{Args, TlsConfig, cores};
+use crate::compress::Compress;
 
 /// What the gateway is told, checked.
 #[derive(Debug, Clone)]
@@ -63,6 +64,8 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// How long requests in flight may take to finish.
     pub drain_timeout: Duration,
+    /// Whether and how answers are compressed.
+    pub compress: Compress,
     /// How often the names of upstreams are resolved anew.
     pub dns_refresh: Duration,
     /// Whose `X-Forwarded-Host` and `X-Forwarded-For` are believed.
@@ -89,6 +92,7 @@ impl Settings {
         connect_timeout: Duration::from_secs(3),
         idle_timeout: Duration::from_secs(10),
         drain_timeout: Duration::from_secs(30),
+        compress: Compress::Off,
         dns_refresh: Duration::from_secs(30),
         trusted_proxies: Vec::new(),
         metrics_on_data_port: false,
@@ -165,6 +169,7 @@ impl TryFrom<Args> for Config {
             connect_timeout: args.connect_timeout,
             idle_timeout: args.idle_timeout,
             drain_timeout: args.drain_timeout,
+            compress: args.compress,
             dns_refresh: args.dns_refresh,
             trusted_proxies: args.trusted_proxies,
             metrics_on_data_port: args.metrics_on_data_port,

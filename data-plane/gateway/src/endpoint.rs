@@ -12,7 +12,8 @@ use tyrscale_balance::{
     Breaker, BreakerSettings, BreakerState, CircuitOpen, HealthState, HealthThresholds, Permit, Transition,
 };
 use tyrscale_model::{
-    CircuitBreaker, HealthCheck, HttpUrl, ProxyAddress, RouteId, UpstreamId, UpstreamProtocol,
+    CircuitBreaker, HealthCheck, HttpUrl, ProxyAddress, RouteId, UpstreamHeaders, UpstreamId,
+    UpstreamProtocol,
 };
 use tyrscale_telemetry::AtomicHistogram;
 
@@ -27,6 +28,7 @@ pub(crate) struct Spec {
     pub(crate) url: HttpUrl,
     pub(crate) proxy: Option<ProxyAddress>,
     pub(crate) protocol: UpstreamProtocol,
+    pub(crate) headers: UpstreamHeaders,
     /// `None` when the route has none that is enabled.
     pub(crate) breaker: Option<CircuitBreaker>,
     /// `None` when the route has none that is enabled.
@@ -123,7 +125,7 @@ impl Endpoint {
         let same_health = same_place
             .filter(|known| verdict_rule(known.spec.health.as_ref()) == verdict_rule(spec.health.as_ref()));
         Ok(Self {
-            address: Address::new(&spec.url).map_err(|_| EndpointError::Url)?,
+            address: Address::new(&spec.url, &spec.headers).map_err(|_| EndpointError::Url)?,
             pool,
             breaker,
             health: same_health.map_or_else(
@@ -295,6 +297,7 @@ mod tests {
             url: "http://localhost:1".parse().unwrap(),
             proxy: None,
             protocol: UpstreamProtocol::Auto,
+            headers: UpstreamHeaders::default(),
             breaker: Some(CircuitBreaker {
                 enabled: true,
                 max_consecutive_failures: 1,

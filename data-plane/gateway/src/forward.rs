@@ -144,6 +144,7 @@ mod tests {
                 fields: Fields::default(),
                 answer: Answer::NotJsonRpc,
                 body: Some(AnswerBody::Whole(Bytes::from_static(text.as_bytes()))),
+                is_gzip: false,
             })),
         }
     }

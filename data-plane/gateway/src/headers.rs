@@ -2,13 +2,15 @@
 //!
 //! To the upstream goes what the client sent, without the headers of its connection, without its credentials
 //! for the gateway (`Authorization`, `Cookie`: the upstream is a third party, whose own credentials stand in
-//! its URL), and with a content type and coding that say what the body is. Back goes what the upstream sent,
+//! its configuration) unless the route says otherwise, and with what the gateway says itself: what the body is, and
+//! where the request came from. What is set for an upstream goes before it all. Back goes what the upstream sent,
 //! without the headers of its connection, those about its own place, and any that tells a secret of its address.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 
 use bytes::Bytes;
+use http::HeaderName;
 use tyrscale_http1::{Field, Fields};
 use tyrscale_model::Scheme;
 
@@ -19,25 +21,31 @@ const X_FORWARDED_FOR: &str = "x-forwarded-for";
 /// The content type of every request, and of answers that do not say theirs.
 pub(crate) const JSON: &str = "application/json";
 
+/// How a client asked.
+const X_FORWARDED_HOST: &str = "x-forwarded-host";
+const X_FORWARDED_PORT: &str = "x-forwarded-port";
+const X_FORWARDED_PROTO: &str = "x-forwarded-proto";
+
 /// What of the client's request is said anew, or not at all.
-const NOT_FORWARDED: [&str; 9] = [
+const SAID_ANEW: [&str; 7] = [
     "host",
     "content-length",
     "content-encoding",
     "content-type",
     "accept-encoding",
     "expect",
-    "authorization",
-    "cookie",
     X_FORWARDED_FOR,
 ];
+
+/// The client's credentials, which are for the gateway.
+const CREDENTIALS: [&str; 2] = ["authorization", "cookie"];
 
 /// What says how a request came, and is believed only of those who are trusted.
 const WHENCE: [&str; 5] = [
     "forwarded",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-proto",
+    X_FORWARDED_HOST,
+    X_FORWARDED_PORT,
+    X_FORWARDED_PROTO,
     "x-real-ip",
 ];
 
@@ -75,12 +83,18 @@ impl Peer {
     }
 }
 
-/// The fields of the request to the upstream that are the client's.
-pub(crate) fn for_upstream<'a>(fields: &'a Fields, peer: &Peer) -> impl Iterator<Item = Field<'a>> {
+/// The fields of the request to the upstream that are the client's. Those the route forwards pass, though they
+/// would be held back.
+pub(crate) fn for_upstream<'a>(
+    fields: &'a Fields,
+    peer: &Peer,
+    forwarded: &'a [HeaderName],
+) -> impl Iterator<Item = Field<'a>> {
     let trusted = peer.trusted;
-    fields
-        .end_to_end()
-        .filter(move |field| !is_any(field, &NOT_FORWARDED) && (trusted || !is_any(field, &WHENCE)))
+    fields.end_to_end().filter(move |field| {
+        let held_back = is_any(field, &CREDENTIALS) || (!trusted && is_any(field, &WHENCE));
+        !is_any(field, &SAID_ANEW) && (!held_back || forwarded.iter().any(|name| field.is(name.as_str())))
+    })
 }
 
 /// The addresses that a request came by, that of the peer the last.
@@ -96,13 +110,39 @@ pub(crate) fn came_by<'p>(fields: &Fields, peer: &'p Peer) -> Cow<'p, [u8]> {
     Cow::Owned(all.join(b", ".as_slice()))
 }
 
-/// The fields of every request that are the gateway's own.
-pub(crate) fn own(came_by: &[u8]) -> [Field<'_>; 3] {
-    [
-        Field::new("accept-encoding", b"identity"),
+/// The fields of every request that are the gateway's own. How the client asked is left to a trusted peer that says
+/// it.
+pub(crate) fn own<'a>(
+    fields: &'a Fields,
+    peer: &Peer,
+    came_by: &'a [u8],
+    accepted: &'static str,
+) -> impl Iterator<Item = Field<'a>> {
+    let is_said = |name| peer.trusted && fields.get(name).is_some();
+    let host = fields.get("host").unwrap_or_default();
+    let whence = [
+        (X_FORWARDED_HOST, host),
+        (X_FORWARDED_PORT, port(host, peer.scheme)),
+        (X_FORWARDED_PROTO, peer.scheme.as_str().as_bytes()),
+    ];
+    let whence = whence.map(|(name, value)| (!is_said(name)).then_some(Field::new(name, value)));
+    let always = [
+        Field::new("accept-encoding", accepted.as_bytes()),
         Field::new("content-type", JSON.as_bytes()),
         Field::new(X_FORWARDED_FOR, came_by),
-    ]
+    ];
+    always.into_iter().chain(whence.into_iter().flatten())
+}
+
+/// The port that a client asked at, by the host it names.
+fn port(host: &[u8], scheme: Scheme) -> &[u8] {
+    let named = memchr::memrchr(b':', host).and_then(|at| host.get(at.saturating_add(1)..));
+    let is_port = |port: &&[u8]| !port.is_empty() && port.iter().all(u8::is_ascii_digit);
+    let usual: &[u8] = match scheme {
+        Scheme::Http => b"80",
+        Scheme::Https => b"443",
+    };
+    named.filter(is_port).unwrap_or(usual)
 }
 
 /// Leaves of an upstream's fields what clients may have: not what is about its own place, and none that tells a
@@ -118,13 +158,6 @@ pub(crate) const fn json_type() -> (&'static str, Bytes) {
 
 fn is_any(field: &Field<'_>, names: &[&str]) -> bool {
     names.iter().any(|name| field.is(name))
-}
-
-/// Whether the body is as its content type says, not compressed.
-pub(crate) fn is_identity(fields: &Fields) -> bool {
-    fields
-        .get_all("content-encoding")
-        .all(|coding| coding.eq_ignore_ascii_case(b"identity"))
 }
 
 #[cfg(test)]
@@ -156,13 +189,18 @@ mod tests {
             ("proxy-authorization", "Basic eA=="),
             ("X-Custom", "kept"),
         ]);
-        assert_eq!(names(for_upstream(&came, &peer(false))), ["X-Custom"]);
+        assert_eq!(names(for_upstream(&came, &peer(false), &[])), ["X-Custom"]);
     }
 
     #[test]
     fn credentials_for_the_gateway_are_not_told_to_the_upstream() {
         let came = fields(&[("Authorization", "Bearer t"), ("cookie", "s=1")]);
-        assert_eq!(for_upstream(&came, &peer(true)).count(), 0);
+        assert_eq!(for_upstream(&came, &peer(true), &[]).count(), 0);
+        let forwarded = [http::header::AUTHORIZATION];
+        assert_eq!(
+            names(for_upstream(&came, &peer(false), &forwarded)),
+            ["Authorization"]
+        );
     }
 
     #[test]
@@ -172,10 +210,22 @@ mod tests {
             ("Accept-Encoding", "gzip"),
             ("host", "a"),
         ]);
-        assert_eq!(for_upstream(&came, &peer(true)).count(), 0);
+        let all = [
+            http::header::CONTENT_TYPE,
+            http::header::ACCEPT_ENCODING,
+            http::header::HOST,
+        ];
+        assert_eq!(for_upstream(&came, &peer(true), &all).count(), 0);
         assert_eq!(
-            names(own(b"1.1.1.1").into_iter()),
-            ["accept-encoding", "content-type", "x-forwarded-for"]
+            names(own(&came, &peer(true), b"1.1.1.1", "identity")),
+            [
+                "accept-encoding",
+                "content-type",
+                "x-forwarded-for",
+                "x-forwarded-host",
+                "x-forwarded-port",
+                "x-forwarded-proto",
+            ]
         );
     }
 
@@ -191,12 +241,30 @@ mod tests {
             ("x-forwarded-proto", "https"),
             ("x-real-ip", "1.1.1.1"),
         ]);
-        assert_eq!(for_upstream(&whence, &peer(false)).count(), 0);
-        assert_eq!(for_upstream(&whence, &peer(true)).count(), 5);
+        assert_eq!(for_upstream(&whence, &peer(false), &[]).count(), 0);
+        assert_eq!(for_upstream(&whence, &peer(true), &[]).count(), 5);
+        assert_eq!(own(&whence, &peer(false), b"", "identity").count(), 6);
+        assert_eq!(own(&whence, &peer(true), b"", "identity").count(), 3);
+    }
+
+    #[test]
+    fn the_port_is_the_one_the_client_names() {
+        for (host, scheme, expected) in [
+            ("a.example:8443", Scheme::Https, "8443"),
+            ("a.example", Scheme::Https, "443"),
+            ("a.example", Scheme::Http, "80"),
+            ("[::1]:7777", Scheme::Http, "7777"),
+            ("[fd00::1]", Scheme::Http, "80"),
+            ("a.example:", Scheme::Http, "80"),
+            ("", Scheme::Http, "80"),
+        ] {
+            assert_eq!(port(host.as_bytes(), scheme), expected.as_bytes(), "{host}");
+        }
     }
 
     fn address() -> Address {
-        Address::new(&"http://n/v3/0123456789abcdef".parse().unwrap()).unwrap()
+        let url = "http://n/v3/0123456789abcdef".parse().unwrap();
+        Address::new(&url, &tyrscale_model::UpstreamHeaders::default()).unwrap()
     }
 
     #[test]

@@ -202,11 +202,10 @@ impl RouteCheck {
             None => address.host(),
         };
         let own = [
-            Some(Field::new("accept-encoding", b"identity")),
-            Some(Field::new("content-type", JSON.as_bytes())),
-            address.authorization(),
+            Field::new("accept-encoding", b"identity"),
+            Field::new("content-type", JSON.as_bytes()),
         ];
-        let own = own.into_iter().flatten().filter(|own| {
+        let own = own.into_iter().chain(address.fields()).filter(|own| {
             let is_given = |field: Field<'_>| own.name().eq_ignore_ascii_case(field.name());
             !given.clone().any(is_given)
         });

@@ -10,8 +10,8 @@
 //!
 //! - A route is found by host (or, from a trusted proxy, `X-Forwarded-Host`) and normalised path. An unknown one
 //!   is 404; a request that does not name its host once is 400. Any HTTP method with a JSON-RPC body is served,
-//!   and posted to the upstream, but for `HEAD`, `TRACE` and `CONNECT` (405); without a body it is 400. CORS is
-//!   not answered.
+//!   and posted to the upstream, but for `HEAD`, `TRACE` and `CONNECT` (405); without a body it is 400. Preflights
+//!   are answered on routes that say who may call.
 //! - A body that is too large or a batch that is too long is 413, what is no JSON-RPC or not framed as HTTP asks
 //!   for is 400, what does not arrive in time is 408; each with a JSON-RPC error.
 //! - Notifications are forwarded and answered with 204. A batch goes whole to one upstream; its answer is put in
@@ -24,9 +24,9 @@
 //!   keeps its status, and its body if that is a JSON object or array that tells no secret of the upstream's
 //!   address; redirects are not passed on.
 //! - The client's headers travel on, except those of the connection, `Authorization` and `Cookie` (upstreams are
-//!   third parties), and what an untrusted peer says of where a request came from. The upstream's travel back,
-//!   except those of the connection, those about its own place such as `Location`, and any that tells a secret
-//!   of its address. Bodies are not compressed on either side.
+//!   third parties) unless the route says otherwise, and what an untrusted peer says of where a request came from.
+//!   The upstream's travel back, except those of the connection, those about its own place such as `Location`, and
+//!   any that tells a secret of its address. Compressed bodies are read on both sides.
 //! - A client that does not take its answer is cut off, and gives back what it holds. A client can neither open
 //!   nor hold an upstream's breaker by being slow, nor by a batch whose answer is too large. A call that takes an
 //!   upstream longer than an attempt may last does count as a failure.
@@ -36,8 +36,11 @@ mod answer;
 mod args;
 mod attempt;
 mod body;
+mod coding;
+mod compress;
 pub mod config;
 mod connection;
+mod cors;
 mod dial;
 mod endpoint;
 mod error;
@@ -61,6 +64,7 @@ mod upstream;
 mod workers;
 
 pub use args::{Args, TlsArgs, TlsConfig};
+pub use compress::Compress;
 pub use config::{Config, ConfigError, Settings};
 pub use error::GatewayError;
 pub use gateway::Gateway;

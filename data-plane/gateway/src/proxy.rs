@@ -9,6 +9,8 @@ use tyrscale_jsonrpc::request::parse;
 use tyrscale_jsonrpc::{ErrorReply, Limits, Packet, RequestError, error_body};
 
 use crate::answer::{self, Answer};
+use crate::coding::{self, Undecodable};
+use crate::cors;
 use crate::forward::forward;
 use crate::gateway::Gateway;
 use crate::headers::Peer;
@@ -51,8 +53,17 @@ impl<'a> Request<'a> {
             return Err(answer::own(ErrorReply::UnknownRoute, None));
         };
         let record = RequestRecord::begin(Arc::clone(&route.stats), peer.scheme, &head.method);
+        let preflight = route
+            .cors
+            .as_ref()
+            .and_then(|cors| cors.preflight(&head.method, &head.fields));
+        if let Some(said) = preflight {
+            let answer = answer::preflight(said);
+            record.finish(answer.status);
+            return Err(answer);
+        }
         if !request::is_served(&head.method) {
-            let answer = answer::method_not_allowed();
+            let answer = marked(answer::method_not_allowed(), &route, head);
             record.finish(answer.status);
             return Err(answer);
         }
@@ -67,12 +78,29 @@ impl<'a> Request<'a> {
 
     /// Answers it, once its body has been read or could not be.
     pub(crate) async fn answer(self, body: Result<Bytes, Unread>, place: &mut Place<'_>) -> Answer {
-        let answer = match body {
+        let answer = match self.decoded(body).await {
             Ok(body) => self.serve(&body, place).await,
             Err(unread) => refuse_unread(self.gateway, unread),
         };
+        let answer = self.gateway.settings.compress.apply(answer, &self.head.fields);
+        let answer = marked(answer, &self.route, self.head);
         self.record.finish(answer.status);
         answer
+    }
+
+    /// A body without its content coding.
+    async fn decoded(&self, body: Result<Bytes, Unread>) -> Result<Bytes, Unread> {
+        let codings = coding::codings(&self.head.fields).map_err(|_| Unread::Unsupported);
+        let (body, codings) = (body?, codings?);
+        if codings.is_empty() {
+            return Ok(body);
+        }
+        let limit = self.gateway.settings.max_body_bytes;
+        let decoded = Box::pin(coding::decode(&codings, &body, limit)).await;
+        decoded.map(Bytes::from).map_err(|why| match why {
+            Undecodable::TooLarge => Unread::TooLarge,
+            Undecodable::Broken => Unread::Undecodable,
+        })
     }
 
     async fn serve(&self, body: &Bytes, place: &mut Place<'_>) -> Answer {
@@ -103,10 +131,12 @@ impl<'a> Request<'a> {
     }
 
     /// What is asked of an upstream; `None` when no call of the packet is valid.
-    fn question(&self, packet: &Packet<'_>, body: &Bytes) -> Option<Question<'a>> {
+    fn question(&self, packet: &Packet<'_>, body: &Bytes) -> Option<Question<'_>> {
         Some(Question {
             fields: &self.head.fields,
             peer: self.peer,
+            forwarded: &self.route.forward_headers,
+            accepted: self.gateway.settings.compress.accepted(&self.head.fields),
             query: request::query(self.head),
             body: request::outgoing(packet, body)?,
             expect: request::expect(packet),
@@ -115,6 +145,17 @@ impl<'a> Request<'a> {
             replay: request::replay(packet),
         })
     }
+}
+
+/// The answer, with what the route says about pages of other origins.
+fn marked(mut answer: Answer, route: &Route, head: &RequestHead) -> Answer {
+    if let Some(cors) = &route.cors {
+        answer
+            .passed_on
+            .keep_end_to_end(|field| !cors::is_about(field.name()));
+        answer.own.extend(cors.answer(&head.fields));
+    }
+    answer
 }
 
 fn refuse(gateway: &Gateway, error: &RequestError<'_>) -> Answer {
@@ -135,6 +176,11 @@ fn refuse_unread(gateway: &Gateway, unread: Unread) -> Answer {
     match unread {
         Unread::TooLarge => answer::own(ErrorReply::BodyTooLarge, None),
         Unread::TooSlow => answer::malformed(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"),
+        Unread::Unsupported => answer::unsupported_coding(),
+        Unread::Undecodable => answer::malformed(
+            StatusCode::BAD_REQUEST,
+            "the body is not what its content coding asks for",
+        ),
         Unread::Broken => {
             answer::malformed(StatusCode::BAD_REQUEST, "the body is not framed as HTTP asks for")
         }

@@ -53,6 +53,10 @@ pub(crate) enum Unread {
     TooSlow,
     /// Cut short, or not framed as HTTP asks for.
     Broken,
+    /// In a content coding that is not read.
+    Unsupported,
+    /// Not what its content coding asks for.
+    Undecodable,
 }
 
 /// The valid calls of a packet.

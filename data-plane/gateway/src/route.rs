@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use http::HeaderName;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 use tyrscale_balance::{Candidate, Picker, Strategy};
@@ -11,6 +12,7 @@ use tyrscale_model::{
 };
 
 use crate::attempt::Attempt;
+use crate::cors::CorsPolicy;
 use crate::endpoint::{Endpoint, EndpointError, Spec};
 use crate::metrics::RouteStats;
 use crate::pool::Transport;
@@ -37,6 +39,10 @@ pub(crate) struct Route {
     /// How its upstreams are probed; `None` when they are not.
     pub(crate) health: Option<HealthCheck>,
     pub(crate) stats: Arc<RouteStats>,
+    /// Which pages in browsers may call it; `None` when nothing is said about that.
+    pub(crate) cors: Option<CorsPolicy>,
+    /// Headers of clients that its upstreams get, though they are held back elsewhere.
+    pub(crate) forward_headers: Vec<HeaderName>,
     endpoints: Vec<Arc<Endpoint>>,
     picker: Mutex<Picker>,
 }
@@ -84,6 +90,8 @@ impl Route {
             key: Arc::new(model.route_key()),
             health: enabled_health(model),
             stats: before.map_or_else(Arc::default, |before| Arc::clone(&before.stats)),
+            cors: model.cors.as_deref().map(CorsPolicy::new),
+            forward_headers: model.forward_headers.clone(),
             endpoints,
             picker: Mutex::new(picker),
         })
@@ -142,6 +150,7 @@ fn compile_endpoint(
         url: url(upstream, snapshot)?,
         proxy: upstream.proxy.clone(),
         protocol: upstream.protocol,
+        headers: upstream.headers.clone(),
         breaker: model.circuit_breaker.filter(|breaker| breaker.enabled),
         health: enabled_health(model),
     };

@@ -1,13 +1,13 @@
 //! One request at one upstream: sent, its answer looked at and told from a fault.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{Method, StatusCode};
+use http::{HeaderName, Method, StatusCode};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 use tyrscale_http1::{Fields, ResponseHead, Timer, request_head};
 use tyrscale_jsonrpc::request::parse;
-use tyrscale_jsonrpc::response::{inspect, peek};
+use tyrscale_jsonrpc::response::inspect;
 use tyrscale_jsonrpc::{
     Answer, Class, Expect, Limits, Method as RpcMethod, Observed, Packet, RawId, Replay, Verdict, classify,
     revert, transaction,
@@ -16,12 +16,14 @@ use tyrscale_jsonrpc::{
 use crate::address::Address;
 use crate::attempt::{Attempt, Outcome};
 use crate::body::{AnswerBody, Rest};
+use crate::coding::{self, Coding};
 use crate::config::Settings;
 use crate::headers::{self, Peer};
 use crate::pool::{Connection, NoAnswer, Use, Worker};
 
-/// How much of an answer is held to tell a result from an error.
-const HEAD_BYTES: usize = 64 * 1024;
+mod look;
+
+use look::{HEAD_BYTES, Looked, Passing, Reading, look};
 
 /// Largest body that is taken off a connection for the sake of the next request on it.
 const MAX_DISCARDED: u64 = 64 * 1024;
@@ -32,6 +34,10 @@ pub(crate) struct Question<'a> {
     /// The client's.
     pub(crate) fields: &'a Fields,
     pub(crate) peer: &'a Peer,
+    /// Which of them go to this route's upstreams, though they are held back elsewhere.
+    pub(crate) forwarded: &'a [HeaderName],
+    /// The content codings an upstream may answer in.
+    pub(crate) accepted: &'static str,
     /// The client's query.
     pub(crate) query: Option<&'a str>,
     pub(crate) body: Bytes,
@@ -51,6 +57,8 @@ pub(crate) struct Reply {
     pub(crate) answer: Answer,
     /// `None` when it may not be told to clients.
     pub(crate) body: Option<AnswerBody>,
+    /// Whether the body is compressed.
+    pub(crate) is_gzip: bool,
 }
 
 /// How long an attempt may take.
@@ -174,9 +182,17 @@ async fn exchange(
 /// The head of the request, whatever method the client used: JSON-RPC is posted.
 fn head(address: &Address, question: &Question<'_>) -> Option<Vec<u8>> {
     let came_by = headers::came_by(question.fields, question.peer);
-    let fields = headers::for_upstream(question.fields, question.peer)
-        .chain(headers::own(&came_by))
-        .chain(address.authorization());
+    let Question {
+        fields,
+        peer,
+        forwarded,
+        accepted,
+        ..
+    } = question;
+    let fields = headers::for_upstream(fields, peer, forwarded)
+        .chain(headers::own(fields, peer, &came_by, accepted))
+        .filter(|field| !address.sets(field))
+        .chain(address.fields());
     let target = address.target(question.query).ok()?;
     request_head(
         &Method::POST,
@@ -205,15 +221,14 @@ async fn judge(
     let ResponseHead {
         status, mut fields, ..
     } = head;
-    let is_readable = headers::is_identity(&fields);
+    let reading = reading(&fields, question, settings);
     headers::for_client(&mut fields, address);
-    let looked = if is_readable {
-        look(&mut connection, question.expect, settings.max_batch_answer_bytes).await
-    } else {
+    let looked = match reading {
+        Some(reading) => look(&mut connection, reading).await,
         // What cannot be read cannot be told from an error.
-        Ok(Looked::nothing())
+        None => Ok(Looked::nothing()),
     };
-    let looked = match looked {
+    let mut looked = match looked {
         // The status tells enough.
         Err(_) if !status.is_success() => Looked::nothing(),
         Err(class) => {
@@ -228,20 +243,29 @@ async fn judge(
         method: question.method,
         vendor: address.vendor(),
         answer: &looked.answer,
-        body: &looked.held,
+        body: looked.plain(),
     });
     let is_told = verdict == Verdict::Answer || looked.is_all && may_be_told(&looked.held, address);
+    if verdict != Verdict::Answer {
+        // Errors are told as they read.
+        looked.passing = Passing::Plain;
+    }
     let mut reply = Reply {
         status,
         fields,
         answer: looked.answer,
         body: None,
+        is_gzip: !matches!(looked.passing, Passing::Plain),
     };
     let (mut rest, mut done) = (None, None);
     if !looked.is_all && is_told {
         rest = Some((looked.held, connection));
     } else {
-        reply.body = (looked.is_all && is_told).then_some(AnswerBody::Whole(looked.held));
+        let body = match looked.passing {
+            Passing::WholeGzip(body) => body,
+            Passing::Plain | Passing::Gzip => looked.held,
+        };
+        reply.body = (looked.is_all && is_told).then_some(AnswerBody::Whole(body));
         done = discard(connection);
     }
     let outcome = match verdict {
@@ -253,6 +277,19 @@ async fn judge(
         Verdict::Retry(class) => Err(failure(class, reply)),
     };
     Judged { outcome, done }
+}
+
+/// How the body of an answer with `fields` is to be read; `None` when it cannot be.
+fn reading(fields: &Fields, question: &Question<'_>, settings: &Settings) -> Option<Reading> {
+    let codings = coding::codings(fields).ok()?;
+    Some(Reading {
+        expect: question.expect,
+        max_held: settings.max_batch_answer_bytes,
+        may_pass: question.expect == Expect::Single
+            && codings == [Coding::Gzip]
+            && coding::accepts_gzip(question.fields),
+        codings,
+    })
 }
 
 /// Makes of an error what clients want to know: what a contract reverted with where they look for it, and the
@@ -303,98 +340,5 @@ fn failure(class: Class, reply: Reply) -> Failure {
         class,
         perhaps_unseen: false,
         said: is_told.then(|| Box::new(reply)),
-    }
-}
-
-struct Looked {
-    held: Bytes,
-    answer: Answer,
-    /// Whether nothing comes after `held`.
-    is_all: bool,
-}
-
-impl Looked {
-    fn nothing() -> Self {
-        Self {
-            held: Bytes::new(),
-            answer: Answer::NotJsonRpc,
-            is_all: true,
-        }
-    }
-}
-
-/// Reads a body until it is known what it is: to its end when that comes soon, and for a batch, whose members
-/// are put in order, always.
-async fn look(connection: &mut Connection, expect: Expect, max_batch_answer: usize) -> Result<Looked, Class> {
-    let max_held = match expect {
-        Expect::Batch => max_batch_answer,
-        Expect::Single | Expect::Nothing => max_batch_answer.max(HEAD_BYTES),
-    };
-    let mut held = Held::default();
-    let mut next_look = HEAD_BYTES.min(max_held);
-    while let Some(part) = connection.part().await.map_err(|_| Class::Lost)? {
-        held.push(part);
-        if held.bytes().len() < next_look {
-            continue;
-        }
-        if let Some(answer) = peek(held.bytes(), expect) {
-            let is_all = connection.remaining() == Some(0);
-            let held = held.into_bytes();
-            return Ok(Looked { held, answer, is_all });
-        }
-        if held.bytes().len() > max_held {
-            return Err(Class::AnswerTooLarge);
-        }
-        // Doubling keeps the looking linear in what is looked at.
-        next_look = held.bytes().len().saturating_mul(2).min(max_held);
-    }
-    let answer = inspect(held.bytes(), expect);
-    Ok(Looked {
-        held: held.into_bytes(),
-        answer,
-        is_all: true,
-    })
-}
-
-/// The parts of a body one after the other; a body of one part, as most are, is not copied.
-#[derive(Default)]
-enum Held {
-    #[default]
-    Nothing,
-    One(Bytes),
-    Several(BytesMut),
-}
-
-impl Held {
-    fn push(&mut self, part: Bytes) {
-        *self = match std::mem::take(self) {
-            Self::Nothing => Self::One(part),
-            Self::One(first) => {
-                let mut all = BytesMut::with_capacity(first.len().saturating_add(part.len()));
-                all.extend_from_slice(&first);
-                all.extend_from_slice(&part);
-                Self::Several(all)
-            }
-            Self::Several(mut all) => {
-                all.extend_from_slice(&part);
-                Self::Several(all)
-            }
-        };
-    }
-
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Nothing => &[],
-            Self::One(part) => part,
-            Self::Several(all) => all,
-        }
-    }
-
-    fn into_bytes(self) -> Bytes {
-        match self {
-            Self::Nothing => Bytes::new(),
-            Self::One(part) => part,
-            Self::Several(all) => all.freeze(),
-        }
     }
 }

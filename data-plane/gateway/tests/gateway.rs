@@ -6,9 +6,12 @@ mod gateway {
     mod breaker_and_health;
     mod calls;
     mod classes;
+    mod coding;
+    mod cors;
     mod failover;
     mod hardening;
     mod harness;
+    mod headers;
     mod http2_upstream;
     mod metrics;
     mod reload;

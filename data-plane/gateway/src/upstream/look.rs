@@ -1,0 +1,225 @@
+//! Looking at an answer's body until it is known what it is.
+
+use bytes::{Bytes, BytesMut};
+use tyrscale_jsonrpc::response::{inspect, peek};
+use tyrscale_jsonrpc::{Answer, Class, Expect};
+
+use crate::coding::{Coding, Codings, Decoder, Undecodable, decode, looks_gzipped};
+use crate::pool::Connection;
+
+/// How much of an answer is held to tell a result from an error.
+pub(super) const HEAD_BYTES: usize = 64 * 1024;
+
+/// How an answer's body is to be read.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) expect: Expect,
+    /// Most bytes of it that are held, coded or not, when all of it has to be.
+    pub(super) max_held: usize,
+    /// As its headers say.
+    pub(super) codings: Codings,
+    /// Whether it may be passed on as it came, if it is coded as its headers say.
+    pub(super) may_pass: bool,
+}
+
+/// What has been seen of a body.
+#[derive(Debug)]
+pub(super) struct Looked {
+    pub(super) answer: Answer,
+    /// What has come; not coded, if that is all.
+    pub(super) held: Bytes,
+    /// Whether nothing comes after `held`.
+    pub(super) is_all: bool,
+    pub(super) passing: Passing,
+}
+
+/// In which form a body is passed on.
+#[derive(Debug)]
+pub(super) enum Passing {
+    Plain,
+    /// What is held and what still comes is gzip.
+    Gzip,
+    /// All of it in gzip, as it came.
+    WholeGzip(Bytes),
+}
+
+/// Reads a body until it is known what it is: to its end when that comes soon, and for a batch, whose members
+/// are put in order, always. What is gzip without saying so, or twice, is undone all the same.
+pub(super) async fn look(connection: &mut Connection, reading: Reading) -> Result<Looked, Class> {
+    let max_held = match reading.expect {
+        Expect::Batch => reading.max_held,
+        Expect::Single | Expect::Nothing => reading.max_held.max(HEAD_BYTES),
+    };
+    let reading = Reading { max_held, ..reading };
+    if !reading.codings.is_empty() {
+        return Box::pin(look_into(connection, Bytes::new(), reading)).await;
+    }
+    let mut held = Held::default();
+    let mut next_look = HEAD_BYTES.min(max_held);
+    while let Some(part) = connection.part().await.map_err(|_| Class::Lost)? {
+        if looks_gzipped(&part) && matches!(held, Held::Nothing) {
+            let untold = Reading {
+                codings: vec![Coding::Gzip],
+                may_pass: false,
+                ..reading
+            };
+            return Box::pin(look_into(connection, part, untold)).await;
+        }
+        held.push(part);
+        if held.bytes().len() < next_look {
+            continue;
+        }
+        if let Some(answer) = peek(held.bytes(), reading.expect) {
+            return Ok(Looked {
+                answer,
+                held: held.into_bytes(),
+                is_all: connection.remaining() == Some(0),
+                passing: Passing::Plain,
+            });
+        }
+        if held.bytes().len() > max_held {
+            return Err(Class::AnswerTooLarge);
+        }
+        // Doubling keeps the looking linear in what is looked at.
+        next_look = held.bytes().len().saturating_mul(2).min(max_held);
+    }
+    Ok(Looked {
+        answer: inspect(held.bytes(), reading.expect),
+        held: held.into_bytes(),
+        is_all: true,
+        passing: Passing::Plain,
+    })
+}
+
+/// The same for a coded body that begins with `begun`.
+async fn look_into(connection: &mut Connection, begun: Bytes, reading: Reading) -> Result<Looked, Class> {
+    match decode_and_look(connection, begun, reading).await {
+        Ok(looked) => looked,
+        Err(Undecodable::TooLarge) => Err(Class::AnswerTooLarge),
+        Err(Undecodable::Broken) => Ok(Looked::nothing()),
+    }
+}
+
+/// It streams only in the form it came in.
+async fn decode_and_look(
+    connection: &mut Connection,
+    begun: Bytes,
+    reading: Reading,
+) -> Result<Result<Looked, Class>, Undecodable> {
+    let Reading {
+        expect,
+        max_held,
+        mut codings,
+        may_pass,
+    } = reading;
+    let outer = codings.pop().unwrap_or(Coding::Gzip);
+    let mut decoder = Decoder::new(outer, max_held);
+    let mut held = Held::default();
+    let mut next_look = HEAD_BYTES;
+    let mut next = Some(begun);
+    while let Some(part) = next {
+        decoder.feed(&part)?;
+        held.push(part);
+        let seen = decoder.decoded();
+        if may_pass && seen.len() >= next_look {
+            if let Some(answer) = peek(seen, expect) {
+                return Ok(Ok(Looked {
+                    answer,
+                    held: held.into_bytes(),
+                    is_all: false,
+                    passing: Passing::Gzip,
+                }));
+            }
+            next_look = seen.len().saturating_mul(2);
+        }
+        if held.bytes().len() > max_held {
+            return Err(Undecodable::TooLarge);
+        }
+        next = match connection.part().await {
+            Ok(next) => next,
+            Err(_) => return Ok(Err(Class::Lost)),
+        };
+    }
+    let mut plain = decoder.finish()?;
+    if looks_gzipped(&plain) && codings.is_empty() {
+        codings.push(Coding::Gzip);
+    }
+    let is_once = codings.is_empty();
+    if !is_once {
+        plain = decode(&codings, &plain, max_held).await?;
+    }
+    let passing = if may_pass && is_once {
+        Passing::WholeGzip(held.into_bytes())
+    } else {
+        Passing::Plain
+    };
+    Ok(Ok(Looked {
+        answer: inspect(&plain, expect),
+        held: plain.into(),
+        is_all: true,
+        passing,
+    }))
+}
+
+impl Looked {
+    /// What cannot be read.
+    pub(super) const fn nothing() -> Self {
+        Self {
+            answer: Answer::NotJsonRpc,
+            held: Bytes::new(),
+            is_all: true,
+            passing: Passing::Plain,
+        }
+    }
+
+    /// What has come, as far as it is not coded.
+    pub(super) fn plain(&self) -> &[u8] {
+        match self.passing {
+            Passing::Gzip => &[],
+            Passing::Plain | Passing::WholeGzip(_) => &self.held,
+        }
+    }
+}
+
+/// The parts of a body one after the other; a body of one part, as most are, is not copied.
+#[derive(Default)]
+enum Held {
+    #[default]
+    Nothing,
+    One(Bytes),
+    Several(BytesMut),
+}
+
+impl Held {
+    fn push(&mut self, part: Bytes) {
+        *self = match std::mem::take(self) {
+            Self::Nothing => Self::One(part),
+            Self::One(first) => {
+                let mut all = BytesMut::with_capacity(first.len().saturating_add(part.len()));
+                all.extend_from_slice(&first);
+                all.extend_from_slice(&part);
+                Self::Several(all)
+            }
+            Self::Several(mut all) => {
+                all.extend_from_slice(&part);
+                Self::Several(all)
+            }
+        };
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Nothing => &[],
+            Self::One(part) => part,
+            Self::Several(all) => all,
+        }
+    }
+
+    fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Nothing => Bytes::new(),
+            Self::One(part) => part,
+            Self::Several(all) => all.freeze(),
+        }
+    }
+}
