@@ -35,13 +35,16 @@ impl Compress {
 
     /// The answer to a client that sent `request`, compressed if that is wanted.
     pub(crate) fn apply(self, mut answer: Answer, request: &Fields) -> Answer {
+        if self != Self::Gzip {
+            return answer;
+        }
         let is_coded = answer.own.iter().any(|(name, _)| *name == "content-encoding");
         let is_large = match &answer.body {
             AnswerBody::Whole(body) => body.len() >= MIN_BYTES,
             AnswerBody::Streaming(_) => true,
         };
         let may = answer.status == StatusCode::OK && !coding::forbids_transforming(&answer.passed_on);
-        if self != Self::Gzip || is_coded || !is_large || !may {
+        if is_coded || !is_large || !may {
             return answer;
         }
         if !coding::accepts_gzip(request) {
