@@ -12,13 +12,14 @@ use tyrscale_balance::{
     Breaker, BreakerSettings, BreakerState, CircuitOpen, HealthState, HealthThresholds, Permit, Transition,
 };
 use tyrscale_model::{
-    CircuitBreaker, HealthCheck, HttpUrl, ProxyAddress, RouteId, UpstreamHeaders, UpstreamId,
+    ChainId, CircuitBreaker, HealthCheck, HttpUrl, ProxyAddress, RouteId, UpstreamHeaders, UpstreamId,
     UpstreamProtocol,
 };
 use tyrscale_telemetry::AtomicHistogram;
 
 use crate::address::Address;
 use crate::pool::{Pool, Transport};
+use crate::probe::FailureCounts;
 
 /// What makes an endpoint what it is; another one is built when this changes.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +30,8 @@ pub(crate) struct Spec {
     pub(crate) proxy: Option<ProxyAddress>,
     pub(crate) protocol: UpstreamProtocol,
     pub(crate) headers: UpstreamHeaders,
+    /// The chain of its network, where that is known.
+    pub(crate) chain: Option<ChainId>,
     /// `None` when the route has none that is enabled.
     pub(crate) breaker: Option<CircuitBreaker>,
     /// `None` when the route has none that is enabled.
@@ -67,6 +70,8 @@ struct Health {
     state: Mutex<HealthState>,
     /// What the state says, for the many who ask.
     is_good: AtomicBool,
+    /// Whether it answered for another chain than it should when it was last asked.
+    is_on_wrong_chain: AtomicBool,
 }
 
 impl Health {
@@ -78,6 +83,7 @@ impl Health {
                 thresholds.1,
             ))),
             is_good: AtomicBool::new(true),
+            is_on_wrong_chain: AtomicBool::new(false),
         }
     }
 }
@@ -88,6 +94,8 @@ pub(crate) struct EndpointStats {
     pub(crate) attempts: AtomicU64,
     pub(crate) failures: AtomicU64,
     pub(crate) rate_limited: AtomicU64,
+    /// Probes that did not go well.
+    pub(crate) probe_failures: FailureCounts,
     /// Attempts that are not settled yet.
     in_flight: AtomicU32,
     /// Of the attempts answered without a fault.
@@ -123,6 +131,7 @@ impl Endpoint {
             }
         };
         let same_health = same_place
+            .filter(|known| known.spec.chain == spec.chain)
             .filter(|known| verdict_rule(known.spec.health.as_ref()) == verdict_rule(spec.health.as_ref()));
         Ok(Self {
             address: Address::new(&spec.url, &spec.headers).map_err(|_| EndpointError::Url)?,
@@ -178,9 +187,21 @@ impl Endpoint {
         transition
     }
 
+    /// Whether it answers for another chain than that of its network, as far as is known.
+    pub(crate) fn is_on_wrong_chain(&self) -> bool {
+        self.health.is_on_wrong_chain.load(Ordering::Relaxed)
+    }
+
+    /// Notes on which chain it was found. Returns whether that is another finding than before.
+    pub(crate) fn set_on_wrong_chain(&self, is_wrong: bool) -> bool {
+        self.health.is_on_wrong_chain.swap(is_wrong, Ordering::Relaxed) != is_wrong
+    }
+
     /// Whether it would take a request now.
     pub(crate) fn is_eligible(&self, now: Instant) -> bool {
-        self.is_healthy() && self.breaker().is_none_or(|breaker| breaker.would_admit(now))
+        self.is_healthy()
+            && !self.is_on_wrong_chain()
+            && self.breaker().is_none_or(|breaker| breaker.would_admit(now))
     }
 
     /// The state of its breaker; one without a breaker is closed.
@@ -298,6 +319,7 @@ mod tests {
             proxy: None,
             protocol: UpstreamProtocol::Auto,
             headers: UpstreamHeaders::default(),
+            chain: None,
             breaker: Some(CircuitBreaker {
                 enabled: true,
                 max_consecutive_failures: 1,

@@ -1,6 +1,5 @@
 //! The gateway as its owner holds it: given configurations, served from.
 
-use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,15 +7,15 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tyrscale_model::{Rejection, RouteId, Snapshot, Version, View};
+use tyrscale_model::{Rejection, Snapshot, Version, View};
 use tyrscale_telemetry::{Metrics, Service};
 
 use crate::answer::{self, Answer};
 use crate::config::Settings;
 use crate::error::GatewayError;
-use crate::health::Probing;
 use crate::metrics::{GatewayStats, export};
 use crate::pool::{Transport, Worker};
+use crate::probe::Probing;
 use crate::server::{self, Front};
 use crate::table::{Built, Changed, Table};
 use crate::tls::ServerTls;
@@ -41,8 +40,8 @@ pub struct Gateway {
     live: Arc<Live>,
     transport: Transport,
     metrics: Arc<Metrics>,
-    /// The health checks that run; locked for the whole of a change, so that changes come one by one.
-    probing: Mutex<HashMap<RouteId, Probing>>,
+    /// The probes that run; locked for the whole of a change, so that changes come one by one.
+    probing: Mutex<Probing>,
 }
 
 impl fmt::Debug for Gateway {
@@ -88,7 +87,7 @@ impl Gateway {
             version: Some(snapshot.version(view)),
         });
         self.live.store(Arc::clone(&running));
-        reconcile(&mut probing, &running.table, &touched);
+        probing.reconcile(&running.table, &touched);
         tracing::info!(
             revision = %snapshot.revision(),
             routes = running.table.len(),
@@ -165,22 +164,6 @@ impl Gateway {
             Ok(Ok((content_type, body))) => answer::page(content_type, body),
             Ok(Err(error)) => answer::page_failed(&error),
             Err(error) => answer::page_failed(&error),
-        }
-    }
-}
-
-/// Ends the health checks of routes that are gone or have changed, and starts those of the new ones.
-fn reconcile(probing: &mut HashMap<RouteId, Probing>, table: &Table, touched: &BTreeSet<RouteId>) {
-    for id in touched {
-        let route = table.get(*id);
-        if let (Some(running), Some(route)) = (probing.get(id), route)
-            && running.is_of(route)
-        {
-            continue;
-        }
-        probing.remove(id);
-        if let Some(started) = route.and_then(|route| Probing::start(route)) {
-            probing.insert(*id, started);
         }
     }
 }

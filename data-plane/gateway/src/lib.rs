@@ -4,7 +4,7 @@
 //! (HTTP/1.1) or `http2`, `proxy` (one request from its head to its answer), `request` (host, path and calls),
 //! `table` and `route` (whose turn it is), `forward` (one attempt after the other), `attempt` (the account of one),
 //! `upstream`, `pool` and `dial` (sent, and its answer told from a fault), `body` and `answer` (back to the client).
-//! Beside it stand `health`, which probes the upstreams, `metrics`, and `service`, which follows the control plane.
+//! Beside it stand `probe`, which probes the upstreams, `metrics`, and `service`, which follows the control plane.
 //!
 //! What a client can rely on:
 //!
@@ -47,11 +47,11 @@ mod error;
 mod forward;
 mod gateway;
 mod headers;
-mod health;
 mod http2;
 mod metrics;
 mod node_id;
 mod pool;
+mod probe;
 mod proxy;
 mod request;
 mod route;

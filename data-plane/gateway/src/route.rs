@@ -7,8 +7,8 @@ use smallvec::SmallVec;
 use tokio::time::Instant;
 use tyrscale_balance::{Candidate, Picker, Strategy};
 use tyrscale_model::{
-    HealthCheck, HttpUrl, LoadBalancer, RouteId, RouteKey, Snapshot, Target, Upstream, UpstreamId, Violation,
-    ViolationCode,
+    ChainId, Consistency, HealthCheck, HttpUrl, LoadBalancer, Network, Resource, RouteId, RouteKey, Snapshot,
+    Target, Upstream, UpstreamId, Violation, ViolationCode,
 };
 
 use crate::attempt::Attempt;
@@ -38,6 +38,7 @@ pub(crate) struct Route {
     pub(crate) key: Arc<RouteKey>,
     /// How its upstreams are probed; `None` when they are not.
     pub(crate) health: Option<HealthCheck>,
+    pub(crate) consistency: Consistency,
     pub(crate) stats: Arc<RouteStats>,
     /// Which pages in browsers may call it; `None` when nothing is said about that.
     pub(crate) cors: Option<CorsPolicy>,
@@ -89,6 +90,7 @@ impl Route {
             id: model.id,
             key: Arc::new(model.route_key()),
             health: enabled_health(model),
+            consistency: model.consistency.unwrap_or_default(),
             stats: before.map_or_else(Arc::default, |before| Arc::clone(&before.stats)),
             cors: model.cors.as_deref().map(CorsPolicy::new),
             forward_headers: model.forward_headers.clone(),
@@ -151,6 +153,7 @@ fn compile_endpoint(
         proxy: upstream.proxy.clone(),
         protocol: upstream.protocol,
         headers: upstream.headers.clone(),
+        chain: chain(upstream, snapshot),
         breaker: model.circuit_breaker.filter(|breaker| breaker.enabled),
         health: enabled_health(model),
     };
@@ -174,6 +177,18 @@ fn url(upstream: &Upstream, snapshot: &Snapshot) -> Result<HttpUrl, Violation> {
         Target::Address(address) => address
             .url()
             .ok_or_else(|| Violation::new("address", ViolationCode::Invalid, "must make a URL")),
+    }
+}
+
+/// The chain that an upstream is to be on.
+fn chain(upstream: &Upstream, snapshot: &Snapshot) -> Option<ChainId> {
+    let Target::Rpc(id) = &upstream.target else {
+        return None;
+    };
+    let network = Network::key_of(&snapshot.rpc(*id)?.network);
+    match &snapshot.get(&network)?.resource {
+        Resource::Network(network) => Some(network.chain_id),
+        _ => None,
     }
 }
 

@@ -151,14 +151,24 @@ impl Table {
                     touched.extend(snapshot.upstream(id).map(route_of));
                 }
                 Kind::Rpc => {
-                    let referrers = snapshot.referrers_of(key).filter_map(|key| key.id.parse().ok());
-                    touched.extend(referrers.filter_map(|id| snapshot.upstream(id)).map(route_of));
+                    touched.extend(users_of(snapshot, key).map(route_of));
                 }
-                Kind::Network | Kind::Plugin | Kind::Recommendation => {}
+                // Its upstreams are to be on another chain.
+                Kind::Network => {
+                    let rpcs = snapshot.referrers_of(key).filter(|key| key.kind == Kind::Rpc);
+                    touched.extend(rpcs.flat_map(|rpc| users_of(snapshot, rpc)).map(route_of));
+                }
+                Kind::Plugin | Kind::Recommendation => {}
             }
         }
         touched
     }
+}
+
+/// The upstreams at an rpc.
+fn users_of<'a>(snapshot: &'a Snapshot, rpc: &ResourceKey) -> impl Iterator<Item = &'a Upstream> {
+    let ids = snapshot.referrers_of(rpc).filter_map(|key| key.id.parse().ok());
+    ids.filter_map(|id| snapshot.upstream(id))
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ mod scenarios {
     mod harness;
     mod hostile_bytes;
     mod lifecycle;
+    mod probe_verdicts;
     mod probes;
     mod raw;
     mod setting;

@@ -106,6 +106,22 @@ pub const UPSTREAM_HEALTHY: Metric<Gauge, 2> = Metric::new(
     GATEWAY,
     "1 while the health checks let the upstream serve, else 0.",
 );
+/// Upstreams on another chain.
+pub const UPSTREAM_WRONG_CHAIN: Metric<Gauge, 2> = Metric::new(
+    "tyrscale_upstream_wrong_chain",
+    Unit::One,
+    UPSTREAM_IDS,
+    GATEWAY,
+    "1 while the upstream answers for another chain than that of its network, else 0.",
+);
+/// Probes that found something wrong.
+pub const UPSTREAM_PROBE_FAILURES_TOTAL: Metric<Counter, 3> = Metric::new(
+    "tyrscale_upstream_probe_failures_total",
+    Unit::One,
+    &["route_uuid", "upstream_uuid", "reason"],
+    GATEWAY,
+    "Probes of the upstream that did not go well, by reason.",
+);
 /// State of the circuit breaker.
 pub const UPSTREAM_BREAKER_STATE: Metric<Gauge, 2> = Metric::new(
     "tyrscale_upstream_breaker_state",
@@ -273,6 +289,8 @@ pub const CATALOGUE: &[MetricInfo] = &[
     BUILD_INFO.info(),
     UPSTREAM_IN_FLIGHT.info(),
     UPSTREAM_HEALTHY.info(),
+    UPSTREAM_WRONG_CHAIN.info(),
+    UPSTREAM_PROBE_FAILURES_TOTAL.info(),
     UPSTREAM_BREAKER_STATE.info(),
     GATEWAY_CONNECTIONS.info(),
     TLS_HANDSHAKES_TOTAL.info(),

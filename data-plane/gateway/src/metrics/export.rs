@@ -9,7 +9,7 @@ use tyrscale_telemetry::catalogue::{
     GATEWAY_CONFIG_REVISION, GATEWAY_CONNECTIONS, ROUTE_HTTP_REQUEST_DURATION_SECONDS, ROUTE_REQUESTS_TOTAL,
     RPC_REQUESTS_TOTAL, STATUS_429_RESPONSES_TOTAL, UNROUTED_REQUESTS_TOTAL, UPSTREAM_BREAKER_STATE,
     UPSTREAM_DURATION_SECONDS, UPSTREAM_FAILURES_TOTAL, UPSTREAM_HEALTHY, UPSTREAM_IN_FLIGHT,
-    UPSTREAM_SUCCESSES_TOTAL, UPSTREAM_TOTAL_REQUESTS,
+    UPSTREAM_PROBE_FAILURES_TOTAL, UPSTREAM_SUCCESSES_TOTAL, UPSTREAM_TOTAL_REQUESTS, UPSTREAM_WRONG_CHAIN,
 };
 use tyrscale_telemetry::{AtomicHistogram, Counter, Gauge, Metric, Metrics, TelemetryError};
 
@@ -28,6 +28,7 @@ pub(crate) fn register(
     stats: &Arc<GatewayStats>,
 ) -> Result<(), TelemetryError> {
     register_upstreams(metrics, live)?;
+    register_probes(metrics, live)?;
     register_routes(metrics, live)?;
     register_gateway(metrics, live, stats)
 }
@@ -67,9 +68,14 @@ fn register_upstreams(metrics: &Metrics, live: &Arc<Live>) -> Result<(), Telemet
         rows
     })?;
     type Level = fn(&Endpoint) -> f64;
-    let gauges: [(&Metric<Gauge, 2>, Level); 3] = [
+    let gauges: [(&Metric<Gauge, 2>, Level); 4] = [
         (&UPSTREAM_IN_FLIGHT, |endpoint| endpoint.in_flight().into()),
-        (&UPSTREAM_HEALTHY, |endpoint| endpoint.is_healthy().into()),
+        (&UPSTREAM_HEALTHY, |endpoint| {
+            (endpoint.is_healthy() && !endpoint.is_on_wrong_chain()).into()
+        }),
+        (&UPSTREAM_WRONG_CHAIN, |endpoint| {
+            endpoint.is_on_wrong_chain().into()
+        }),
         (&UPSTREAM_BREAKER_STATE, breaker_level),
     ];
     for (metric, level) in gauges {
@@ -82,6 +88,21 @@ fn register_upstreams(metrics: &Metrics, live: &Arc<Live>) -> Result<(), Telemet
         })?;
     }
     Ok(())
+}
+
+fn register_probes(metrics: &Metrics, live: &Arc<Live>) -> Result<(), TelemetryError> {
+    let live = Arc::clone(live);
+    metrics.observe_counter(&UPSTREAM_PROBE_FAILURES_TOTAL, move |observer| {
+        for_each_endpoint(&live, |route, endpoint| {
+            let ids = [route.id.to_string(), endpoint.spec().upstream_id.to_string()];
+            let [route, upstream] = ids.each_ref().map(String::as_str);
+            for (failure, count) in endpoint.stats().probe_failures.each() {
+                if count > 0 {
+                    observer.observe(count, [route, upstream, failure.name()]);
+                }
+            }
+        });
+    })
 }
 
 fn register_routes(metrics: &Metrics, live: &Arc<Live>) -> Result<(), TelemetryError> {

@@ -177,8 +177,8 @@ async fn combined_checks_open_the_breaker_without_a_clients_request() {
     let id = upstream_id(1).to_string();
     eventually(async || harness.metric("tyrscale_upstream_breaker_state", &[("upstream_uuid", &id)]) == 2.0)
         .await;
-    assert_eq!(harness.client.call("eth_chainId").await.node(), "b");
-    assert_eq!(a.hits_of("eth_chainId"), 0);
+    assert_eq!(harness.client.call("eth_gasPrice").await.node(), "b");
+    assert_eq!(a.hits_of("eth_gasPrice"), 0);
 }
 
 /// Compatibility case 172.

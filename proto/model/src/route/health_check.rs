@@ -22,7 +22,7 @@ words!(HealthCheckType, "health_check.type", "must be one of [eth_block_number e
 });
 
 /// The request of a custom health check.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct HealthCheckRequest {
     /// HTTP method; empty means GET.
     pub method: String,

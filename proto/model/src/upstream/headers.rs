@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue};
 use crate::{Violation, ViolationCode, header::parse_free_name, http_url::MASK, rules::Rules};
 
 /// Headers by name, in the order of names. Values are marked sensitive and `Debug` does not show them.
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct UpstreamHeaders(Vec<(HeaderName, HeaderValue)>);
 
 impl UpstreamHeaders {
