@@ -6,7 +6,7 @@ use http::Uri;
 use crate::{
     Output, apply,
     resource::{Network, Recommendation, Route, Rpc},
-    status, up,
+    status, trace, up,
     verb::{UpstreamVerb, Verb},
 };
 
@@ -102,6 +102,8 @@ pub(crate) enum Command {
     Apply(apply::Args),
     /// Shows which node runs which revision.
     Status(status::Args),
+    /// Shows requests that a gateway recorded, and what became of each at which upstream.
+    Trace(trace::Args),
     /// Runs control plane, gateway, exporter and recommender in this process.
     Up(Box<up::Args>),
 }

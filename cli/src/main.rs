@@ -11,6 +11,7 @@ mod input;
 mod output;
 mod resource;
 mod status;
+mod trace;
 mod transport;
 mod up;
 mod verb;
@@ -51,6 +52,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Recommendation { verb } => verb.run(&connection, output).await,
         Command::Apply(args) => apply::run(args, &connection, output).await,
         Command::Status(args) => status::run(args, &connection, output).await,
+        Command::Trace(args) => trace::run(args, output).await,
         Command::Up(args) => Box::pin(up::run(*args, output)).await,
     }
 }

@@ -12,6 +12,7 @@ use ipnet::IpNet;
 
 use crate::compress::Compress;
 use crate::config::Settings;
+use crate::recorder::RecorderArgs;
 
 mod tls;
 
@@ -106,6 +107,9 @@ pub struct Args {
     /// Address or network whose X-Forwarded-Host and X-Forwarded-For are believed; repeat it for more.
     #[arg(long = "trusted-proxy", env = "TYRSCALE_GATEWAY_TRUSTED_PROXIES", value_delimiter = ',', value_parser = network)]
     pub trusted_proxies: Vec<IpNet>,
+    /// What is written down of requests.
+    #[command(flatten)]
+    pub recorder: RecorderArgs,
     /// Answers `GET /metrics` on the data port too, for old scrape configurations.
     #[arg(long, env = "TYRSCALE_GATEWAY_METRICS_ON_DATA_PORT")]
     pub metrics_on_data_port: bool,

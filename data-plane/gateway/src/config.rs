@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::args::{Args, TlsConfig, cores};
 use crate::compress::Compress;
+use crate::recorder::RecorderArgs;
 
 /// What the gateway is told, checked.
 #[derive(Debug, Clone)]
@@ -70,6 +71,8 @@ pub struct Settings {
     pub dns_refresh: Duration,
     /// Whose `X-Forwarded-Host` and `X-Forwarded-For` are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// What is written down of requests.
+    pub recorder: RecorderArgs,
     /// Whether `GET /metrics` is answered on the data port.
     pub metrics_on_data_port: bool,
     /// Authorities that upstreams may be certified by besides the public ones.
@@ -95,6 +98,7 @@ impl Settings {
         compress: Compress::Off,
         dns_refresh: Duration::from_secs(30),
         trusted_proxies: Vec::new(),
+        recorder: RecorderArgs::DEFAULT,
         metrics_on_data_port: false,
         upstream_authorities: Vec::new(),
     };
@@ -172,6 +176,7 @@ impl TryFrom<Args> for Config {
             compress: args.compress,
             dns_refresh: args.dns_refresh,
             trusted_proxies: args.trusted_proxies,
+            recorder: args.recorder,
             metrics_on_data_port: args.metrics_on_data_port,
             upstream_authorities: args.upstream_ca.map(authorities).transpose()?.unwrap_or_default(),
         };

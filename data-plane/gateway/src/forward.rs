@@ -8,6 +8,7 @@ use tyrscale_jsonrpc::{Answer, Class, ErrorReply, Kind, Replay, RpcError, most_t
 use crate::attempt::Attempt;
 use crate::pool::Use;
 use crate::route::{Route, Tried};
+use crate::trace::{Event, Journal};
 use crate::upstream::{Failure, Place, Question, Reply, Time, ask};
 
 /// Asks the route's upstreams, each at most once, as long as another attempt does no harm and the request's
@@ -19,6 +20,7 @@ use crate::upstream::{Failure, Place, Question, Reply, Time, ask};
 pub(crate) async fn forward(
     route: &Route,
     question: &Question<'_>,
+    journal: &mut Journal<'_>,
     place: &mut Place<'_>,
 ) -> Result<Reply, Failures> {
     let began = Instant::now();
@@ -42,10 +44,16 @@ pub(crate) async fn forward(
             is_rest: deadline < full && !failures.is_empty(),
         };
         let endpoint = Arc::clone(attempt.endpoint());
+        let upstream = endpoint.spec().upstream_id;
+        journal.note(upstream, Event::Asked);
         let failure = match ask(attempt, question, which, time, place).await {
-            Ok(reply) => return Ok(reply),
+            Ok(reply) => {
+                journal.note(upstream, Event::Answered);
+                return Ok(reply);
+            }
             Err(failure) => failure,
         };
+        journal.note(upstream, Event::Failed(failure.class.name()));
         now = Instant::now();
         let goes_on = failure.class.retryable(question.replay) && now < deadline;
         if failure.perhaps_unseen && question.replay == Replay::Safe {

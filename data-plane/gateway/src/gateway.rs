@@ -8,14 +8,16 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tyrscale_model::{Rejection, Snapshot, Version, View};
-use tyrscale_telemetry::{Metrics, Service};
+use tyrscale_telemetry::{Metrics, Page, Service};
 
 use crate::answer::{self, Answer};
 use crate::config::Settings;
+use crate::debug;
 use crate::error::GatewayError;
 use crate::metrics::{GatewayStats, export};
 use crate::pool::{Transport, Worker};
 use crate::probe::Probing;
+use crate::recorder::Recorder;
 use crate::server::{self, Front};
 use crate::table::{Built, Changed, Table};
 use crate::tls::ServerTls;
@@ -35,6 +37,7 @@ pub(crate) struct Running {
 pub struct Gateway {
     pub(crate) settings: Settings,
     pub(crate) stats: Arc<GatewayStats>,
+    pub(crate) recorder: Arc<Recorder>,
     /// Room for connections of clients.
     pub(crate) slots: Arc<Semaphore>,
     live: Arc<Live>,
@@ -56,17 +59,20 @@ impl Gateway {
     /// A gateway without routes.
     ///
     /// # Errors
-    /// [`GatewayError`] when TLS or the metrics cannot be set up.
+    /// [`GatewayError`] when TLS or the metrics cannot be set up, or the access log not be opened.
     pub fn new(settings: Settings) -> Result<Self, GatewayError> {
         let metrics = Arc::new(Metrics::new(Service::Gateway)?);
         let live = Arc::new(Live::default());
         let stats = Arc::default();
         export::register(&metrics, &live, &stats)?;
+        let recorder = Arc::new(Recorder::new(&settings.recorder).map_err(GatewayError::AccessLog)?);
+        export::register_recorder(&metrics, &recorder)?;
         Ok(Self {
             transport: Transport::new(&settings)?,
             slots: Arc::new(Semaphore::new(settings.max_connections)),
             settings,
             stats,
+            recorder,
             live,
             metrics,
             probing: Mutex::default(),
@@ -151,6 +157,13 @@ impl Gateway {
         let fronts = vec![Front { listener, tls }];
         let served = workers::serve(self, fronts, &shutdown).await;
         served.map_err(GatewayError::Workers)
+    }
+
+    /// A page that shows it from inside, for operators: `/debug/routes`, `/debug/upstreams`, `/debug/traces`, and
+    /// one route or trace by its id behind a further slash. `None` for other paths.
+    #[must_use]
+    pub fn debug_page(&self, path: &str) -> Option<Page> {
+        debug::page(path, &self.running().table, self.recorder.traces())
     }
 
     pub(crate) fn running(&self) -> Guard<Arc<Running>> {

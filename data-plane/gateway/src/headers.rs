@@ -81,6 +81,11 @@ impl Peer {
             address: address.to_string().into(),
         }
     }
+
+    /// Its address.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
 }
 
 /// The fields of the request to the upstream that are the client's. Those the route forwards pass, though they

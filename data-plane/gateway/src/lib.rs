@@ -31,6 +31,7 @@
 //!   nor hold an upstream's breaker by being slow, nor by a batch whose answer is too large. A call that takes an
 //!   upstream longer than an attempt may last does count as a failure.
 
+mod access_log;
 mod address;
 mod answer;
 mod args;
@@ -41,6 +42,7 @@ mod compress;
 pub mod config;
 mod connection;
 mod cors;
+mod debug;
 mod dial;
 mod endpoint;
 mod error;
@@ -53,6 +55,8 @@ mod node_id;
 mod pool;
 mod probe;
 mod proxy;
+mod record;
+mod recorder;
 mod request;
 mod route;
 mod server;
@@ -60,14 +64,18 @@ mod service;
 mod stall;
 mod table;
 mod tls;
+mod trace;
+mod traceparent;
 mod upstream;
 mod workers;
 
+pub use access_log::AccessLogMode;
 pub use args::{Args, TlsArgs, TlsConfig};
 pub use compress::Compress;
 pub use config::{Config, ConfigError, Settings};
 pub use error::GatewayError;
 pub use gateway::Gateway;
+pub use recorder::RecorderArgs;
 pub use service::{Listeners, run};
 pub use table::Changed;
 pub use tls::{CertificateError, CertificateFiles, ServerTls, ServerTlsError};

@@ -8,8 +8,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use http::StatusCode;
-use tokio::time::Instant;
 use tyrscale_jsonrpc::{Method, Packet, method};
 use tyrscale_model::Scheme;
 use tyrscale_telemetry::AtomicHistogram;
@@ -17,9 +15,6 @@ use tyrscale_telemetry::AtomicHistogram;
 use crate::request::calls;
 
 pub(crate) mod export;
-
-/// The status recorded for a request whose client left before the answer. Source: nginx.
-const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 /// Answers of one route: how many and how fast, by kind.
 #[derive(Debug, Default)]
@@ -50,7 +45,7 @@ impl AnswerKind {
 impl RouteStats {
     const USUAL: [AnswerKind; 2] = [AnswerKind::usual(Scheme::Http), AnswerKind::usual(Scheme::Https)];
 
-    fn record(&self, kind: AnswerKind, latency: Duration) {
+    pub(crate) fn record(&self, kind: AnswerKind, latency: Duration) {
         let mut usual = Self::USUAL.iter().zip(&self.usual);
         if let Some((_, usual)) = usual.find(|(usual, _)| **usual == kind) {
             usual.record(latency);
@@ -80,44 +75,8 @@ impl RouteStats {
     }
 }
 
-/// One request of a client, recorded when it is answered, or as closed by the client when dropped before.
-#[derive(Debug)]
-pub(crate) struct RequestRecord {
-    stats: Arc<RouteStats>,
-    scheme: Scheme,
-    method: &'static str,
-    started: Instant,
-    status: u16,
-}
-
-impl RequestRecord {
-    pub(crate) fn begin(stats: Arc<RouteStats>, scheme: Scheme, method: &http::Method) -> Self {
-        Self {
-            stats,
-            scheme,
-            method: method_label(method),
-            started: Instant::now(),
-            status: CLIENT_CLOSED_REQUEST,
-        }
-    }
-
-    pub(crate) fn finish(mut self, status: StatusCode) {
-        self.status = status.as_u16();
-    }
-}
-
-impl Drop for RequestRecord {
-    fn drop(&mut self) {
-        let kind = AnswerKind {
-            scheme: self.scheme,
-            method: self.method,
-            status: self.status,
-        };
-        self.stats.record(kind, self.started.elapsed());
-    }
-}
-
-fn method_label(method: &http::Method) -> &'static str {
+/// The HTTP method as a label that clients cannot multiply.
+pub(crate) fn method_label(method: &http::Method) -> &'static str {
     match *method {
         http::Method::GET => "GET",
         http::Method::POST => "POST",

@@ -14,7 +14,8 @@ use crate::cors;
 use crate::forward::forward;
 use crate::gateway::Gateway;
 use crate::headers::Peer;
-use crate::metrics::{CallOutcome, RequestRecord};
+use crate::metrics::CallOutcome;
+use crate::record::Record;
 use crate::request::{self, Unread};
 use crate::route::Route;
 use crate::upstream::{Place, Question};
@@ -22,14 +23,20 @@ use crate::upstream::{Place, Question};
 /// Deepest nesting of arrays and objects in a request.
 const MAX_DEPTH: usize = 128;
 
-/// A request on its way, recorded when it is answered, or as closed by the client when dropped before.
+/// A request on its way.
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
+    asked: Asked<'a>,
+    record: Record<'a>,
+}
+
+/// What is asked for, by whom, and of which route.
+#[derive(Debug)]
+struct Asked<'a> {
     gateway: &'a Gateway,
     head: &'a RequestHead,
     peer: &'a Peer,
     route: Arc<Route>,
-    record: RequestRecord,
 }
 
 impl<'a> Request<'a> {
@@ -48,46 +55,56 @@ impl<'a> Request<'a> {
         {
             return Err(gateway.scrape().await);
         }
-        let Some(route) = request::route(&gateway.running().table, head, peer).map(Arc::clone) else {
+        let running = gateway.running();
+        let Some(route) = request::route(&running.table, head, peer) else {
             gateway.stats.count_unrouted();
             return Err(answer::own(ErrorReply::UnknownRoute, None));
         };
-        let record = RequestRecord::begin(Arc::clone(&route.stats), peer.scheme, &head.method);
+        let revision = running.version.map_or(0, |version| version.revision.0);
+        let request = Self {
+            asked: Asked {
+                gateway,
+                head,
+                peer,
+                route: Arc::clone(route),
+            },
+            record: Record::begin(&gateway.recorder, head, peer, Arc::clone(route), revision),
+        };
         let preflight = route
             .cors
             .as_ref()
             .and_then(|cors| cors.preflight(&head.method, &head.fields));
         if let Some(said) = preflight {
-            let answer = answer::preflight(said);
-            record.finish(answer.status);
-            return Err(answer);
+            return Err(request.finish(answer::preflight(said)));
         }
         if !request::is_served(&head.method) {
-            let answer = marked(answer::method_not_allowed(), &route, head);
-            record.finish(answer.status);
-            return Err(answer);
+            let answer = marked(answer::method_not_allowed(), route, head);
+            return Err(request.finish(answer));
         }
-        Ok(Self {
-            gateway,
-            head,
-            peer,
-            route,
-            record,
-        })
+        Ok(request)
     }
 
     /// Answers it, once its body has been read or could not be.
-    pub(crate) async fn answer(self, body: Result<Bytes, Unread>, place: &mut Place<'_>) -> Answer {
-        let answer = match self.decoded(body).await {
-            Ok(body) => self.serve(&body, place).await,
-            Err(unread) => refuse_unread(self.gateway, unread),
+    pub(crate) async fn answer(mut self, body: Result<Bytes, Unread>, place: &mut Place<'_>) -> Answer {
+        let asked = &self.asked;
+        let answer = match asked.decoded(body).await {
+            Ok(body) => asked.serve(&body, &mut self.record, place).await,
+            Err(unread) => refuse_unread(asked.gateway, unread),
         };
-        let answer = self.gateway.settings.compress.apply(answer, &self.head.fields);
-        let answer = marked(answer, &self.route, self.head);
-        self.record.finish(answer.status);
-        answer
+        let compress = asked.gateway.settings.compress;
+        let answer = compress.apply(answer, &asked.head.fields);
+        let answer = marked(answer, &asked.route, asked.head);
+        self.finish(answer)
     }
 
+    /// Writes it down, and tells the client what it wants to know besides.
+    fn finish(self, mut answer: Answer) -> Answer {
+        answer.own.extend(self.record.finish(answer.status));
+        answer
+    }
+}
+
+impl Asked<'_> {
     /// A body without its content coding.
     async fn decoded(&self, body: Result<Bytes, Unread>) -> Result<Bytes, Unread> {
         let codings = coding::codings(&self.head.fields).map_err(|_| Unread::Unsupported);
@@ -103,7 +120,7 @@ impl<'a> Request<'a> {
         })
     }
 
-    async fn serve(&self, body: &Bytes, place: &mut Place<'_>) -> Answer {
+    async fn serve(&self, body: &Bytes, record: &mut Record<'_>, place: &mut Place<'_>) -> Answer {
         let stats = &self.gateway.stats;
         let limits = Limits {
             max_batch: self.gateway.settings.max_batch,
@@ -114,10 +131,11 @@ impl<'a> Request<'a> {
             Err(error) => return refuse(self.gateway, &error),
         };
         stats.count_invalid(&packet);
-        let Some(question) = self.question(&packet, body) else {
+        record.asks(&packet, body);
+        let Some(question) = self.question(&packet, body, record.traceparent()) else {
             return answer::all_refused(&packet);
         };
-        match forward(&self.route, &question, place).await {
+        match forward(&self.route, &question, record.journal(), place).await {
             Ok(reply) => {
                 let (answer, outcomes) = answer::reply(&packet, reply);
                 stats.count(&packet, &outcomes);
@@ -131,13 +149,19 @@ impl<'a> Request<'a> {
     }
 
     /// What is asked of an upstream; `None` when no call of the packet is valid.
-    fn question(&self, packet: &Packet<'_>, body: &Bytes) -> Option<Question<'_>> {
+    fn question(
+        &self,
+        packet: &Packet<'_>,
+        body: &Bytes,
+        traceparent: Option<String>,
+    ) -> Option<Question<'_>> {
         Some(Question {
             fields: &self.head.fields,
             peer: self.peer,
             forwarded: &self.route.forward_headers,
             accepted: self.gateway.settings.compress.accepted(&self.head.fields),
             query: request::query(self.head),
+            traceparent,
             body: request::outgoing(packet, body)?,
             expect: request::expect(packet),
             id: request::id(packet).map(|id| body.slice_ref(id.as_bytes())),

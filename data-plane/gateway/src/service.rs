@@ -169,7 +169,12 @@ fn admin_state(
     AdminState::new(Arc::clone(gateway.metrics()), move || {
         readiness(&ready, stop.is_cancelled())
     })
-    .with_pages(move |path| (path == "/debug/config").then(|| config_page(&shown, &following.borrow())))
+    .with_pages(move |path| {
+        if path == "/debug/config" {
+            return Some(config_page(&shown, &following.borrow()));
+        }
+        shown.debug_page(path)
+    })
 }
 
 fn readiness(gateway: &Gateway, stopping: bool) -> Readiness {

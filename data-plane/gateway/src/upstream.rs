@@ -5,7 +5,7 @@ use futures_util::FutureExt;
 use http::{HeaderName, Method, StatusCode};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
-use tyrscale_http1::{Fields, ResponseHead, Timer, request_head};
+use tyrscale_http1::{Field, Fields, ResponseHead, Timer, request_head};
 use tyrscale_jsonrpc::request::parse;
 use tyrscale_jsonrpc::response::inspect;
 use tyrscale_jsonrpc::{
@@ -20,6 +20,7 @@ use crate::coding::{self, Coding};
 use crate::config::Settings;
 use crate::headers::{self, Peer};
 use crate::pool::{Connection, NoAnswer, Use, Worker};
+use crate::traceparent::TRACEPARENT;
 
 mod look;
 
@@ -40,6 +41,8 @@ pub(crate) struct Question<'a> {
     pub(crate) accepted: &'static str,
     /// The client's query.
     pub(crate) query: Option<&'a str>,
+    /// What stands in the place of the client's own.
+    pub(crate) traceparent: Option<String>,
     pub(crate) body: Bytes,
     pub(crate) expect: Expect,
     /// The JSON text of the id that a single call's answer must carry.
@@ -189,7 +192,11 @@ fn head(address: &Address, question: &Question<'_>) -> Option<Vec<u8>> {
         accepted,
         ..
     } = question;
+    let traceparent = question.traceparent.as_deref();
+    let traceparent = traceparent.map(|parent| Field::new(TRACEPARENT, parent.as_bytes()));
     let fields = headers::for_upstream(fields, peer, forwarded)
+        .filter(|field| traceparent.is_none() || !field.is(TRACEPARENT))
+        .chain(traceparent)
         .chain(headers::own(fields, peer, &came_by, accepted))
         .filter(|field| !address.sets(field))
         .chain(address.fields());

@@ -16,6 +16,7 @@ mod gateway {
     mod metrics;
     mod reload;
     mod routing;
+    mod seeing;
     mod server;
     mod service;
     mod strategies;

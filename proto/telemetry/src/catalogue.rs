@@ -130,6 +130,14 @@ pub const UPSTREAM_BREAKER_STATE: Metric<Gauge, 2> = Metric::new(
     GATEWAY,
     "State of the upstream's circuit breaker: 0 closed, 1 half-open, 2 open.",
 );
+/// Requests missing in the access log.
+pub const ACCESS_LOG_LEFT_OUT_TOTAL: Metric<Counter, 0> = Metric::new(
+    "tyrscale_access_log_left_out_total",
+    Unit::One,
+    &[],
+    GATEWAY,
+    "Requests that are not in the access log because it could not be written in time.",
+);
 /// Open connections of clients.
 pub const GATEWAY_CONNECTIONS: Metric<Gauge, 0> = Metric::new(
     "tyrscale_gateway_connections",
@@ -292,6 +300,7 @@ pub const CATALOGUE: &[MetricInfo] = &[
     UPSTREAM_WRONG_CHAIN.info(),
     UPSTREAM_PROBE_FAILURES_TOTAL.info(),
     UPSTREAM_BREAKER_STATE.info(),
+    ACCESS_LOG_LEFT_OUT_TOTAL.info(),
     GATEWAY_CONNECTIONS.info(),
     TLS_HANDSHAKES_TOTAL.info(),
     TLS_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS.info(),

@@ -6,16 +6,18 @@ use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 use tyrscale_balance::BreakerState;
 use tyrscale_telemetry::catalogue::{
-    GATEWAY_CONFIG_REVISION, GATEWAY_CONNECTIONS, ROUTE_HTTP_REQUEST_DURATION_SECONDS, ROUTE_REQUESTS_TOTAL,
-    RPC_REQUESTS_TOTAL, STATUS_429_RESPONSES_TOTAL, UNROUTED_REQUESTS_TOTAL, UPSTREAM_BREAKER_STATE,
-    UPSTREAM_DURATION_SECONDS, UPSTREAM_FAILURES_TOTAL, UPSTREAM_HEALTHY, UPSTREAM_IN_FLIGHT,
-    UPSTREAM_PROBE_FAILURES_TOTAL, UPSTREAM_SUCCESSES_TOTAL, UPSTREAM_TOTAL_REQUESTS, UPSTREAM_WRONG_CHAIN,
+    ACCESS_LOG_LEFT_OUT_TOTAL, GATEWAY_CONFIG_REVISION, GATEWAY_CONNECTIONS,
+    ROUTE_HTTP_REQUEST_DURATION_SECONDS, ROUTE_REQUESTS_TOTAL, RPC_REQUESTS_TOTAL,
+    STATUS_429_RESPONSES_TOTAL, UNROUTED_REQUESTS_TOTAL, UPSTREAM_BREAKER_STATE, UPSTREAM_DURATION_SECONDS,
+    UPSTREAM_FAILURES_TOTAL, UPSTREAM_HEALTHY, UPSTREAM_IN_FLIGHT, UPSTREAM_PROBE_FAILURES_TOTAL,
+    UPSTREAM_SUCCESSES_TOTAL, UPSTREAM_TOTAL_REQUESTS, UPSTREAM_WRONG_CHAIN,
 };
 use tyrscale_telemetry::{AtomicHistogram, Counter, Gauge, Metric, Metrics, TelemetryError};
 
 use crate::endpoint::{Endpoint, EndpointStats};
 use crate::gateway::Live;
 use crate::metrics::{AnswerKind, CallOutcome, GatewayStats};
+use crate::recorder::Recorder;
 use crate::route::Route;
 
 /// Registers every metric of the gateway that is read from its table and counts.
@@ -117,6 +119,17 @@ fn register_routes(metrics: &Metrics, live: &Arc<Live>) -> Result<(), TelemetryE
         let rows = answers(&timed).into_iter();
         rows.map(|(labels, latency)| (labels, latency.snapshot()))
             .collect()
+    })
+}
+
+/// Registers what the recorder counts.
+///
+/// # Errors
+/// [`TelemetryError`] when the metric is registered already.
+pub(crate) fn register_recorder(metrics: &Metrics, recorder: &Arc<Recorder>) -> Result<(), TelemetryError> {
+    let recorder = Arc::clone(recorder);
+    metrics.observe_counter(&ACCESS_LOG_LEFT_OUT_TOTAL, move |observer| {
+        observer.observe(recorder.log_lines_left_out(), []);
     })
 }
 
