@@ -10,9 +10,9 @@ use crate::tls::ServerTlsError;
 /// Why the gateway stopped, or did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
-    /// The access log cannot be opened, or its thread not be started.
-    #[error("the access log cannot be opened")]
-    AccessLog(#[source] std::io::Error),
+    /// The access log cannot be opened, or traces not be sent to the collector's address.
+    #[error("the access log or the collector of traces cannot be used")]
+    Recorder(#[source] std::io::Error),
     /// TLS towards upstreams cannot be set up.
     #[error("tls to upstreams cannot be set up")]
     Tls(#[from] rustls::Error),

@@ -65,7 +65,7 @@ impl Gateway {
         let live = Arc::new(Live::default());
         let stats = Arc::default();
         export::register(&metrics, &live, &stats)?;
-        let recorder = Arc::new(Recorder::new(&settings.recorder).map_err(GatewayError::AccessLog)?);
+        let recorder = Arc::new(Recorder::new(&settings.recorder).map_err(GatewayError::Recorder)?);
         export::register_recorder(&metrics, &recorder)?;
         Ok(Self {
             transport: Transport::new(&settings)?,

@@ -52,6 +52,8 @@ mod headers;
 mod http2;
 mod metrics;
 mod node_id;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod pool;
 mod probe;
 mod proxy;

@@ -9,6 +9,8 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::access_log::{AccessLog, AccessLogMode, Entry};
+#[cfg(feature = "otlp")]
+use crate::otlp::SpanExport;
 use crate::trace::{Ending, Journal, Traces};
 use crate::traceparent::TraceParent;
 
@@ -40,6 +42,10 @@ pub struct RecorderArgs {
     /// Most requests traced in a second; 0 traces none.
     #[arg(long, env = "TYRSCALE_GATEWAY_TRACE_LIMIT", default_value_t = 20)]
     pub trace_limit: u32,
+    /// gRPC address of an OpenTelemetry collector that traces are sent to, such as http://127.0.0.1:4317.
+    #[cfg(feature = "otlp")]
+    #[arg(long, env = "TYRSCALE_GATEWAY_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<http::Uri>,
     /// Tells no client who served it, also when it asks with the header x-tyrscale-debug.
     #[arg(long, env = "TYRSCALE_GATEWAY_NO_DEBUG_HEADERS")]
     pub no_debug_headers: bool,
@@ -52,6 +58,8 @@ impl RecorderArgs {
         access_log_file: None,
         trace_sample: 0.001,
         trace_limit: 20,
+        #[cfg(feature = "otlp")]
+        otlp_endpoint: None,
         no_debug_headers: false,
     };
 }
@@ -92,6 +100,8 @@ pub(crate) struct Due {
 pub(crate) struct Recorder {
     log: Option<Arc<AccessLog>>,
     traces: Traces,
+    #[cfg(feature = "otlp")]
+    exporter: Option<SpanExport>,
     trace_sample: f64,
     rate: Mutex<Rate>,
     tells: bool,
@@ -99,12 +109,14 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     /// # Errors
-    /// When the access log cannot be opened.
+    /// When the access log cannot be opened, or traces cannot be sent to the collector's address.
     pub(crate) fn new(args: &RecorderArgs) -> io::Result<Self> {
         let file = args.access_log_file.as_deref();
         Ok(Self {
             log: AccessLog::start(args.access_log, args.access_log_sample, file)?,
             traces: Traces::default(),
+            #[cfg(feature = "otlp")]
+            exporter: args.otlp_endpoint.as_ref().map(SpanExport::new).transpose()?,
             trace_sample: args.trace_sample,
             rate: Mutex::new(Rate::new(args.trace_limit)),
             tells: !args.no_debug_headers,
@@ -171,7 +183,12 @@ impl Recorder {
             });
         }
         if let Some(trace) = journal.finish(ending) {
-            self.traces.keep(trace);
+            let trace = self.traces.keep(trace);
+            #[cfg(feature = "otlp")]
+            if let Some(exporter) = &self.exporter {
+                exporter.export(&trace);
+            }
+            drop(trace);
         }
     }
 

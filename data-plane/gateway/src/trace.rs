@@ -61,7 +61,7 @@ pub(crate) enum Event {
 }
 
 impl Event {
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Asked => "asked",
             Self::Answered => "answered",
@@ -69,7 +69,7 @@ impl Event {
         }
     }
 
-    const fn reason(self) -> Option<&'static str> {
+    pub(crate) const fn reason(self) -> Option<&'static str> {
         match self {
             Self::Failed(reason) => Some(reason),
             Self::Asked | Self::Answered => None,

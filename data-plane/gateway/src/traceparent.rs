@@ -28,11 +28,23 @@ impl TraceId {
     pub(crate) fn random() -> Self {
         Self(fastrand::u128(1..))
     }
+
+    /// Its bytes, the most significant first.
+    #[cfg(feature = "otlp")]
+    pub(crate) const fn bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
 }
 
 impl SpanId {
     pub(crate) fn random() -> Self {
         Self(fastrand::u64(1..))
+    }
+
+    /// Its bytes, the most significant first.
+    #[cfg(feature = "otlp")]
+    pub(crate) const fn bytes(self) -> [u8; 8] {
+        self.0.to_be_bytes()
     }
 }
 

@@ -14,6 +14,8 @@ mod gateway {
     mod headers;
     mod http2_upstream;
     mod metrics;
+    #[cfg(feature = "otlp")]
+    mod otlp;
     mod reload;
     mod routing;
     mod seeing;
