@@ -52,8 +52,6 @@ mod headers;
 mod http2;
 mod metrics;
 mod node_id;
-#[cfg(feature = "otlp")]
-mod otlp;
 mod pool;
 mod probe;
 mod proxy;

@@ -9,10 +9,10 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::access_log::{AccessLog, AccessLogMode, Entry};
-#[cfg(feature = "otlp")]
-use crate::otlp::SpanExport;
 use crate::trace::{Ending, Journal, Traces};
 use crate::traceparent::TraceParent;
+#[cfg(feature = "otlp")]
+use tyrscale_telemetry::{Service, SpanExport};
 
 /// The header with which a client asks to be told, and to be recorded.
 pub(crate) const DEBUG_REQUEST: &str = "x-tyrscale-debug";
@@ -116,7 +116,11 @@ impl Recorder {
             log: AccessLog::start(args.access_log, args.access_log_sample, file)?,
             traces: Traces::default(),
             #[cfg(feature = "otlp")]
-            exporter: args.otlp_endpoint.as_ref().map(SpanExport::new).transpose()?,
+            exporter: args
+                .otlp_endpoint
+                .as_ref()
+                .map(|endpoint| SpanExport::new(Service::Gateway, endpoint))
+                .transpose()?,
             trace_sample: args.trace_sample,
             rate: Mutex::new(Rate::new(args.trace_limit)),
             tells: !args.no_debug_headers,
@@ -186,7 +190,7 @@ impl Recorder {
             let trace = self.traces.keep(trace);
             #[cfg(feature = "otlp")]
             if let Some(exporter) = &self.exporter {
-                exporter.export(&trace);
+                exporter.export(trace.to_span());
             }
             drop(trace);
         }

@@ -61,7 +61,7 @@ pub(crate) enum Event {
 }
 
 impl Event {
-    pub(crate) const fn name(self) -> &'static str {
+    const fn name(self) -> &'static str {
         match self {
             Self::Asked => "asked",
             Self::Answered => "answered",
@@ -69,7 +69,7 @@ impl Event {
         }
     }
 
-    pub(crate) const fn reason(self) -> Option<&'static str> {
+    const fn reason(self) -> Option<&'static str> {
         match self {
             Self::Failed(reason) => Some(reason),
             Self::Asked | Self::Answered => None,
@@ -247,6 +247,9 @@ impl Step {
         })
     }
 }
+
+#[cfg(feature = "otlp")]
+mod span;
 
 /// With the microseconds as fraction.
 pub(crate) fn milliseconds(duration: Duration) -> f64 {

@@ -11,6 +11,8 @@ mod logs;
 mod metric;
 mod metrics;
 mod shutdown;
+#[cfg(feature = "otlp")]
+mod spans;
 
 pub use admin::{AdminState, Check, Page, Readiness, serve_admin};
 pub use error::TelemetryError;
@@ -20,3 +22,5 @@ pub use metric::{Counter, Gauge, Histogram, Kind, Metric, MetricInfo, MetricKind
 pub use metrics::{LabelledCounter, Metrics, Observer};
 pub use prometheus;
 pub use shutdown::shutdown_signal;
+#[cfg(feature = "otlp")]
+pub use spans::{Span, SpanEvent, SpanExport};
