@@ -1,12 +1,9 @@
-//! Answers to clients: what an upstream said, put in order, or what the gateway says itself.
+//! Answers to clients: what an upstream said, or what the gateway says itself.
 
 use bytes::Bytes;
 use http::StatusCode;
 use tyrscale_http1::{Field, Fields};
-use tyrscale_jsonrpc::response::{batch_items, pair};
-use tyrscale_jsonrpc::{
-    Answer as Said, Class, ErrorReply, Item, Packet, RawId, batch_body, error_body, surfaced,
-};
+use tyrscale_jsonrpc::{Answer as Said, Class, ErrorReply, RawId, error_body, surfaced};
 
 use crate::body::AnswerBody;
 use crate::coding;
@@ -14,7 +11,6 @@ use crate::compress;
 use crate::forward::Telling;
 use crate::headers::json_type;
 use crate::metrics::CallOutcome;
-use crate::request::{self, calls, ids};
 use crate::upstream::Reply;
 
 /// An answer to a client, whichever protocol it asks by.
@@ -36,53 +32,34 @@ impl Answer {
     }
 }
 
-/// What a call of a batch is answered with when the upstream answered others but not this one.
-const UNANSWERED: &str = "the upstream gave no answer to this call";
 /// What stands in the place of a refusal that clients may not read.
-const REFUSED: &str = "the upstream refused the request";
+pub(crate) const REFUSED: &str = "the upstream refused the request";
 
-/// The upstream's answer for the client, and how each valid call of the packet came off, in order.
-pub(crate) fn reply(packet: &Packet<'_>, reply: Reply) -> (Answer, Vec<CallOutcome>) {
-    let outcome = match reply.answer {
+/// How a call came off that was answered so.
+pub(crate) const fn outcome(answer: &Said) -> CallOutcome {
+    match answer {
         Said::Error(_) | Said::BatchRefused(_) => CallOutcome::Error,
         Said::Result | Said::Batch | Said::Empty | Said::NotJsonRpc => CallOutcome::Result,
-    };
-    let is_notification = ids(packet).is_empty();
-    match (packet, &reply.body, &reply.answer) {
-        (Packet::Batch(_), Some(AnswerBody::Whole(body)), Said::Batch) if !is_notification => {
-            let (merged, outcomes) = merge(packet, body);
-            let mut fields = reply.fields;
-            fields.keep_end_to_end(|field| !field.is("content-type"));
-            (assemble(reply.status, fields, whole(merged)), outcomes)
-        }
-        _ => {
-            let outcomes = vec![outcome; calls(packet).count()];
-            let response = if is_notification {
-                unanswered(packet)
-            } else {
-                pass_on(packet, reply)
-            };
-            (response, outcomes)
-        }
     }
 }
 
-/// The answer when nobody answered.
-pub(crate) fn failed(packet: &Packet<'_>, telling: Telling) -> Answer {
-    match (telling, packet) {
-        (Telling::PassOn(reply), packet) => pass_on(packet, reply),
-        (Telling::Said(reply, class), Packet::Single(call)) => said(reply, class, call.id),
-        (telling, Packet::Batch(_)) => {
+/// The upstream's answer to a single call; a notification gets none.
+pub(crate) fn reply(id: Option<RawId<'_>>, reply: Reply) -> Answer {
+    match id {
+        Some(_) => pass_on(id, reply),
+        None => no_content(),
+    }
+}
+
+/// The answer to a single call that nobody answered.
+pub(crate) fn failed(id: Option<RawId<'_>>, telling: Telling) -> Answer {
+    match telling {
+        Telling::PassOn(reply) => pass_on(id, reply),
+        Telling::Said(reply, class) => said(reply, class, id),
+        Telling::Own(reply) => own(reply, id),
+        telling @ Telling::BatchError(_) => {
             let (code, message) = telling.item_error();
-            json(
-                StatusCode::OK,
-                batch(packet, |id| error_body(Some(id), code, message)),
-            )
-        }
-        (Telling::Own(reply), Packet::Single(call)) => own(reply, call.id),
-        (telling @ Telling::BatchError(_), Packet::Single(call)) => {
-            let (code, message) = telling.item_error();
-            json(StatusCode::OK, error_body(call.id, code, message))
+            json(StatusCode::OK, error_body(id, code, message))
         }
     }
 }
@@ -105,7 +82,7 @@ fn said(reply: Reply, class: Class, id: Option<RawId<'_>>) -> Answer {
 }
 
 /// What an upstream said, or an error with its status when clients may not read that.
-fn pass_on(packet: &Packet<'_>, reply: Reply) -> Answer {
+pub(crate) fn pass_on(id: Option<RawId<'_>>, reply: Reply) -> Answer {
     if let Some(body) = reply.body {
         let mut answer = assemble(reply.status, reply.fields, body);
         if reply.is_gzip {
@@ -113,20 +90,25 @@ fn pass_on(packet: &Packet<'_>, reply: Reply) -> Answer {
         }
         return answer;
     }
-    let id = match packet {
-        Packet::Single(call) => call.id,
-        Packet::Batch(_) => None,
-    };
     let code = ErrorReply::UpstreamsFailed.code();
     json(reply.status, error_body(id, code, REFUSED))
 }
 
-/// The answer to a batch none of whose calls is valid.
-pub(crate) fn all_refused(packet: &Packet<'_>) -> Answer {
-    json(
-        StatusCode::OK,
-        batch(packet, |id| ErrorReply::InvalidRequest.body(Some(id))),
-    )
+/// The answer where none is wanted.
+pub(crate) fn no_content() -> Answer {
+    empty(StatusCode::NO_CONTENT, whole(Vec::new()))
+}
+
+/// The answer to a request that is more than the gateway may take on.
+pub(crate) fn overloaded() -> Answer {
+    let mut answer = own(ErrorReply::Overloaded, None);
+    answer.own.push(retry_after(1));
+    answer
+}
+
+/// The field that tells when to ask again.
+pub(crate) fn retry_after(seconds: u64) -> (&'static str, Bytes) {
+    ("retry-after", seconds.to_string().into())
 }
 
 /// An error of the gateway's own.
@@ -191,58 +173,6 @@ pub(crate) fn json(status: StatusCode, body: Vec<u8>) -> Answer {
     assemble(status, Fields::default(), whole(body))
 }
 
-/// Notifications want no answer; calls of the wrong shape beside them do.
-fn unanswered(packet: &Packet<'_>) -> Answer {
-    match packet {
-        Packet::Batch(members) if members.iter().any(Result::is_err) => all_refused(packet),
-        _ => empty(StatusCode::NO_CONTENT, whole(Vec::new())),
-    }
-}
-
-/// A batch's answer in the order of its calls: those of the upstream, and errors for calls of the wrong shape
-/// and for those it did not answer.
-fn merge(packet: &Packet<'_>, body: &Bytes) -> (Vec<u8>, Vec<CallOutcome>) {
-    let items = batch_items(body).unwrap_or_default();
-    let mut outcomes = Vec::new();
-    let mut paired = pair(&ids(packet), items).into_iter();
-    for call in calls(packet) {
-        // A notification has no answer that could tell.
-        outcomes.push(call.id.map_or(CallOutcome::Result, |_| CallOutcome::Failed));
-    }
-    let mut wanting = calls(packet)
-        .zip(&mut outcomes)
-        .filter(|(call, _)| call.id.is_some());
-    let merged = batch(packet, |id| {
-        let item: Option<Item<'_>> = paired.next().flatten();
-        let outcome = wanting.next().map(|(_, outcome)| outcome);
-        match item {
-            Some(item) => {
-                if let Some(outcome) = outcome {
-                    *outcome = match item.answer {
-                        Said::Error(_) => CallOutcome::Error,
-                        _ => CallOutcome::Result,
-                    };
-                }
-                item.raw.as_bytes().to_vec()
-            }
-            None => error_body(Some(id), ErrorReply::UpstreamsFailed.code(), UNANSWERED),
-        }
-    });
-    (merged, outcomes)
-}
-
-/// A batch's answer, with what `answer` says to each valid call that has an id.
-fn batch(packet: &Packet<'_>, mut answer: impl FnMut(RawId<'_>) -> Vec<u8>) -> Vec<u8> {
-    let members = match packet {
-        Packet::Batch(members) => members.as_slice(),
-        Packet::Single(_) => &[],
-    };
-    batch_body(members.iter().filter_map(|member| match member {
-        Ok(call) => call.id.map(&mut answer),
-        Err(invalid) => Some(request::refusal(invalid)),
-    }))
-}
-
 fn whole(body: Vec<u8>) -> AnswerBody {
     AnswerBody::Whole(body.into())
 }
@@ -258,7 +188,7 @@ fn empty(status: StatusCode, body: AnswerBody) -> Answer {
 }
 
 /// An answer that is JSON unless `fields` say otherwise.
-fn assemble(status: StatusCode, fields: Fields, body: AnswerBody) -> Answer {
+pub(crate) fn assemble(status: StatusCode, fields: Fields, body: AnswerBody) -> Answer {
     let own = match fields.get("content-type") {
         Some(_) => Vec::new(),
         None => vec![json_type()],

@@ -66,6 +66,17 @@ pub struct Args {
     /// Most open connections of clients; further ones wait to be accepted.
     #[arg(long, env = "TYRSCALE_GATEWAY_MAX_CONNECTIONS", default_value_t = Settings::DEFAULT.max_connections)]
     pub max_connections: usize,
+    /// Most open connections of one client's address; further ones are closed at once. 0: any number. Trusted proxies
+    /// have no such limit.
+    #[arg(long, env = "TYRSCALE_GATEWAY_MAX_CONNECTIONS_PER_CLIENT", default_value_t = Settings::DEFAULT.max_connections_per_client)]
+    pub max_connections_per_client: usize,
+    /// Most requests in progress; further ones are answered 503 at once.
+    #[arg(long, env = "TYRSCALE_GATEWAY_MAX_REQUESTS", default_value_t = Settings::DEFAULT.max_requests)]
+    pub max_requests: usize,
+    /// Most bytes held of the bodies of all requests in progress; requests beyond it are answered 503 before their
+    /// bodies are read. One that does not tell its length counts as the largest until it is read.
+    #[arg(long, env = "TYRSCALE_GATEWAY_MAX_REQUEST_BYTES_HELD", default_value_t = Settings::DEFAULT.max_request_bytes_held)]
+    pub max_request_bytes_held: usize,
     /// Largest head of a request, in bytes; at least 8192.
     #[arg(long, env = "TYRSCALE_GATEWAY_MAX_HEADER_BYTES", default_value_t = Settings::DEFAULT.max_header_bytes)]
     pub max_header_bytes: u32,

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use crate::args::{Args, TlsConfig, cores};
 use crate::compress::Compress;
 use crate::recorder::RecorderArgs;
+use crate::shedding::Load;
 
 /// What the gateway is told, checked.
 #[derive(Debug, Clone)]
@@ -45,6 +46,12 @@ pub struct Settings {
     pub max_batch: usize,
     /// Most open connections of clients.
     pub max_connections: usize,
+    /// Most open connections of one client's address; 0: any number.
+    pub max_connections_per_client: usize,
+    /// Most requests in progress.
+    pub max_requests: usize,
+    /// Most bytes held of the bodies of requests in progress.
+    pub max_request_bytes_held: usize,
     /// Largest head of a request, in bytes.
     pub max_header_bytes: u32,
     /// Largest answer of an upstream to a batch, in bytes.
@@ -85,6 +92,9 @@ impl Settings {
         max_body_bytes: 10 * 1024 * 1024,
         max_batch: 1000,
         max_connections: 10_000,
+        max_connections_per_client: 0,
+        max_requests: 10_000,
+        max_request_bytes_held: 512 * 1024 * 1024,
         max_header_bytes: 64 * 1024,
         max_batch_answer_bytes: 32 * 1024 * 1024,
         header_timeout: Duration::from_secs(75),
@@ -133,6 +143,12 @@ pub enum ConfigError {
     /// More connections than can be counted.
     #[error("--max-connections must be at most {}", Semaphore::MAX_PERMITS)]
     ManyConnections,
+    /// More requests than can be counted.
+    #[error("--max-requests must be at most {}", Load::MAX_REQUESTS)]
+    ManyRequests,
+    /// No room for one request, or more bytes than can be counted.
+    #[error("--max-request-bytes-held must be --max-body-bytes to {}", Load::MAX_BYTES)]
+    RequestBytesHeld,
     /// A URL of a control plane is none, or has a part that is not used.
     #[error("--control-plane must be an http URL of a host and port only, such as http://127.0.0.1:8889")]
     ControlPlane,
@@ -163,6 +179,9 @@ impl TryFrom<Args> for Config {
             max_body_bytes: args.max_body_bytes,
             max_batch: args.max_batch,
             max_connections: args.max_connections,
+            max_connections_per_client: args.max_connections_per_client,
+            max_requests: args.max_requests,
+            max_request_bytes_held: args.max_request_bytes_held,
             max_header_bytes: args.max_header_bytes,
             header_timeout: args.header_timeout,
             max_batch_answer_bytes: args.max_batch_answer_bytes,
@@ -198,6 +217,7 @@ impl Args {
             ("--max-body-bytes", self.max_body_bytes == 0),
             ("--max-batch", self.max_batch == 0),
             ("--max-connections", self.max_connections == 0),
+            ("--max-requests", self.max_requests == 0),
             ("--max-batch-answer-bytes", self.max_batch_answer_bytes == 0),
             ("--body-timeout", self.body_timeout.is_zero()),
             ("--write-timeout", self.write_timeout.is_zero()),
@@ -216,6 +236,12 @@ impl Args {
         }
         if self.max_connections > Semaphore::MAX_PERMITS {
             return Err(ConfigError::ManyConnections);
+        }
+        if self.max_requests > Load::MAX_REQUESTS {
+            return Err(ConfigError::ManyRequests);
+        }
+        if !(self.max_body_bytes..=Load::MAX_BYTES).contains(&self.max_request_bytes_held) {
+            return Err(ConfigError::RequestBytesHeld);
         }
         if self.control_planes.is_empty() || !self.control_planes.iter().all(is_control_plane) {
             return Err(ConfigError::ControlPlane);

@@ -164,7 +164,7 @@ impl<S: ClientStream> Connection<'_, S> {
         let gateway = &self.serving.gateway;
         let answer = match Request::begin(gateway, head, &self.peer).await {
             Ok(request) => {
-                let body = self.server.read_body(gateway.settings.max_body_bytes).await;
+                let body = self.server.read_body(request.max_body_bytes()).await;
                 let mut place = Place {
                     worker: self.serving.worker,
                     settings: &gateway.settings,

@@ -11,6 +11,23 @@ use crate::route::{Route, Tried};
 use crate::trace::{Event, Journal};
 use crate::upstream::{Failure, Place, Question, Reply, Time, ask};
 
+/// What a request has been through, in one question or several.
+#[derive(Debug)]
+pub(crate) struct Course {
+    tried: Tried,
+    /// When the time of all its attempts is up; `None` before the first.
+    deadline: Option<Instant>,
+}
+
+impl Course {
+    pub(crate) fn new(route: &Route) -> Self {
+        Self {
+            tried: Tried::new(route.endpoints().len()),
+            deadline: None,
+        }
+    }
+}
+
 /// Asks the route's upstreams, each at most once, as long as another attempt does no harm and the request's
 /// time is not up. One that may not have seen the request, because it was closing an idle connection, is asked
 /// again when no other is left.
@@ -20,17 +37,19 @@ use crate::upstream::{Failure, Place, Question, Reply, Time, ask};
 pub(crate) async fn forward(
     route: &Route,
     question: &Question<'_>,
+    course: &mut Course,
     journal: &mut Journal<'_>,
     place: &mut Place<'_>,
 ) -> Result<Reply, Failures> {
-    let began = Instant::now();
-    let deadline = began + place.settings.request_timeout;
-    let mut tried = Tried::new(route.endpoints().len());
+    let mut now = Instant::now();
+    let is_first = course.deadline.is_none();
+    let deadline = *course
+        .deadline
+        .get_or_insert(now + place.settings.request_timeout);
     let mut failures = Vec::new();
     let mut unseen = None;
-    let mut now = began;
     loop {
-        let (attempt, which) = match route.begin(&mut tried, now) {
+        let (attempt, which) = match route.begin(&mut course.tried, now) {
             Some(attempt) => (attempt, Use::IdleOrNew),
             None => match unseen.take().and_then(|endpoint| Attempt::at(&endpoint, now)) {
                 Some(attempt) => (attempt, Use::New),
@@ -41,7 +60,7 @@ pub(crate) async fn forward(
         let time = Time {
             until: deadline.min(full),
             // The first attempt has all that the settings give it, whichever of the two is less.
-            is_rest: deadline < full && !failures.is_empty(),
+            is_rest: deadline < full && !(is_first && failures.is_empty()),
         };
         let endpoint = Arc::clone(attempt.endpoint());
         let upstream = endpoint.spec().upstream_id;
@@ -151,6 +170,7 @@ mod tests {
                 status: StatusCode::from_u16(status).unwrap(),
                 fields: Fields::default(),
                 answer: Answer::NotJsonRpc,
+                by: None,
                 body: Some(AnswerBody::Whole(Bytes::from_static(text.as_bytes()))),
                 is_gzip: false,
             })),

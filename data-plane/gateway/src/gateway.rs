@@ -19,6 +19,7 @@ use crate::pool::{Transport, Worker};
 use crate::probe::Probing;
 use crate::recorder::Recorder;
 use crate::server::{self, Front};
+use crate::shedding::{ClientConnections, Load};
 use crate::table::{Built, Changed, Table};
 use crate::tls::ServerTls;
 use crate::workers;
@@ -40,6 +41,9 @@ pub struct Gateway {
     pub(crate) recorder: Arc<Recorder>,
     /// Room for connections of clients.
     pub(crate) slots: Arc<Semaphore>,
+    /// The requests in progress.
+    pub(crate) load: Arc<Load>,
+    pub(crate) client_connections: Arc<ClientConnections>,
     live: Arc<Live>,
     transport: Transport,
     metrics: Arc<Metrics>,
@@ -64,12 +68,15 @@ impl Gateway {
         let metrics = Arc::new(Metrics::new(Service::Gateway)?);
         let live = Arc::new(Live::default());
         let stats = Arc::default();
-        export::register(&metrics, &live, &stats)?;
+        let load = Arc::new(Load::new(settings.max_requests, settings.max_request_bytes_held));
+        export::register(&metrics, &live, &stats, &load)?;
         let recorder = Arc::new(Recorder::new(&settings.recorder).map_err(GatewayError::Recorder)?);
         export::register_recorder(&metrics, &recorder)?;
         Ok(Self {
             transport: Transport::new(&settings)?,
             slots: Arc::new(Semaphore::new(settings.max_connections)),
+            load,
+            client_connections: Arc::new(ClientConnections::new(settings.max_connections_per_client)),
             settings,
             stats,
             recorder,

@@ -7,7 +7,7 @@
 //! without the headers of its connection, those about its own place, and any that tells a secret of its address.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use http::HeaderName;
@@ -69,6 +69,7 @@ pub(crate) struct Peer {
     pub(crate) trusted: bool,
     /// How it connects.
     pub(crate) scheme: Scheme,
+    ip: IpAddr,
     /// Its address, as text.
     address: Box<str>,
 }
@@ -78,6 +79,7 @@ impl Peer {
         Self {
             trusted,
             scheme,
+            ip: address,
             address: address.to_string().into(),
         }
     }
@@ -113,6 +115,36 @@ pub(crate) fn came_by<'p>(fields: &Fields, peer: &'p Peer) -> Cow<'p, [u8]> {
     }
     let all: Vec<&[u8]> = lines.chain([peer.address.as_bytes()]).collect();
     Cow::Owned(all.join(b", ".as_slice()))
+}
+
+/// The address of the client: the last of those that a request came by that is not believed about others.
+pub(crate) fn client(fields: &Fields, peer: &Peer, is_trusted: impl Fn(IpAddr) -> bool) -> IpAddr {
+    let mut client = peer.ip;
+    if !peer.trusted {
+        return client;
+    }
+    let lines: Vec<&[u8]> = fields.get_all(X_FORWARDED_FOR).collect();
+    let hops = lines
+        .iter()
+        .rev()
+        .flat_map(|line| line.rsplit(|byte| *byte == b','));
+    for hop in hops {
+        // Behind what cannot be read there may be anything.
+        let Some(address) = address_of(hop) else { break };
+        client = address;
+        if !is_trusted(address) {
+            break;
+        }
+    }
+    client
+}
+
+/// An address, which some proxies give with a port, or in brackets.
+fn address_of(hop: &[u8]) -> Option<IpAddr> {
+    let hop = str::from_utf8(hop).ok()?.trim();
+    let with_port = || hop.parse::<SocketAddr>().ok().map(|address| address.ip());
+    let bracketed = || hop.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    hop.parse().ok().or_else(with_port).or_else(bracketed)
 }
 
 /// The fields of every request that are the gateway's own. How the client asked is left to a trusted peer that says
@@ -264,6 +296,27 @@ mod tests {
             ("", Scheme::Http, "80"),
         ] {
             assert_eq!(port(host.as_bytes(), scheme), expected.as_bytes(), "{host}");
+        }
+    }
+
+    #[test]
+    fn the_client_is_the_last_address_that_is_not_trusted() {
+        let is_trusted = |address: IpAddr| address.to_string().starts_with("10.");
+        for (lines, trusted, expected) in [
+            (vec!["1.1.1.1"], false, "10.0.0.9"),
+            (vec![], true, "10.0.0.9"),
+            (vec!["1.1.1.1"], true, "1.1.1.1"),
+            (vec!["6.6.6.6, 1.1.1.1,10.0.0.8"], true, "1.1.1.1"),
+            (vec!["6.6.6.6", "1.1.1.1", "10.0.0.8"], true, "1.1.1.1"),
+            (vec!["10.0.0.7, 10.0.0.8"], true, "10.0.0.7"),
+            (vec!["1.1.1.1, unknown, 10.0.0.8"], true, "10.0.0.8"),
+            (vec!["1.1.1.1:55"], true, "1.1.1.1"),
+            (vec!["[2001:db8::1]:55"], true, "2001:db8::1"),
+            (vec!["[2001:db8::1]"], true, "2001:db8::1"),
+        ] {
+            let lines: Vec<_> = lines.iter().map(|line| ("x-forwarded-for", *line)).collect();
+            let found = client(&fields(&lines), &peer(trusted), is_trusted);
+            assert_eq!(found.to_string(), expected, "{lines:?}");
         }
     }
 

@@ -99,7 +99,7 @@ async fn respond(serving: &Serving, peer: &Peer, request: http::Request<Incoming
     };
     let answer = match Request::begin(gateway, &head, peer).await {
         Ok(request) => {
-            let body = read(body, settings).await;
+            let body = read(body, request.max_body_bytes(), settings.body_timeout).await;
             let mut place = Place {
                 worker: serving.worker,
                 settings,
@@ -109,7 +109,12 @@ async fn respond(serving: &Serving, peer: &Peer, request: http::Request<Incoming
         }
         Err(answer) => answer,
     };
-    response(answer, settings)
+    let mut response = response(answer, settings);
+    // Source: RFC 9110, section 9.3.2.
+    if head.method == http::Method::HEAD {
+        *response.body_mut() = StreamBody::Whole(Bytes::new());
+    }
+    response
 }
 
 /// The head as one of HTTP/1.1; `None` when it names two hosts, or has what cannot stand there.
@@ -138,9 +143,9 @@ fn head(parts: &Parts) -> Option<RequestHead> {
 }
 
 /// Reads a body of bounded size in bounded time.
-async fn read(body: Incoming, settings: &Settings) -> Result<Bytes, Unread> {
-    let limited = Limited::new(body, settings.max_body_bytes);
-    match tokio::time::timeout(settings.body_timeout, limited.collect()).await {
+async fn read(body: Incoming, max_bytes: usize, timeout: Duration) -> Result<Bytes, Unread> {
+    let limited = Limited::new(body, max_bytes);
+    match tokio::time::timeout(timeout, limited.collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Unread::TooLarge),
         Ok(Err(_)) => Err(Unread::Broken),

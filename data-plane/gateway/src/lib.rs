@@ -1,9 +1,10 @@
 //! The gateway: a JSON-RPC reverse proxy that runs from one routing table.
 //!
 //! A request goes through the files in this order: `workers` (threads), `server` (accepted, drained), `connection`
-//! (HTTP/1.1) or `http2`, `proxy` (one request from its head to its answer), `request` (host, path and calls),
-//! `table` and `route` (whose turn it is), `forward` (one attempt after the other), `attempt` (the account of one),
-//! `upstream`, `pool` and `dial` (sent, and its answer told from a fault), `body` and `answer` (back to the client).
+//! (HTTP/1.1) or `http2`, `proxy` (one request from its head to its answer), `request` (host and path), `shedding`,
+//! `admission`, `plan` and `batch` (what becomes of each call), `table` and `route` (whose turn it is), `forward` (one
+//! attempt after the other), `attempt` (the account of one), `upstream`, `pool` and `dial` (sent, and its answer told
+//! from a fault), `body` and `answer` (back to the client).
 //! Beside it stand `probe`, which probes the upstreams, `metrics`, and `service`, which follows the control plane.
 //!
 //! What a client can rely on:
@@ -14,11 +15,13 @@
 //!   are answered on routes that say who may call.
 //! - A body that is too large or a batch that is too long is 413, what is no JSON-RPC or not framed as HTTP asks
 //!   for is 400, what does not arrive in time is 408; each with a JSON-RPC error.
-//! - Notifications are forwarded and answered with 204. A batch goes whole to one upstream; its answer is put in
-//!   the order of its calls, with an error for each call that is none, or that the upstream left out. When no
-//!   upstream answers a batch, each of its calls gets an error and the HTTP status is 200. An answer to a batch
-//!   that is too large to be held is an error, too, and not asked for elsewhere. Whether the id of the answer to
-//!   a single call is the call's is not looked at.
+//! - Notifications are forwarded and answered with 204. A batch goes whole to one upstream; calls that it left out or
+//!   could not serve go to others in a smaller batch. The answer is in the order of the calls, with an error for each
+//!   that is none, that the route does not serve, or that nobody answered. When no upstream answers a batch, each of
+//!   its calls gets an error and the HTTP status is 200. An answer to a batch that is too large to be held is an
+//!   error, too, and not asked for elsewhere.
+//! - A call above a rate of the route is refused, alone with 429; requests beyond what the gateway takes on at once are
+//!   503 before their bodies are read.
 //! - Each upstream is asked at most once, as long as asking another does no harm. When all fail, the most telling
 //!   of what happened is told, without addresses: 502, 503 or 504 with a JSON-RPC error. A 4xx that all share
 //!   keeps its status, and its body if that is a JSON object or array that tells no secret of the upstream's
@@ -33,9 +36,11 @@
 
 mod access_log;
 mod address;
+mod admission;
 mod answer;
 mod args;
 mod attempt;
+mod batch;
 mod body;
 mod coding;
 mod compress;
@@ -52,6 +57,7 @@ mod headers;
 mod http2;
 mod metrics;
 mod node_id;
+mod plan;
 mod pool;
 mod probe;
 mod proxy;
@@ -61,6 +67,7 @@ mod request;
 mod route;
 mod server;
 mod service;
+mod shedding;
 mod stall;
 mod table;
 mod tls;

@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use tyrscale_jsonrpc::{Method, Packet, method};
+use tyrscale_jsonrpc::{Method, method};
 use tyrscale_model::Scheme;
 use tyrscale_telemetry::AtomicHistogram;
 
-use crate::request::calls;
+use crate::admission::Scope;
+use crate::shedding::Shed;
 
 pub(crate) mod export;
 
@@ -22,6 +23,27 @@ pub(crate) struct RouteStats {
     /// Of the kinds that nearly all are of, without a lock.
     usual: [Arc<AtomicHistogram>; 2],
     others: RwLock<HashMap<AnswerKind, Arc<AtomicHistogram>>>,
+    pub(crate) limited: LimitedCalls,
+}
+
+/// Calls of one route above a rate.
+#[derive(Debug, Default)]
+pub(crate) struct LimitedCalls {
+    route: AtomicU64,
+    client: AtomicU64,
+}
+
+impl LimitedCalls {
+    pub(crate) fn count(&self, scope: Scope) {
+        self.of(scope).fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) const fn of(&self, scope: Scope) -> &AtomicU64 {
+        match scope {
+            Scope::Route => &self.route,
+            Scope::Client => &self.client,
+        }
+    }
 }
 
 /// Scheme and HTTP method of the request, and status of the answer.
@@ -100,10 +122,21 @@ pub(crate) enum CallOutcome {
     Failed,
     /// It was no call, and refused.
     Invalid,
+    /// It was above a rate.
+    Limited,
+    /// The route does not serve its method.
+    Refused,
 }
 
 impl CallOutcome {
-    const ALL: [Self; 4] = [Self::Result, Self::Error, Self::Failed, Self::Invalid];
+    const ALL: [Self; 6] = [
+        Self::Result,
+        Self::Error,
+        Self::Failed,
+        Self::Invalid,
+        Self::Limited,
+        Self::Refused,
+    ];
 
     const fn label(self) -> &'static str {
         match self {
@@ -111,6 +144,8 @@ impl CallOutcome {
             Self::Error => "error",
             Self::Failed => "failed",
             Self::Invalid => "invalid",
+            Self::Limited => "limited",
+            Self::Refused => "refused",
         }
     }
 }
@@ -122,6 +157,8 @@ pub(crate) struct MethodStats {
     error: AtomicU64,
     failed: AtomicU64,
     invalid: AtomicU64,
+    limited: AtomicU64,
+    refused: AtomicU64,
 }
 
 impl MethodStats {
@@ -131,6 +168,8 @@ impl MethodStats {
             CallOutcome::Error => &self.error,
             CallOutcome::Failed => &self.failed,
             CallOutcome::Invalid => &self.invalid,
+            CallOutcome::Limited => &self.limited,
+            CallOutcome::Refused => &self.refused,
         }
     }
 }
@@ -140,6 +179,7 @@ impl MethodStats {
 pub(crate) struct GatewayStats {
     unrouted: AtomicU64,
     connections: AtomicUsize,
+    shed: [AtomicU64; Shed::ALL.len()],
     /// By the index of the method.
     methods: [MethodStats; method::COUNT],
 }
@@ -149,6 +189,7 @@ impl Default for GatewayStats {
         Self {
             unrouted: AtomicU64::new(0),
             connections: AtomicUsize::new(0),
+            shed: Default::default(),
             methods: std::array::from_fn(|_| MethodStats::default()),
         }
     }
@@ -164,26 +205,23 @@ impl GatewayStats {
         self.add(method::other(), CallOutcome::Invalid);
     }
 
-    /// Counts the calls of the wrong shape.
-    pub(crate) fn count_invalid(&self, packet: &Packet<'_>) {
-        if let Packet::Batch(members) = packet {
-            members
-                .iter()
-                .filter(|it| it.is_err())
-                .for_each(|_| self.count_unread());
-        }
+    /// Counts a call of a method.
+    pub(crate) fn count(&self, method: &str, outcome: CallOutcome) {
+        self.add(method::lookup(method), outcome);
     }
 
-    /// Counts each valid call with its outcome, in order.
-    pub(crate) fn count(&self, packet: &Packet<'_>, outcomes: &[CallOutcome]) {
-        for (call, outcome) in calls(packet).zip(outcomes) {
-            self.add(method::lookup(&call.method), *outcome);
-        }
+    /// Counts what was refused for being beyond a limit of the gateway.
+    pub(crate) fn count_shed(&self, shed: Shed) {
+        self.shed(shed).fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts all valid calls with one outcome.
-    pub(crate) fn count_all(&self, packet: &Packet<'_>, outcome: CallOutcome) {
-        calls(packet).for_each(|call| self.add(method::lookup(&call.method), outcome));
+    pub(crate) const fn shed(&self, shed: Shed) -> &AtomicU64 {
+        let [requests, request_bytes, client_connections] = &self.shed;
+        match shed {
+            Shed::Requests => requests,
+            Shed::RequestBytes => request_bytes,
+            Shed::ClientConnections => client_connections,
+        }
     }
 
     /// Counts a client's connection until the guard is dropped.

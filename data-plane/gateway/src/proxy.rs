@@ -6,28 +6,35 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use tyrscale_http1::RequestHead;
 use tyrscale_jsonrpc::request::parse;
-use tyrscale_jsonrpc::{ErrorReply, Limits, Packet, RequestError, error_body};
+use tyrscale_jsonrpc::{Call, ErrorReply, Expect, Limits, Packet, RequestError, error_body, method};
 
 use crate::answer::{self, Answer};
+use crate::batch::{Batch, Member, Part};
 use crate::coding::{self, Undecodable};
 use crate::cors;
-use crate::forward::forward;
+use crate::forward::{Course, forward};
 use crate::gateway::Gateway;
-use crate::headers::Peer;
+use crate::headers::{self, Peer};
 use crate::metrics::CallOutcome;
+use crate::plan::{Rules, Step, text};
 use crate::record::Record;
 use crate::request::{self, Unread};
 use crate::route::Route;
+use crate::shedding::Held;
 use crate::upstream::{Place, Question};
 
 /// Deepest nesting of arrays and objects in a request.
 const MAX_DEPTH: usize = 128;
+/// Most times that what is left of a batch is sent to an upstream, the first one included.
+const MAX_ROUNDS: usize = 3;
 
 /// A request on its way.
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
     asked: Asked<'a>,
     record: Record<'a>,
+    /// Its place among those in progress; `None` when it needs none.
+    held: Option<Held<'a>>,
 }
 
 /// What is asked for, by whom, and of which route.
@@ -61,7 +68,7 @@ impl<'a> Request<'a> {
             return Err(answer::own(ErrorReply::UnknownRoute, None));
         };
         let revision = running.version.map_or(0, |version| version.revision.0);
-        let request = Self {
+        let mut request = Self {
             asked: Asked {
                 gateway,
                 head,
@@ -69,6 +76,7 @@ impl<'a> Request<'a> {
                 route: Arc::clone(route),
             },
             record: Record::begin(&gateway.recorder, head, peer, Arc::clone(route), revision),
+            held: None,
         };
         let preflight = route
             .cors
@@ -81,14 +89,34 @@ impl<'a> Request<'a> {
             let answer = marked(answer::method_not_allowed(), route, head);
             return Err(request.finish(answer));
         }
+        // What does not tell its length may be as long as any.
+        let most = request.max_body_bytes();
+        let bytes = request::content_length(head).unwrap_or(most).min(most);
+        match gateway.load.take(bytes) {
+            Ok(held) => request.held = Some(held),
+            Err(shed) => {
+                gateway.stats.count_shed(shed);
+                return Err(request.finish(marked(answer::overloaded(), route, head)));
+            }
+        }
         Ok(request)
+    }
+
+    /// Largest body that is read of it, in bytes.
+    pub(crate) fn max_body_bytes(&self) -> usize {
+        self.asked.max_body_bytes()
     }
 
     /// Answers it, once its body has been read or could not be.
     pub(crate) async fn answer(mut self, body: Result<Bytes, Unread>, place: &mut Place<'_>) -> Answer {
         let asked = &self.asked;
         let answer = match asked.decoded(body).await {
-            Ok(body) => asked.serve(&body, &mut self.record, place).await,
+            Ok(body) => {
+                if let Some(held) = &mut self.held {
+                    held.shrink(body.len());
+                }
+                asked.serve(&body, &mut self.record, place).await
+            }
             Err(unread) => refuse_unread(asked.gateway, unread),
         };
         let compress = asked.gateway.settings.compress;
@@ -105,6 +133,10 @@ impl<'a> Request<'a> {
 }
 
 impl Asked<'_> {
+    fn max_body_bytes(&self) -> usize {
+        self.route.admission.max_body_bytes(&self.gateway.settings)
+    }
+
     /// A body without its content coding.
     async fn decoded(&self, body: Result<Bytes, Unread>) -> Result<Bytes, Unread> {
         let codings = coding::codings(&self.head.fields).map_err(|_| Unread::Unsupported);
@@ -112,7 +144,7 @@ impl Asked<'_> {
         if codings.is_empty() {
             return Ok(body);
         }
-        let limit = self.gateway.settings.max_body_bytes;
+        let limit = self.max_body_bytes();
         let decoded = Box::pin(coding::decode(&codings, &body, limit)).await;
         decoded.map(Bytes::from).map_err(|why| match why {
             Undecodable::TooLarge => Unread::TooLarge,
@@ -121,53 +153,127 @@ impl Asked<'_> {
     }
 
     async fn serve(&self, body: &Bytes, record: &mut Record<'_>, place: &mut Place<'_>) -> Answer {
-        let stats = &self.gateway.stats;
         let limits = Limits {
-            max_batch: self.gateway.settings.max_batch,
+            max_batch: self.route.admission.max_batch(&self.gateway.settings),
             max_depth: MAX_DEPTH,
         };
         let packet = match parse(body, &limits) {
             Ok(packet) => packet,
             Err(error) => return refuse(self.gateway, &error),
         };
-        stats.count_invalid(&packet);
         record.asks(&packet, body);
-        let Some(question) = self.question(&packet, body, record.traceparent()) else {
-            return answer::all_refused(&packet);
-        };
-        match forward(&self.route, &question, record.journal(), place).await {
-            Ok(reply) => {
-                let (answer, outcomes) = answer::reply(&packet, reply);
-                stats.count(&packet, &outcomes);
-                answer
-            }
-            Err(failures) => {
-                stats.count_all(&packet, CallOutcome::Failed);
-                answer::failed(&packet, failures.telling(question.method.kind))
-            }
+        match &packet {
+            Packet::Single(call) => self.serve_call(call, body, record, place).await,
+            Packet::Batch(members) => self.serve_batch(members, body, record, place).await,
         }
     }
 
-    /// What is asked of an upstream; `None` when no call of the packet is valid.
-    fn question(
+    async fn serve_call(
         &self,
-        packet: &Packet<'_>,
+        call: &Call<'_>,
         body: &Bytes,
-        traceparent: Option<String>,
-    ) -> Option<Question<'_>> {
-        Some(Question {
+        record: &mut Record<'_>,
+        place: &mut Place<'_>,
+    ) -> Answer {
+        let sent = match self.rules().step(call) {
+            Step::Forward => body.clone(),
+            Step::Rewritten(params) => text(call, Some(&params), None).into_owned().into(),
+            Step::Answer(local) => {
+                self.gateway.stats.count(&call.method, local.outcome);
+                return local.answer(call.id);
+            }
+        };
+        let called = method::lookup(&call.method);
+        let question = Question {
+            id: call.id.map(|id| body.slice_ref(id.as_bytes())),
+            method: called,
+            traceparent: record.traceparent(),
+            ..self.question(Part {
+                body: sent,
+                expect: call.id.map_or(Expect::Nothing, |_| Expect::Single),
+                replay: called.replay,
+            })
+        };
+        let (answer, outcome) = match forward(
+            &self.route,
+            &question,
+            &mut Course::new(&self.route),
+            record.journal(),
+            place,
+        )
+        .await
+        {
+            Ok(reply) => {
+                let outcome = answer::outcome(&reply.answer);
+                (answer::reply(call.id, reply), outcome)
+            }
+            Err(failures) => {
+                let telling = failures.telling(called.kind);
+                (answer::failed(call.id, telling), CallOutcome::Failed)
+            }
+        };
+        self.gateway.stats.count(&call.method, outcome);
+        answer
+    }
+
+    async fn serve_batch(
+        &self,
+        members: &[Member<'_>],
+        body: &Bytes,
+        record: &mut Record<'_>,
+        place: &mut Place<'_>,
+    ) -> Answer {
+        let mut batch = Batch::new(members, self.rules().steps(members));
+        let mut course = Course::new(&self.route);
+        let mut asked = batch.to_send();
+        for round in 0..MAX_ROUNDS {
+            if asked.is_empty() {
+                break;
+            }
+            let question = Question {
+                traceparent: record.traceparent(),
+                ..self.question(batch.part(&asked, body))
+            };
+            match forward(&self.route, &question, &mut course, record.journal(), place).await {
+                Ok(reply) => asked = batch.take(&asked, reply),
+                Err(failures) if round == 0 => {
+                    batch.fail(failures.telling(question.method.kind));
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        for (call, outcome) in batch.outcomes() {
+            match call {
+                Some(call) => self.gateway.stats.count(&call.method, outcome),
+                None => self.gateway.stats.count_unread(),
+            }
+        }
+        batch.into_answer()
+    }
+
+    fn rules(&self) -> Rules<'_> {
+        let settings = &self.gateway.settings;
+        let address = || headers::client(&self.head.fields, self.peer, |address| settings.trusts(address));
+        let client = self.route.admission.client(&self.head.fields, address);
+        Rules::new(&self.route, client)
+    }
+
+    /// What is asked of an upstream; the method of a batch is none that is known.
+    fn question(&self, part: Part) -> Question<'_> {
+        Question {
             fields: &self.head.fields,
             peer: self.peer,
             forwarded: &self.route.forward_headers,
             accepted: self.gateway.settings.compress.accepted(&self.head.fields),
             query: request::query(self.head),
-            traceparent,
-            body: request::outgoing(packet, body)?,
-            expect: request::expect(packet),
-            id: request::id(packet).map(|id| body.slice_ref(id.as_bytes())),
-            method: request::method(packet),
-            replay: request::replay(packet),
-        })
+            traceparent: None,
+            body: part.body,
+            expect: part.expect,
+            id: None,
+            method: method::other(),
+            replay: part.replay,
+        }
     }
 }
 

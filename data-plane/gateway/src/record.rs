@@ -13,7 +13,6 @@ use tyrscale_jsonrpc::{Packet, method};
 use crate::headers::Peer;
 use crate::metrics::{AnswerKind, method_label};
 use crate::recorder::{DEBUG_REQUEST, Recorder, Sender};
-use crate::request::calls;
 use crate::route::Route;
 use crate::trace::{Ending, Journal};
 use crate::traceparent::TRACEPARENT;
@@ -71,7 +70,7 @@ impl<'a> Record<'a> {
         self.request_bytes = body.len();
         (self.method, self.calls) = match packet {
             Packet::Single(call) => (method::lookup(&call.method).label, 1),
-            Packet::Batch(_) => ("batch", calls(packet).count()),
+            Packet::Batch(members) => ("batch", members.iter().filter(|it| it.is_ok()).count()),
         };
     }
 

@@ -1,13 +1,9 @@
-//! A client's request: found a route for, read within limits, understood.
+//! A client's request: found a route for, and read within limits.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::Method;
 use tyrscale_http1::RequestHead;
-use tyrscale_jsonrpc::{
-    Call, ErrorReply, Expect, InvalidCall, Method as RpcMethod, Packet, RawId, Replay, batch_body, method,
-};
 
 use crate::headers::Peer;
 use crate::route::Route;
@@ -46,6 +42,15 @@ pub(crate) fn is_served(method: &Method) -> bool {
     !matches!(*method, Method::CONNECT | Method::TRACE | Method::HEAD)
 }
 
+/// The length that a request tells of its body; `None` when it does not, or not that of what is in it.
+pub(crate) fn content_length(head: &RequestHead) -> Option<usize> {
+    if head.fields.get("content-encoding").is_some() {
+        return None;
+    }
+    let length = head.fields.get("content-length")?;
+    str::from_utf8(length).ok()?.trim().parse().ok()
+}
+
 /// Why a body could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unread {
@@ -57,80 +62,4 @@ pub(crate) enum Unread {
     Unsupported,
     /// Not what its content coding asks for.
     Undecodable,
-}
-
-/// The valid calls of a packet.
-pub(crate) fn calls<'p, 'a>(packet: &'p Packet<'a>) -> impl Iterator<Item = &'p Call<'a>> {
-    let (single, batch) = match packet {
-        Packet::Single(call) => (Some(call), [].as_slice()),
-        Packet::Batch(members) => (None, members.as_slice()),
-    };
-    single
-        .into_iter()
-        .chain(batch.iter().filter_map(|member| member.as_ref().ok()))
-}
-
-/// What the upstream is sent: the client's own bytes, or those of the valid calls when some are not.
-/// `None` when no call is valid.
-pub(crate) fn outgoing(packet: &Packet<'_>, body: &Bytes) -> Option<Bytes> {
-    let Packet::Batch(members) = packet else {
-        return Some(body.clone());
-    };
-    if members.iter().all(Result::is_ok) {
-        return Some(body.clone());
-    }
-    let mut valid = calls(packet).map(|call| call.raw).peekable();
-    valid.peek()?;
-    Some(batch_body(valid).into())
-}
-
-/// What answers are expected to the valid calls of a packet.
-pub(crate) fn expect(packet: &Packet<'_>) -> Expect {
-    if calls(packet).all(|call| call.id.is_none()) {
-        return Expect::Nothing;
-    }
-    match packet {
-        Packet::Single(_) => Expect::Single,
-        Packet::Batch(_) => Expect::Batch,
-    }
-}
-
-/// Whether all the calls of a packet may be sent twice.
-pub(crate) fn replay(packet: &Packet<'_>) -> Replay {
-    let may_repeat = |call: &Call<'_>| method::lookup(&call.method).replay == Replay::Safe;
-    if calls(packet).all(may_repeat) {
-        Replay::Safe
-    } else {
-        Replay::Unsafe
-    }
-}
-
-/// The method that a packet calls; that of a batch is none that is known.
-pub(crate) fn method(packet: &Packet<'_>) -> &'static RpcMethod {
-    match packet {
-        Packet::Single(call) => method::lookup(&call.method),
-        Packet::Batch(_) => method::other(),
-    }
-}
-
-/// The id of a single call that wants an answer.
-pub(crate) fn id<'a>(packet: &Packet<'a>) -> Option<RawId<'a>> {
-    match packet {
-        Packet::Single(call) => call.id,
-        Packet::Batch(_) => None,
-    }
-}
-
-/// The ids of the calls that want an answer, in order.
-pub(crate) fn ids<'a>(packet: &Packet<'a>) -> Vec<RawId<'a>> {
-    calls(packet).filter_map(|call| call.id).collect()
-}
-
-/// The error that a call of the wrong shape is answered with, in its place in a batch.
-pub(crate) fn refusal(invalid: &InvalidCall<'_>) -> Vec<u8> {
-    tyrscale_jsonrpc::error_body(
-        invalid.id,
-        ErrorReply::InvalidRequest.code(),
-        &invalid.to_string(),
-    )
 }

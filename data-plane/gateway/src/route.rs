@@ -11,6 +11,7 @@ use tyrscale_model::{
     Target, Upstream, UpstreamId, Violation, ViolationCode,
 };
 
+use crate::admission::Admission;
 use crate::attempt::Attempt;
 use crate::cors::CorsPolicy;
 use crate::endpoint::{Endpoint, EndpointError, Spec};
@@ -44,6 +45,8 @@ pub(crate) struct Route {
     pub(crate) cors: Option<CorsPolicy>,
     /// Headers of clients that its upstreams get, though they are held back elsewhere.
     pub(crate) forward_headers: Vec<HeaderName>,
+    /// What clients may ask.
+    pub(crate) admission: Admission,
     endpoints: Vec<Arc<Endpoint>>,
     picker: Mutex<Picker>,
 }
@@ -91,6 +94,11 @@ impl Route {
             key: Arc::new(model.route_key()),
             health: enabled_health(model),
             consistency: model.consistency.unwrap_or_default(),
+            admission: Admission::compile(
+                model,
+                before.map(|before| &before.admission),
+                Instant::now().into_std(),
+            ),
             stats: before.map_or_else(Arc::default, |before| Arc::clone(&before.stats)),
             cors: model.cors.as_deref().map(CorsPolicy::new),
             forward_headers: model.forward_headers.clone(),

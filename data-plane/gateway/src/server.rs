@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::connection::Serving;
 use crate::gateway::Gateway;
 use crate::pool::Worker;
+use crate::shedding::Shed;
 use crate::tls::ServerTls;
 
 /// Between two tries to accept when the system is out of file descriptors.
@@ -91,8 +92,16 @@ async fn accept_all(listener: &TcpListener, serving: &Arc<Serving>, connections:
 
 async fn serve_one(serving: Arc<Serving>, accepted: Accepted) {
     let Accepted { stream, peer, slot } = accepted;
-    serving.serve(stream, peer).await;
-    drop(slot);
+    let gateway = &serving.gateway;
+    // A proxy connects for many.
+    let is_counted = !gateway.settings.trusts(peer.ip());
+    let counted = is_counted.then(|| gateway.client_connections.take(peer.ip()));
+    if matches!(counted, Some(None)) {
+        gateway.stats.count_shed(Shed::ClientConnections);
+        return;
+    }
+    Arc::clone(&serving).serve(stream, peer).await;
+    drop((counted, slot));
 }
 
 /// Serves a connection that was made before the shutdown: its first request may have been sent, too.

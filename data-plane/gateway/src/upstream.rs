@@ -1,5 +1,7 @@
 //! One request at one upstream: sent, its answer looked at and told from a fault.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderName, Method, StatusCode};
@@ -18,6 +20,7 @@ use crate::attempt::{Attempt, Outcome};
 use crate::body::{AnswerBody, Rest};
 use crate::coding::{self, Coding};
 use crate::config::Settings;
+use crate::endpoint::Endpoint;
 use crate::headers::{self, Peer};
 use crate::pool::{Connection, NoAnswer, Use, Worker};
 use crate::traceparent::TRACEPARENT;
@@ -58,6 +61,8 @@ pub(crate) struct Reply {
     pub(crate) fields: Fields,
     /// What the body is.
     pub(crate) answer: Answer,
+    /// Who answered a batch.
+    pub(crate) by: Option<Arc<Endpoint>>,
     /// `None` when it may not be told to clients.
     pub(crate) body: Option<AnswerBody>,
     /// Whether the body is compressed.
@@ -131,7 +136,13 @@ pub(crate) async fn ask(
     let received = place.timer.within(time.until, exchange).await;
     let cancelled = received.is_none() && time.is_rest;
     match received.unwrap_or_else(|| Err(Class::Timeout.into())) {
-        Ok(Received { reply, rest: None }) => {
+        Ok(Received {
+            mut reply,
+            rest: None,
+        }) => {
+            if reply.answer == Answer::Batch {
+                reply.by = Some(Arc::clone(attempt.endpoint()));
+            }
             attempt.settle(Outcome::Answered);
             Ok(reply)
         }
@@ -261,6 +272,7 @@ async fn judge(
         status,
         fields,
         answer: looked.answer,
+        by: None,
         body: None,
         is_gzip: !matches!(looked.passing, Passing::Plain),
     };

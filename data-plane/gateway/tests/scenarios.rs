@@ -11,16 +11,16 @@ mod scenarios {
     mod failing_upstreams;
     mod final_errors;
     mod half_close;
-    #[expect(
-        dead_code,
-        reason = "shared with the tests of the gateway's parts, which use the rest"
-    )]
     #[path = "../gateway/harness.rs"]
     mod harness;
     mod hostile_bytes;
     mod lifecycle;
+    mod limits;
+    mod methods;
+    mod overload;
     mod probe_verdicts;
     mod probes;
+    mod protocols;
     mod raw;
     mod setting;
     mod timeouts;

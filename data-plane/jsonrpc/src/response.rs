@@ -5,7 +5,7 @@
 //! body is an answer when it has `result` or a non-null `error`, whatever `jsonrpc` and `id` say. A non-null
 //! `error` wins over a `result` beside it, and may be anything: an object without a code, a text.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::id::RawId;
 use crate::scan::{Scanner, Stop, decode};
@@ -161,6 +161,13 @@ pub fn pair<'a>(ids: &[RawId<'_>], items: Vec<Item<'a>>) -> Vec<Option<Item<'a>>
         }
     }
     ordered
+}
+
+/// Whether no two of the ids are one, however they are spelled.
+#[must_use]
+pub fn are_distinct<'a>(mut ids: impl Iterator<Item = RawId<'a>>) -> bool {
+    let mut seen = HashSet::new();
+    ids.all(|id| seen.insert(id.canonical()))
 }
 
 fn items_of(text: &str) -> Result<Vec<Item<'_>>, Stop> {

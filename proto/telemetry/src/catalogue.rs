@@ -146,6 +146,38 @@ pub const GATEWAY_CONNECTIONS: Metric<Gauge, 0> = Metric::new(
     GATEWAY,
     "Open connections of clients.",
 );
+/// Requests of clients in progress.
+pub const GATEWAY_REQUESTS: Metric<Gauge, 0> = Metric::new(
+    "tyrscale_gateway_requests",
+    Unit::One,
+    &[],
+    GATEWAY,
+    "Requests of clients that have begun and whose answer has not.",
+);
+/// Bytes held of requests in progress.
+pub const GATEWAY_REQUEST_BYTES: Metric<Gauge, 0> = Metric::new(
+    "tyrscale_gateway_request_bytes",
+    Unit::Bytes,
+    &[],
+    GATEWAY,
+    "Bytes of the bodies of requests in progress, those to come included.",
+);
+/// What the gateway did not take on.
+pub const SHED_TOTAL: Metric<Counter, 1> = Metric::new(
+    "tyrscale_shed_total",
+    Unit::One,
+    &["reason"],
+    GATEWAY,
+    "Requests and connections refused at once, by the limit they are beyond: requests, request_bytes or client_connections.",
+);
+/// Calls above a rate.
+pub const LIMITED_CALLS_TOTAL: Metric<Counter, 2> = Metric::new(
+    "tyrscale_limited_calls_total",
+    Unit::One,
+    &["route_uuid", "scope"],
+    GATEWAY,
+    "Calls refused for being above a rate; scope is route or client.",
+);
 /// TLS handshakes with clients.
 pub const TLS_HANDSHAKES_TOTAL: Metric<Counter, 1> = Metric::new(
     "tyrscale_tls_handshakes_total",
@@ -302,6 +334,10 @@ pub const CATALOGUE: &[MetricInfo] = &[
     UPSTREAM_BREAKER_STATE.info(),
     ACCESS_LOG_LEFT_OUT_TOTAL.info(),
     GATEWAY_CONNECTIONS.info(),
+    GATEWAY_REQUESTS.info(),
+    GATEWAY_REQUEST_BYTES.info(),
+    SHED_TOTAL.info(),
+    LIMITED_CALLS_TOTAL.info(),
     TLS_HANDSHAKES_TOTAL.info(),
     TLS_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS.info(),
     GATEWAY_CONFIG_REVISION.info(),

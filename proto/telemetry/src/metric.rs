@@ -65,6 +65,8 @@ pub enum Unit {
     One,
     /// Seconds.
     Seconds,
+    /// Bytes.
+    Bytes,
 }
 
 /// A [`MetricKind`] as a type, so that a counter cannot be set up as a gauge.

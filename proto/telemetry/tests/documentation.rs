@@ -15,6 +15,7 @@ fn table() -> String {
         let unit = match metric.unit {
             Unit::One => "1",
             Unit::Seconds => "s",
+            Unit::Bytes => "B",
         };
         writeln!(
             text,

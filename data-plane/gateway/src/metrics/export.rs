@@ -6,19 +6,22 @@ use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 use tyrscale_balance::BreakerState;
 use tyrscale_telemetry::catalogue::{
-    ACCESS_LOG_LEFT_OUT_TOTAL, GATEWAY_CONFIG_REVISION, GATEWAY_CONNECTIONS,
-    ROUTE_HTTP_REQUEST_DURATION_SECONDS, ROUTE_REQUESTS_TOTAL, RPC_REQUESTS_TOTAL,
-    STATUS_429_RESPONSES_TOTAL, UNROUTED_REQUESTS_TOTAL, UPSTREAM_BREAKER_STATE, UPSTREAM_DURATION_SECONDS,
-    UPSTREAM_FAILURES_TOTAL, UPSTREAM_HEALTHY, UPSTREAM_IN_FLIGHT, UPSTREAM_PROBE_FAILURES_TOTAL,
-    UPSTREAM_SUCCESSES_TOTAL, UPSTREAM_TOTAL_REQUESTS, UPSTREAM_WRONG_CHAIN,
+    ACCESS_LOG_LEFT_OUT_TOTAL, GATEWAY_CONFIG_REVISION, GATEWAY_CONNECTIONS, GATEWAY_REQUEST_BYTES,
+    GATEWAY_REQUESTS, LIMITED_CALLS_TOTAL, ROUTE_HTTP_REQUEST_DURATION_SECONDS, ROUTE_REQUESTS_TOTAL,
+    RPC_REQUESTS_TOTAL, SHED_TOTAL, STATUS_429_RESPONSES_TOTAL, UNROUTED_REQUESTS_TOTAL,
+    UPSTREAM_BREAKER_STATE, UPSTREAM_DURATION_SECONDS, UPSTREAM_FAILURES_TOTAL, UPSTREAM_HEALTHY,
+    UPSTREAM_IN_FLIGHT, UPSTREAM_PROBE_FAILURES_TOTAL, UPSTREAM_SUCCESSES_TOTAL, UPSTREAM_TOTAL_REQUESTS,
+    UPSTREAM_WRONG_CHAIN,
 };
 use tyrscale_telemetry::{AtomicHistogram, Counter, Gauge, Metric, Metrics, TelemetryError};
 
+use crate::admission::Scope;
 use crate::endpoint::{Endpoint, EndpointStats};
 use crate::gateway::Live;
 use crate::metrics::{AnswerKind, CallOutcome, GatewayStats};
 use crate::recorder::Recorder;
 use crate::route::Route;
+use crate::shedding::{Load, Shed};
 
 /// Registers every metric of the gateway that is read from its table and counts.
 ///
@@ -28,10 +31,12 @@ pub(crate) fn register(
     metrics: &Metrics,
     live: &Arc<Live>,
     stats: &Arc<GatewayStats>,
+    load: &Arc<Load>,
 ) -> Result<(), TelemetryError> {
     register_upstreams(metrics, live)?;
     register_probes(metrics, live)?;
     register_routes(metrics, live)?;
+    register_load(metrics, stats, load)?;
     register_gateway(metrics, live, stats)
 }
 
@@ -114,6 +119,18 @@ fn register_routes(metrics: &Metrics, live: &Arc<Live>) -> Result<(), TelemetryE
             observer.observe(latency.snapshot().count, labels.each_ref().map(String::as_str));
         }
     })?;
+    let limited = Arc::clone(live);
+    metrics.observe_counter(&LIMITED_CALLS_TOTAL, move |observer| {
+        for route in limited.load().table.routes() {
+            let id = route.id.to_string();
+            for scope in Scope::ALL {
+                let count = route.stats.limited.of(scope).load(Ordering::Relaxed);
+                if count > 0 {
+                    observer.observe(count, [id.as_str(), scope.label()]);
+                }
+            }
+        }
+    })?;
     let timed = Arc::clone(live);
     metrics.observe_histogram(&ROUTE_HTTP_REQUEST_DURATION_SECONDS, move || {
         let rows = answers(&timed).into_iter();
@@ -131,6 +148,32 @@ pub(crate) fn register_recorder(metrics: &Metrics, recorder: &Arc<Recorder>) -> 
     metrics.observe_counter(&ACCESS_LOG_LEFT_OUT_TOTAL, move |observer| {
         observer.observe(recorder.log_lines_left_out(), []);
     })
+}
+
+fn register_load(
+    metrics: &Metrics,
+    stats: &Arc<GatewayStats>,
+    load: &Arc<Load>,
+) -> Result<(), TelemetryError> {
+    let shed = Arc::clone(stats);
+    metrics.observe_counter(&SHED_TOTAL, move |observer| {
+        for reason in Shed::ALL {
+            observer.observe(shed.shed(reason).load(Ordering::Relaxed), [reason.label()]);
+        }
+    })?;
+    type Level = fn((u64, u64)) -> u64;
+    let gauges: [(&Metric<Gauge, 0>, Level); 2] = [
+        (&GATEWAY_REQUESTS, |(requests, _)| requests),
+        (&GATEWAY_REQUEST_BYTES, |(_, bytes)| bytes),
+    ];
+    for (metric, level) in gauges {
+        let load = Arc::clone(load);
+        metrics.observe_gauge(metric, move |observer| {
+            #[expect(clippy::cast_precision_loss, reason = "gauges are floating point")]
+            observer.observe(level(load.taken()) as f64, []);
+        })?;
+    }
+    Ok(())
 }
 
 fn register_gateway(

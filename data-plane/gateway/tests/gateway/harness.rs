@@ -302,7 +302,10 @@ impl Caller {
             while let Some(frame) = incoming.frame().await {
                 match frame {
                     Ok(frame) => body.extend_from_slice(&frame.into_data().unwrap_or_default()),
-                    Err(_) => whole = false,
+                    Err(_) => {
+                        whole = false;
+                        break;
+                    }
                 }
             }
             Answer {

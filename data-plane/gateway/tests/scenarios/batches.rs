@@ -70,6 +70,83 @@ async fn calls_of_one_id_get_an_answer_each_in_their_order() {
     );
 }
 
+/// Scenario 11: ids that are used twice, or that are null, cannot mislead, in whatever order the upstream answers.
+#[tokio::test]
+async fn calls_of_one_id_are_told_apart_whatever_the_order_of_the_answers() {
+    let node = node("n").await;
+    node.update_behavior(|it| it.batch_shape = BatchShape::Reversed);
+    let harness = Harness::in_front_of(&[&node]).await;
+    let body = r#"[{"id":7,"method":"eth_chainId"},{"id":7.0,"method":"net_version"},{"id":null,"method":"eth_blockNumber"}]"#;
+    let answer = harness.client.post(body).await;
+    assert_eq!(
+        answer.body,
+        concat!(
+            r#"[{"jsonrpc":"2.0","id":7,"result":"0x539"},"#,
+            r#"{"jsonrpc":"2.0","id":7.0,"result":"1337"},"#,
+            r#"{"jsonrpc":"2.0","id":null,"result":"0x3e8"}]"#
+        )
+    );
+    assert_eq!(node.hits(), 1);
+}
+
+/// Scenario C3: what one upstream leaves out is asked of another, and nothing else is.
+#[tokio::test]
+async fn a_call_that_was_left_out_is_asked_elsewhere_if_that_is_safe() {
+    let (first, second, harness) = two().await;
+    first.update_behavior(|it| it.batch_shape = BatchShape::WithoutLast);
+    let items = harness.client.post(distinct(3).to_string()).await.json();
+    assert!(
+        items
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|item| item["result"].is_string())
+    );
+    assert_eq!((first.hits(), second.hits()), (1, 1));
+    assert_eq!(second.captured()[0].rpc_methods, ["eth_getBalance"]);
+    let unsafe_last =
+        r#"[{"id":1,"method":"eth_chainId"},{"id":2,"method":"eth_sendTransaction","params":[{}]}]"#;
+    let items = harness.client.post(unsafe_last).await.json();
+    assert_eq!(
+        [&items[0]["result"], &items[1]["error"]["code"]],
+        [&json!("0x539"), &json!(-32603)]
+    );
+    assert_eq!((first.hits(), second.hits()), (2, 1));
+}
+
+/// Scenario A35 inside a batch: errors that another upstream may not have are asked of it, in a smaller batch.
+#[tokio::test]
+async fn a_call_of_a_batch_that_failed_is_asked_elsewhere_and_the_others_are_not() {
+    let (first, second, harness) = two().await;
+    let missing = RpcError::new(-32000, "missing trie node");
+    first.answer("eth_getBalance", json!(["0x1", "latest"]), Err(missing.clone()));
+    let items = harness.client.post(distinct(3).to_string()).await.json();
+    assert!(
+        items
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|item| item["result"].is_string())
+    );
+    assert_eq!((first.hits(), second.hits_of("eth_getBalance")), (1, 1));
+    second.answer("eth_getBalance", json!(["0x1", "latest"]), Err(missing));
+    let items = harness.client.post(distinct(3).to_string()).await.json();
+    assert_eq!(items[1]["error"]["message"], "missing trie node");
+    assert_eq!(items[1]["error"]["code"], -32014);
+    assert!(items[0]["result"].is_string() && items[2]["result"].is_string());
+}
+
+/// Scenario A36 inside a batch.
+#[tokio::test]
+async fn a_revert_inside_a_batch_is_final() {
+    let (first, second, harness) = two().await;
+    let reverted = RpcError::new(3, "execution reverted");
+    first.answer("eth_getBalance", json!(["0x1", "latest"]), Err(reverted));
+    let items = harness.client.post(distinct(2).to_string()).await.json();
+    assert_eq!(items[1]["error"]["code"], 3);
+    assert_eq!((first.hits(), second.hits()), (1, 0));
+}
+
 /// Scenarios C9, 10.
 #[tokio::test]
 async fn a_batch_takes_as_long_as_its_slowest_call_and_loses_none() {
