@@ -88,6 +88,8 @@ fn upstream_json(endpoint: &Endpoint) -> Value {
         "route": endpoint.spec().route_id.to_string(),
         "origin": endpoint.address().origin(),
         "healthy": endpoint.is_healthy(),
+        "wrong_chain": endpoint.is_on_wrong_chain(),
+        "head": endpoint.head(),
         "breaker": breaker,
         "in_flight": endpoint.in_flight(),
         "attempts": stats.attempts.load(std::sync::atomic::Ordering::Relaxed),

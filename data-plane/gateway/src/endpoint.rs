@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tyrscale_balance::{
-    Breaker, BreakerSettings, BreakerState, CircuitOpen, HealthState, HealthThresholds, Permit, Transition,
+    Breaker, BreakerSettings, BreakerState, CircuitOpen, Head, HeadSettings, HealthState, HealthThresholds,
+    Permit, Transition,
 };
 use tyrscale_model::{
     ChainId, CircuitBreaker, HealthCheck, HttpUrl, ProxyAddress, RouteId, UpstreamHeaders, UpstreamId,
@@ -61,6 +62,7 @@ pub(crate) struct Endpoint {
     pool: Arc<Pool>,
     breaker: Option<Arc<Mutex<Breaker>>>,
     health: Arc<Health>,
+    head: Arc<Mutex<Head>>,
     stats: Arc<EndpointStats>,
 }
 
@@ -141,6 +143,10 @@ impl Endpoint {
                 || Arc::new(Health::new(spec.health.as_ref())),
                 |known| Arc::clone(&known.health),
             ),
+            head: same_place.map_or_else(
+                || Arc::new(Mutex::new(Head::new(HeadSettings::default()))),
+                |known| Arc::clone(&known.head),
+            ),
             stats: before.map_or_else(Arc::default, |known| Arc::clone(&known.stats)),
             spec,
         })
@@ -195,6 +201,18 @@ impl Endpoint {
     /// Notes on which chain it was found. Returns whether that is another finding than before.
     pub(crate) fn set_on_wrong_chain(&self, is_wrong: bool) -> bool {
         self.health.is_on_wrong_chain.swap(is_wrong, Ordering::Relaxed) != is_wrong
+    }
+
+    /// The upstream reported a block of this height at `now`.
+    pub(crate) fn saw_head(&self, height: u64, now: Instant) {
+        let mut head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
+        head.saw(height, now);
+    }
+
+    /// The height of its head, if it is known.
+    pub(crate) fn head(&self) -> Option<u64> {
+        let head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
+        head.height()
     }
 
     /// Whether it would take a request now.

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use tyrscale_jsonrpc::{Answer, Class, ErrorReply, Kind, Replay, RpcError, most_telling};
 
 use crate::attempt::Attempt;
+use crate::lookups::Lookup;
 use crate::pool::Use;
 use crate::route::{Route, Tried};
 use crate::trace::{Event, Journal};
@@ -48,6 +49,7 @@ pub(crate) async fn forward(
         .get_or_insert(now + place.settings.request_timeout);
     let mut failures = Vec::new();
     let mut unseen = None;
+    let mut lookup = Lookup::default();
     loop {
         let (attempt, which) = match route.begin(&mut course.tried, now) {
             Some(attempt) => (attempt, Use::IdleOrNew),
@@ -68,7 +70,17 @@ pub(crate) async fn forward(
         let failure = match ask(attempt, question, which, time, place).await {
             Ok(reply) => {
                 journal.note(upstream, Event::Answered);
-                return Ok(reply);
+                route.overhear(question, &endpoint, &reply);
+                match lookup.settle(route, question, reply) {
+                    Some(reply) => return Ok(reply),
+                    None => {
+                        now = Instant::now();
+                        if now < deadline {
+                            continue;
+                        }
+                        break;
+                    }
+                }
             }
             Err(failure) => failure,
         };
@@ -83,7 +95,7 @@ pub(crate) async fn forward(
             break;
         }
     }
-    Err(Failures(failures))
+    lookup.nothing().ok_or(Failures(failures))
 }
 
 /// Every attempt of a request that nobody answered, in order; empty when no upstream could be asked.

@@ -11,11 +11,14 @@ use tyrscale_jsonrpc::{Call, ErrorReply, InvalidCall, RawId, error_body};
 
 use crate::admission::{Client, Limited};
 use crate::answer::{self, Answer};
+use crate::blocks::{Ruling, ruling};
 use crate::metrics::CallOutcome;
 use crate::route::Route;
 
 /// Characters told of a method's name that is not served.
 const NAME_TOLD: usize = 64;
+/// Source: JSON-RPC 2.0, section 5.1.
+const INVALID_PARAMS: i64 = -32602;
 
 /// What becomes of one call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,7 +27,6 @@ pub(crate) enum Step {
     #[default]
     Forward,
     /// It is sent with these parameters, a JSON text, in the place of its own.
-    #[expect(dead_code, reason = "rules about blocks rewrite parameters")]
     Rewritten(String),
     /// The gateway answers it.
     Answer(Local),
@@ -44,7 +46,6 @@ pub(crate) struct Local {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Said {
     /// A JSON text.
-    #[expect(dead_code, reason = "rules about blocks know results")]
     Result(Cow<'static, str>),
     Error {
         code: i64,
@@ -53,6 +54,16 @@ enum Said {
 }
 
 impl Local {
+    /// That there is nothing.
+    fn null() -> Self {
+        Self {
+            said: Said::Result(Cow::Borrowed("null")),
+            outcome: CallOutcome::Result,
+            status: StatusCode::OK,
+            retry_after: None,
+        }
+    }
+
     /// An error of the call's own.
     pub(crate) fn error(code: i64, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
@@ -148,7 +159,12 @@ impl<'r> Rules<'r> {
         if !admission.serves(&call.method) {
             return Step::Answer(Local::not_served(&call.method));
         }
-        Step::Forward
+        match ruling(&self.route.consistency, &self.route.heads, call) {
+            Ruling::AsItCame => Step::Forward,
+            Ruling::Rewritten(params) => Step::Rewritten(params),
+            Ruling::Null => Step::Answer(Local::null()),
+            Ruling::Invalid(reason) => Step::Answer(Local::error(INVALID_PARAMS, reason)),
+        }
     }
 
     /// What becomes of each member of a batch; nothing is listed while each is sent as it came.

@@ -19,6 +19,7 @@ mod rhythm;
 mod watch;
 
 pub(crate) use failure::FailureCounts;
+pub(crate) use question::quantity;
 
 use prober::{Place, Prober};
 use watch::Watch;
@@ -26,7 +27,7 @@ use watch::Watch;
 /// The probes that run; dropped, they end.
 #[derive(Debug, Default)]
 pub(crate) struct Probing {
-    watches: HashMap<RouteId, Arc<Watch>>,
+    watches: HashMap<RouteId, Vec<Arc<Watch>>>,
     probers: HashMap<Place, Prober>,
 }
 
@@ -35,26 +36,31 @@ impl Probing {
     /// `touched` may want others than before. Runs inside a tokio runtime, where the probes go on.
     pub(crate) fn reconcile(&mut self, table: &Table, touched: &BTreeSet<RouteId>) {
         for id in touched {
-            let before = self.watches.remove(id);
-            let wanted = table.get(*id).filter(|route| route.health.is_some());
-            match (wanted, before) {
-                (Some(route), Some(before)) if before.is_of(route) => {
+            let before = self.watches.remove(id).unwrap_or_default();
+            let wanted = table.get(*id).map(|route| Watch::all_of(route, &before));
+            let wanted = wanted.unwrap_or_default();
+            let is_same = wanted.len() == before.len()
+                && wanted
+                    .iter()
+                    .zip(&before)
+                    .all(|(wanted, before)| before.is_like(wanted));
+            if is_same {
+                if !before.is_empty() {
                     self.watches.insert(*id, before);
                 }
-                // The old ones end after the new ones have begun: what both want goes on meanwhile.
-                (Some(route), before) => {
-                    if let Some(watch) = Watch::new(route, before.as_deref()).map(Arc::new) {
-                        self.begin(&watch, before.as_deref());
-                        self.watches.insert(*id, watch);
-                    }
-                    self.end(before);
-                }
-                (None, before) => self.end(before),
+                continue;
+            }
+            let wanted: Vec<Arc<Watch>> = wanted.into_iter().map(Arc::new).collect();
+            // The old ones end after the others have begun: what both want goes on meanwhile.
+            wanted.iter().for_each(|watch| self.begin(watch, &before));
+            before.iter().for_each(|watch| self.end(watch));
+            if !wanted.is_empty() {
+                self.watches.insert(*id, wanted);
             }
         }
     }
 
-    fn begin(&mut self, watch: &Arc<Watch>, before: Option<&Watch>) {
+    fn begin(&mut self, watch: &Arc<Watch>, before: &[Arc<Watch>]) {
         for (position, place) in watch.places() {
             let prober = match self.probers.entry(place) {
                 Entry::Occupied(known) => known.into_mut(),
@@ -63,16 +69,15 @@ impl Probing {
                     vacant.insert(started)
                 }
             };
-            let is_carried = before.is_some_and(|before| before.knows(watch, position));
+            let is_carried = before.iter().any(|before| before.knows(watch, position));
             prober.tell(watch, position, is_carried);
         }
     }
 
-    fn end(&mut self, watch: Option<Arc<Watch>>) {
-        let Some(watch) = watch else { return };
+    fn end(&mut self, watch: &Arc<Watch>) {
         for (_, place) in watch.places() {
             if let Entry::Occupied(prober) = self.probers.entry(place)
-                && prober.get().forget(&watch)
+                && prober.get().forget(watch)
             {
                 prober.remove();
             }

@@ -15,6 +15,7 @@ use crate::admission::Admission;
 use crate::attempt::Attempt;
 use crate::cors::CorsPolicy;
 use crate::endpoint::{Endpoint, EndpointError, Spec};
+use crate::heads::Heads;
 use crate::metrics::RouteStats;
 use crate::pool::Transport;
 
@@ -40,6 +41,8 @@ pub(crate) struct Route {
     /// How its upstreams are probed; `None` when they are not.
     pub(crate) health: Option<HealthCheck>,
     pub(crate) consistency: Consistency,
+    /// What its block tags stand for.
+    pub(crate) heads: Arc<Heads>,
     pub(crate) stats: Arc<RouteStats>,
     /// Which pages in browsers may call it; `None` when nothing is said about that.
     pub(crate) cors: Option<CorsPolicy>,
@@ -99,6 +102,7 @@ impl Route {
                 before.map(|before| &before.admission),
                 Instant::now().into_std(),
             ),
+            heads: before.map_or_else(Arc::default, |before| Arc::clone(&before.heads)),
             stats: before.map_or_else(Arc::default, |before| Arc::clone(&before.stats)),
             cors: model.cors.as_deref().map(CorsPolicy::new),
             forward_headers: model.forward_headers.clone(),

@@ -4,6 +4,7 @@
 
 mod scenarios {
     mod batches;
+    mod blocks;
     mod compression;
     mod connections;
     mod envelope;

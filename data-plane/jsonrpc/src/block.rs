@@ -61,6 +61,18 @@ pub enum BlockRef {
 }
 
 impl Tag {
+    /// As it is written.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Latest => "latest",
+            Self::Safe => "safe",
+            Self::Finalized => "finalized",
+            Self::Pending => "pending",
+            Self::Earliest => "earliest",
+        }
+    }
+
     fn of(text: &str) -> Option<Self> {
         Some(match text {
             "latest" => Self::Latest,

@@ -114,6 +114,22 @@ pub const UPSTREAM_WRONG_CHAIN: Metric<Gauge, 2> = Metric::new(
     GATEWAY,
     "1 while the upstream answers for another chain than that of its network, else 0.",
 );
+/// How far an upstream has come.
+pub const UPSTREAM_HEIGHT: Metric<Gauge, 2> = Metric::new(
+    "tyrscale_upstream_height",
+    Unit::One,
+    UPSTREAM_IDS,
+    GATEWAY,
+    "Height of the upstream's latest block, where probes or answers tell.",
+);
+/// What block tags stand for.
+pub const ROUTE_HEAD: Metric<Gauge, 2> = Metric::new(
+    "tyrscale_route_head",
+    Unit::One,
+    &["route_uuid", "tag"],
+    GATEWAY,
+    "Height that a block tag stands for on the route, where probes tell.",
+);
 /// Probes that found something wrong.
 pub const UPSTREAM_PROBE_FAILURES_TOTAL: Metric<Counter, 3> = Metric::new(
     "tyrscale_upstream_probe_failures_total",
@@ -330,6 +346,8 @@ pub const CATALOGUE: &[MetricInfo] = &[
     UPSTREAM_IN_FLIGHT.info(),
     UPSTREAM_HEALTHY.info(),
     UPSTREAM_WRONG_CHAIN.info(),
+    UPSTREAM_HEIGHT.info(),
+    ROUTE_HEAD.info(),
     UPSTREAM_PROBE_FAILURES_TOTAL.info(),
     UPSTREAM_BREAKER_STATE.info(),
     ACCESS_LOG_LEFT_OUT_TOTAL.info(),

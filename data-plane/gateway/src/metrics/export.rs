@@ -7,11 +7,11 @@ use tokio::time::Instant;
 use tyrscale_balance::BreakerState;
 use tyrscale_telemetry::catalogue::{
     ACCESS_LOG_LEFT_OUT_TOTAL, GATEWAY_CONFIG_REVISION, GATEWAY_CONNECTIONS, GATEWAY_REQUEST_BYTES,
-    GATEWAY_REQUESTS, LIMITED_CALLS_TOTAL, ROUTE_HTTP_REQUEST_DURATION_SECONDS, ROUTE_REQUESTS_TOTAL,
-    RPC_REQUESTS_TOTAL, SHED_TOTAL, STATUS_429_RESPONSES_TOTAL, UNROUTED_REQUESTS_TOTAL,
-    UPSTREAM_BREAKER_STATE, UPSTREAM_DURATION_SECONDS, UPSTREAM_FAILURES_TOTAL, UPSTREAM_HEALTHY,
-    UPSTREAM_IN_FLIGHT, UPSTREAM_PROBE_FAILURES_TOTAL, UPSTREAM_SUCCESSES_TOTAL, UPSTREAM_TOTAL_REQUESTS,
-    UPSTREAM_WRONG_CHAIN,
+    GATEWAY_REQUESTS, LIMITED_CALLS_TOTAL, ROUTE_HEAD, ROUTE_HTTP_REQUEST_DURATION_SECONDS,
+    ROUTE_REQUESTS_TOTAL, RPC_REQUESTS_TOTAL, SHED_TOTAL, STATUS_429_RESPONSES_TOTAL,
+    UNROUTED_REQUESTS_TOTAL, UPSTREAM_BREAKER_STATE, UPSTREAM_DURATION_SECONDS, UPSTREAM_FAILURES_TOTAL,
+    UPSTREAM_HEALTHY, UPSTREAM_HEIGHT, UPSTREAM_IN_FLIGHT, UPSTREAM_PROBE_FAILURES_TOTAL,
+    UPSTREAM_SUCCESSES_TOTAL, UPSTREAM_TOTAL_REQUESTS, UPSTREAM_WRONG_CHAIN,
 };
 use tyrscale_telemetry::{AtomicHistogram, Counter, Gauge, Metric, Metrics, TelemetryError};
 
@@ -98,6 +98,24 @@ fn register_upstreams(metrics: &Metrics, live: &Arc<Live>) -> Result<(), Telemet
 }
 
 fn register_probes(metrics: &Metrics, live: &Arc<Live>) -> Result<(), TelemetryError> {
+    let heights = Arc::clone(live);
+    metrics.observe_gauge(&UPSTREAM_HEIGHT, move |observer| {
+        for_each_endpoint(&heights, |route, endpoint| {
+            let ids = [route.id.to_string(), endpoint.spec().upstream_id.to_string()];
+            if let Some(height) = endpoint.head() {
+                observer.observe(level_of(height), ids.each_ref().map(String::as_str));
+            }
+        });
+    })?;
+    let heads = Arc::clone(live);
+    metrics.observe_gauge(&ROUTE_HEAD, move |observer| {
+        for route in heads.load().table.routes() {
+            let id = route.id.to_string();
+            for (tag, height) in route.heads.each() {
+                observer.observe(level_of(height), [&id, tag.name()]);
+            }
+        }
+    })?;
     let live = Arc::clone(live);
     metrics.observe_counter(&UPSTREAM_PROBE_FAILURES_TOTAL, move |observer| {
         for_each_endpoint(&live, |route, endpoint| {
@@ -250,6 +268,11 @@ fn answers(live: &Live) -> Vec<([String; 5], Arc<AtomicHistogram>)> {
         }
     }
     rows
+}
+
+#[expect(clippy::cast_precision_loss, reason = "gauges are floating point")]
+const fn level_of(height: u64) -> f64 {
+    height as f64
 }
 
 fn breaker_level(endpoint: &Endpoint) -> f64 {

@@ -27,12 +27,14 @@ pub(crate) enum Failure {
     Syncing,
     /// Its height is below that of the others by more than the route tolerates.
     Behind,
+    /// Its height is so far above the others' that it is not believed.
+    Ahead,
     /// It answers for another chain than that of its network.
     WrongChain,
 }
 
 impl Failure {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::NotSent,
         Self::Lost,
         Self::Timeout,
@@ -44,6 +46,7 @@ impl Failure {
         Self::BadResult,
         Self::Syncing,
         Self::Behind,
+        Self::Ahead,
         Self::WrongChain,
     ];
 
@@ -61,6 +64,7 @@ impl Failure {
             Self::BadResult => "bad_result",
             Self::Syncing => "syncing",
             Self::Behind => "behind",
+            Self::Ahead => "ahead",
             Self::WrongChain => "wrong_chain",
         }
     }

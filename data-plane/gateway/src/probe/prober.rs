@@ -229,7 +229,7 @@ impl Asking {
             let is_suspicious = self.chain.is_suspicious(height, max_jump.unwrap_or(u64::MAX));
             if is_suspicious && is_wanted && !is_asked && !self.ask_chain(endpoint).await? {
                 // Without the chain's id such a height is not believed.
-                return Ok(Seen::Nothing(Failure::BadResult));
+                return Ok(Seen::Nothing(Failure::Ahead));
             }
             self.chain.reached(height);
         }

@@ -8,7 +8,7 @@ use http::{Method, StatusCode};
 use serde_json::Value;
 use tyrscale_http1::{Field, Fields, request_head};
 use tyrscale_jsonrpc::response::inspect;
-use tyrscale_jsonrpc::{Answer, Class, Expect, Observed, Verdict, classify, method};
+use tyrscale_jsonrpc::{Answer, Class, Expect, Observed, Tag, Verdict, classify, method};
 use tyrscale_model::HealthCheckRequest;
 
 use super::failure::Failure;
@@ -29,6 +29,8 @@ pub(super) enum Question {
     Syncing,
     Custom(HealthCheckRequest),
     ChainId,
+    /// The height of the block that a tag stands for.
+    Height(Tag),
 }
 
 /// What was seen of a place that answered.
@@ -90,6 +92,13 @@ impl Question {
                 let height = quantity(&result).filter(|height| *height <= MAX_HEIGHT);
                 height.map(Seen::Number).ok_or_else(|| Failure::BadResult.into())
             }),
+            Self::Height(_) => result(self.method(), &received, endpoint.address()).and_then(|block| {
+                let number = block.get("number").and_then(quantity);
+                number
+                    .filter(|height| *height <= MAX_HEIGHT)
+                    .map(Seen::Number)
+                    .ok_or_else(|| Failure::BadResult.into())
+            }),
             Self::ChainId => result(self.method(), &received, endpoint.address()).and_then(|result| {
                 quantity(&result)
                     .map(Seen::Number)
@@ -104,6 +113,7 @@ impl Question {
             Self::BlockNumber => "eth_blockNumber",
             Self::Syncing => "eth_syncing",
             Self::ChainId => "eth_chainId",
+            Self::Height(_) => "eth_getBlockByNumber",
             Self::Custom(_) => "",
         }
     }
@@ -111,15 +121,17 @@ impl Question {
     fn request(&self) -> HealthCheckRequest {
         match self {
             Self::Custom(request) => request.clone(),
-            Self::BlockNumber | Self::Syncing | Self::ChainId => HealthCheckRequest {
-                method: "POST".to_owned(),
-                body: format!(
-                    r#"{{"jsonrpc":"2.0","id":1,"method":"{}","params":[]}}"#,
-                    self.method()
-                ),
-                ..HealthCheckRequest::default()
-            },
+            Self::Height(tag) => posted(self.method(), &format!(r#"["{}",false]"#, tag.name())),
+            Self::BlockNumber | Self::Syncing | Self::ChainId => posted(self.method(), "[]"),
         }
+    }
+}
+
+fn posted(method: &str, params: &str) -> HealthCheckRequest {
+    HealthCheckRequest {
+        method: "POST".to_owned(),
+        body: format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#),
+        ..HealthCheckRequest::default()
     }
 }
 

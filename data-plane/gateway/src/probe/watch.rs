@@ -1,4 +1,4 @@
-//! What one route makes of the probes of its upstreams.
+//! What one route makes of one question to its upstreams.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,13 +7,20 @@ use tokio::time::Instant;
 use tyrscale_balance::{
     CircuitOpen, HealthCheckType as Check, ProbeOutcome, Transition, Verdict, judge_heights, judge_probe,
 };
+use tyrscale_jsonrpc::Tag;
 use tyrscale_model::{ChainId, HealthCheck, HealthCheckType};
 
 use super::failure::Failure;
 use super::prober::{Observation, Place};
 use super::question::{Question, Seen};
 use crate::endpoint::{Admission, Endpoint};
+use crate::heads::{Heads, Sample};
 use crate::route::Route;
+
+/// How often heads are looked at on a route without a health check, and how long an answer may take.
+const USUAL_INTERVAL: Duration = Duration::from_secs(5);
+/// `safe` and `finalized` move with many blocks at once: they are looked at that much more rarely.
+const RARER: u32 = 4;
 
 /// Leave to probe an upstream.
 #[derive(Debug)]
@@ -26,55 +33,97 @@ pub(super) enum Leave {
 /// The rules and the upstreams of one route, and what was seen of them last.
 #[derive(Debug)]
 pub(super) struct Watch {
-    policy: HealthCheck,
-    check: Check,
     question: Question,
-    /// Whether probes pass through the circuit breakers.
-    combined: bool,
-    /// Blocks by which an upstream may be ahead of where it was and be believed unasked.
+    interval: Duration,
+    timeout: Duration,
+    /// What decides about the health of upstreams; `None` when the answers are only for the heads.
+    rule: Option<Rule>,
+    checks_chain: bool,
+    /// Blocks by which an upstream may be ahead and be believed.
     max_jump: u64,
+    heads: Arc<Heads>,
     endpoints: Vec<Arc<Endpoint>>,
     /// The height of each at its last probe; `None` when that gave none.
-    heights: Mutex<Vec<Option<u64>>>,
+    samples: Mutex<Vec<Option<Sample>>>,
+}
+
+/// How answers decide about health.
+#[derive(Debug, PartialEq)]
+struct Rule {
+    check: Check,
+    /// Whether probes pass through the circuit breakers.
+    combined: bool,
+    tolerance: u64,
 }
 
 impl Watch {
-    /// What is to be watched of a route, going on from what was seen `before`; `None` when nothing is.
-    pub(super) fn new(route: &Route, before: Option<&Self>) -> Option<Self> {
-        let policy = route.health.clone()?;
-        let first = route.endpoints().first()?;
-        let (check, question) = match policy.check? {
-            HealthCheckType::EthBlockNumber => (Check::EthBlockNumber, Question::BlockNumber),
-            HealthCheckType::EthSyncing => (Check::EthSyncing, Question::Syncing),
-            HealthCheckType::Custom => (Check::Custom, Question::Custom(policy.request.clone()?)),
-        };
-        let carried = |endpoint: &Arc<Endpoint>| {
-            let before = before.filter(|before| before.question == question)?;
-            let at = before.endpoints.iter().position(|it| Arc::ptr_eq(it, endpoint))?;
-            before.heights().get(at).copied().flatten()
-        };
-        let heights = route.endpoints().iter().map(carried).collect();
-        Some(Self {
-            check,
-            question,
-            combined: policy.combined_with_circuit_breaker && first.spec().breaker.is_some(),
-            max_jump: route.consistency.max_height_jump(),
-            endpoints: route.endpoints().to_vec(),
-            heights: Mutex::new(heights),
-            policy,
-        })
+    /// All that is to be watched of a route, going on from what was seen `before`.
+    pub(super) fn all_of(route: &Route, before: &[Arc<Self>]) -> Vec<Self> {
+        let mut all = Vec::new();
+        if let Some(policy) = &route.health
+            && let Some((question, rule)) = rule(policy, route)
+        {
+            all.push(Self::new(route, question, Some(rule), 1));
+        }
+        if route.consistency.rewrite_block_tags {
+            if all.iter().all(|watch| watch.question != Question::BlockNumber) {
+                all.push(Self::new(route, Question::BlockNumber, None, 1));
+            }
+            for tag in [Tag::Safe, Tag::Finalized] {
+                all.push(Self::new(route, Question::Height(tag), None, RARER));
+            }
+        }
+        // One prober's word on the chain is enough, and two might differ for a while.
+        all.iter_mut()
+            .skip(1)
+            .for_each(|watch| watch.checks_chain = false);
+        for watch in &mut all {
+            if let Some(before) = before.iter().find(|before| before.question == watch.question) {
+                watch.carry(before);
+            }
+        }
+        all
     }
 
-    /// Whether it watches just what `route` asks for.
-    pub(super) fn is_of(&self, route: &Route) -> bool {
-        let endpoints = route.endpoints();
-        Some(&self.policy) == route.health.as_ref()
-            && self.max_jump == route.consistency.max_height_jump()
-            && self.endpoints.len() == endpoints.len()
+    fn new(route: &Route, question: Question, rule: Option<Rule>, rarer: u32) -> Self {
+        let policy = route.health.as_ref();
+        let millis = |value: u32| Duration::from_millis(value.into());
+        Self {
+            question,
+            interval: policy.map_or(USUAL_INTERVAL, |policy| millis(policy.interval_ms)) * rarer,
+            timeout: policy.map_or(USUAL_INTERVAL, |policy| millis(policy.timeout_ms)),
+            rule,
+            checks_chain: policy.is_none_or(HealthCheck::checks_chain_id),
+            max_jump: route.consistency.max_height_jump(),
+            heads: Arc::clone(&route.heads),
+            endpoints: route.endpoints().to_vec(),
+            samples: Mutex::new(vec![None; route.endpoints().len()]),
+        }
+    }
+
+    /// Takes over what was seen of the upstreams that both have.
+    fn carry(&mut self, before: &Self) {
+        let known = before.samples().clone();
+        let carried = |endpoint: &Arc<Endpoint>| {
+            let at = before.endpoints.iter().position(|it| Arc::ptr_eq(it, endpoint))?;
+            known.get(at).copied().flatten()
+        };
+        self.samples = Mutex::new(self.endpoints.iter().map(carried).collect());
+    }
+
+    /// Whether it watches just as another one would.
+    pub(super) fn is_like(&self, wanted: &Self) -> bool {
+        self.question == wanted.question
+            && self.interval == wanted.interval
+            && self.timeout == wanted.timeout
+            && self.rule == wanted.rule
+            && self.checks_chain == wanted.checks_chain
+            && self.max_jump == wanted.max_jump
+            && self.endpoints.len() == wanted.endpoints.len()
             && self
                 .endpoints
                 .iter()
-                .zip(endpoints)
+                .zip(&wanted.endpoints)
                 .all(|(watched, asked)| Arc::ptr_eq(watched, asked))
     }
 
@@ -95,14 +144,14 @@ impl Watch {
                 protocol: spec.protocol,
                 headers: spec.headers.clone(),
                 question: self.question.clone(),
-                timeout: Duration::from_millis(self.policy.timeout_ms.into()),
+                timeout: self.timeout,
             };
             (position, place)
         })
     }
 
-    pub(super) fn interval(&self) -> Duration {
-        Duration::from_millis(self.policy.interval_ms.into())
+    pub(super) const fn interval(&self) -> Duration {
+        self.interval
     }
 
     pub(super) const fn max_jump(&self) -> u64 {
@@ -116,35 +165,28 @@ impl Watch {
     /// The chain that an upstream must be on, if it is to be asked.
     pub(super) fn chain_of(&self, position: usize) -> Option<u64> {
         let chain = self.endpoint(position)?.spec().chain?;
-        self.policy.checks_chain_id().then(|| chain.get())
+        self.checks_chain.then(|| chain.get())
     }
 
     /// Asks the upstream's breaker for leave to probe it, if it has a say; `None` when it refuses, which is judged
     /// at once.
     pub(super) fn leave(&self, position: usize) -> Option<Leave> {
-        if !self.combined {
+        let Some(rule) = self.rule.as_ref().filter(|rule| rule.combined) else {
             return Some(Leave::NotNeeded);
-        }
+        };
         let endpoint = self.endpoint(position)?;
         match endpoint.admit(Instant::now().into_std()) {
             Ok(admission) => Some(Leave::Given(admission)),
             Err(open) => {
-                self.refused(endpoint, open);
+                refused(rule, endpoint, open);
                 None
             }
         }
     }
 
-    fn refused(&self, endpoint: &Endpoint, open: CircuitOpen) {
-        let judgement = judge_probe(self.check, self.combined, ProbeOutcome::Refused(open));
-        if let Some(good) = judgement.health {
-            observe(endpoint, good, "circuit_open");
-        }
-    }
-
     /// Judges what was seen before the route wanted to know: without the breaker, which gave no leave.
     pub(super) fn replay(&self, position: usize, observation: &Observation) {
-        if !self.combined {
+        if self.rule.as_ref().is_none_or(|rule| !rule.combined) {
             self.judge(position, observation, Leave::NotNeeded);
         }
     }
@@ -154,23 +196,14 @@ impl Watch {
         let Some(endpoint) = self.endpoint(position) else {
             return;
         };
-        let wanted = self.chain_of(position);
-        let is_right = observation
-            .chain
-            .zip(wanted)
-            .is_none_or(|(chain, wanted)| chain == wanted);
-        if endpoint.set_on_wrong_chain(!is_right) {
-            tell_chain(endpoint, observation.chain, is_right);
-        }
-        if !is_right {
+        if !self.is_on_its_chain(position, endpoint, observation) {
             self.reached(position, None);
             endpoint.stats().probe_failures.add(Failure::WrongChain);
             return;
         }
         let outcome = match observation.seen {
             Ok(Seen::Good) => Ok(()),
-            Ok(Seen::Number(height)) if self.is_level(position, height) => Ok(()),
-            Ok(Seen::Number(_)) => Err(Failure::Behind),
+            Ok(Seen::Number(height)) => self.look(position, endpoint, height),
             Ok(Seen::Nothing(failure)) | Err(failure @ Failure::RateLimited) => {
                 endpoint.stats().probe_failures.add(failure);
                 return;
@@ -183,52 +216,125 @@ impl Watch {
         if let Err(failure) = outcome {
             endpoint.stats().probe_failures.add(failure);
         }
-        self.settle(endpoint, outcome, leave);
+        // One that is too far ahead to be believed is neither good nor bad.
+        if let Some(rule) = &self.rule
+            && outcome != Err(Failure::Ahead)
+        {
+            settle(rule, endpoint, outcome, leave);
+        }
     }
 
-    fn settle(&self, endpoint: &Endpoint, outcome: Result<(), Failure>, leave: Leave) {
-        let judged = match outcome {
-            Ok(()) => ProbeOutcome::Passed,
-            Err(Failure::Behind) => ProbeOutcome::Behind,
-            Err(_) => ProbeOutcome::Failed,
+    fn is_on_its_chain(&self, position: usize, endpoint: &Endpoint, observation: &Observation) -> bool {
+        let Some(wanted) = self.chain_of(position) else {
+            return !endpoint.is_on_wrong_chain();
         };
-        let judgement = judge_probe(self.check, self.combined, judged);
+        let is_right = observation.chain.is_none_or(|chain| chain == wanted);
+        if endpoint.set_on_wrong_chain(!is_right) {
+            tell_chain(endpoint, observation.chain, is_right);
+        }
+        is_right
+    }
+
+    /// Takes in the height of an upstream.
+    ///
+    /// # Errors
+    /// That it is behind the others by more than is tolerated, compared with what they said last: they may have moved on
+    /// since, so that it is never behind only for having been asked later. Or ahead of them by more than is believed.
+    fn look(&self, position: usize, endpoint: &Endpoint, height: u64) -> Result<(), Failure> {
+        let samples = self.reached(position, Some((height, Instant::now().into_std())));
+        if let Question::Height(_) = self.question {
+            return Ok(());
+        }
+        if !self.heads.believes(height, self.max_jump) {
+            return Err(Failure::Ahead);
+        }
+        endpoint.saw_head(height, Instant::now().into_std());
+        let Some(rule) = &self.rule else {
+            return Ok(());
+        };
+        let believed = |sample: &Option<Sample>| {
+            let height = sample.map(|(height, _)| height);
+            height.filter(|height| self.heads.believes(*height, self.max_jump))
+        };
+        let heights: Vec<Option<u64>> = samples.iter().map(believed).collect();
+        let level = judge_heights(&heights, rule.tolerance);
+        match level.get(position) {
+            Some(true) => Ok(()),
+            _ => Err(Failure::Behind),
+        }
+    }
+
+    /// Notes the height of an upstream and shows it to the heads. Returns those of all.
+    fn reached(&self, position: usize, sample: Option<Sample>) -> Vec<Option<Sample>> {
+        let mut samples = self.samples();
+        if let Some(known) = samples.get_mut(position) {
+            *known = sample;
+        }
+        let all = samples.clone();
+        drop(samples);
+        let tag = match self.question {
+            Question::BlockNumber => Tag::Latest,
+            Question::Height(tag) => tag,
+            Question::Syncing | Question::Custom(_) | Question::ChainId => return all,
+        };
+        let serving: Vec<Option<Sample>> = all
+            .iter()
+            .zip(&self.endpoints)
+            .filter(|(_, endpoint)| endpoint.is_healthy() && !endpoint.is_on_wrong_chain())
+            .map(|(sample, _)| *sample)
+            .collect();
+        let lasts = self.interval * 3 + self.timeout;
         let now = Instant::now().into_std();
-        if let Leave::Given(admission) = leave {
-            match judgement.breaker {
-                Some(Verdict::Success) => admission.succeeded(now),
-                Some(Verdict::Failure) => admission.failed(now),
-                None => drop(admission),
-            }
-        }
-        if let Some(good) = judgement.health {
-            observe(endpoint, good, outcome.err().map_or("", Failure::name));
-        }
+        self.heads.look(tag, &serving, self.max_jump, lasts, now);
+        all
     }
 
-    /// Whether an upstream that is at this height is so within what the route tolerates, compared with what the
-    /// others said last: they may have moved on since, so that it is never behind only for having been asked later.
-    fn is_level(&self, position: usize, height: u64) -> bool {
-        let heights = self.reached(position, Some(height));
-        let tolerance = self
-            .policy
-            .tolerance_blocks
-            .unwrap_or(HealthCheck::DEFAULT_TOLERANCE_BLOCKS);
-        let level = judge_heights(&heights, tolerance.into());
-        level.get(position).copied().unwrap_or_default()
+    fn samples(&self) -> MutexGuard<'_, Vec<Option<Sample>>> {
+        self.samples.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    /// Notes the height of an upstream. Returns those of all.
-    fn reached(&self, position: usize, height: Option<u64>) -> Vec<Option<u64>> {
-        let mut heights = self.heights();
-        if let Some(known) = heights.get_mut(position) {
-            *known = height;
+/// The question of a health check, and how its answers decide.
+fn rule(policy: &HealthCheck, route: &Route) -> Option<(Question, Rule)> {
+    let (check, question) = match policy.check? {
+        HealthCheckType::EthBlockNumber => (Check::EthBlockNumber, Question::BlockNumber),
+        HealthCheckType::EthSyncing => (Check::EthSyncing, Question::Syncing),
+        HealthCheckType::Custom => (Check::Custom, Question::Custom(policy.request.clone()?)),
+    };
+    let has_breaker = route.endpoints().first()?.spec().breaker.is_some();
+    let tolerance = policy.tolerance_blocks;
+    let rule = Rule {
+        check,
+        combined: policy.combined_with_circuit_breaker && has_breaker,
+        tolerance: tolerance.unwrap_or(HealthCheck::DEFAULT_TOLERANCE_BLOCKS).into(),
+    };
+    Some((question, rule))
+}
+
+fn refused(rule: &Rule, endpoint: &Endpoint, open: CircuitOpen) {
+    let judgement = judge_probe(rule.check, rule.combined, ProbeOutcome::Refused(open));
+    if let Some(good) = judgement.health {
+        observe(endpoint, good, "circuit_open");
+    }
+}
+
+fn settle(rule: &Rule, endpoint: &Endpoint, outcome: Result<(), Failure>, leave: Leave) {
+    let judged = match outcome {
+        Ok(()) => ProbeOutcome::Passed,
+        Err(Failure::Behind) => ProbeOutcome::Behind,
+        Err(_) => ProbeOutcome::Failed,
+    };
+    let judgement = judge_probe(rule.check, rule.combined, judged);
+    let now = Instant::now().into_std();
+    if let Leave::Given(admission) = leave {
+        match judgement.breaker {
+            Some(Verdict::Success) => admission.succeeded(now),
+            Some(Verdict::Failure) => admission.failed(now),
+            None => drop(admission),
         }
-        heights.clone()
     }
-
-    fn heights(&self) -> MutexGuard<'_, Vec<Option<u64>>> {
-        self.heights.lock().unwrap_or_else(PoisonError::into_inner)
+    if let Some(good) = judgement.health {
+        observe(endpoint, good, outcome.err().map_or("", Failure::name));
     }
 }
 

@@ -164,7 +164,7 @@ async fn a_jump_in_height_without_a_chain_id_is_passed_over() {
         Fault::RpcError(RpcError::new(-32603, "internal error")),
     );
     first.set_height(20_000_000);
-    eventually(async || failures(&harness, "bad_result") >= 3.0).await;
+    eventually(async || failures(&harness, "ahead") >= 3.0).await;
     assert!(is_healthy(&harness, 1) && is_healthy(&harness, 2));
 }
 

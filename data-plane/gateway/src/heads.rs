@@ -1,0 +1,272 @@
+//! The heads that a route shows its clients: what `latest`, `safe` and `finalized` stand for.
+//!
+//! A head is the highest that an upstream which serves has reached. It never goes down only because the upstream that
+//! was ahead has left, and never follows one upstream far up while the others stay where they are: both need a majority
+//! or [`HOLD`].
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tyrscale_jsonrpc::Tag;
+
+/// How long upstreams have to say so until a head goes down, or far up against the word of others.
+const HOLD: Duration = Duration::from_secs(60);
+/// How long a look at all upstreams is the last word on what is above their heads.
+const FRESH: Duration = Duration::from_secs(2);
+/// A block so close above the head may have been made since the last look.
+const NEAR: u64 = 32;
+
+/// What was last seen of one upstream: its height and when.
+pub(crate) type Sample = (u64, Instant);
+
+/// The heads of one route.
+#[derive(Debug, Default)]
+pub(crate) struct Heads {
+    latest: Mutex<Published>,
+    safe: Mutex<Published>,
+    finalized: Mutex<Published>,
+}
+
+/// One head.
+#[derive(Debug, Default)]
+struct Published {
+    height: Option<u64>,
+    /// The highest that any upstream said last, believed or not.
+    highest: u64,
+    /// Whether an upstream that serves has come as far as the height.
+    is_reached: bool,
+    /// Since when the highest are below the height.
+    below_since: Option<Instant>,
+    /// Since when some are far above it.
+    above_since: Option<Instant>,
+    /// The oldest of the samples, when there is one of each upstream that serves.
+    looked_at_all: Option<Instant>,
+    /// Until when it is worth something without another look.
+    ends: Option<Instant>,
+}
+
+impl Heads {
+    /// Takes in what was last seen of each upstream that serves, `None` for one of which nothing is known. It is worth
+    /// something for `lasts`.
+    pub(crate) fn look(
+        &self,
+        tag: Tag,
+        samples: &[Option<Sample>],
+        max_jump: u64,
+        lasts: Duration,
+        now: Instant,
+    ) {
+        if let Some(mut published) = self.of(tag) {
+            published.look(samples, max_jump, now);
+            published.ends = Some(now + lasts);
+        }
+    }
+
+    /// An answer to a client said that there is a block of this height. Returns whether that is believed: it is not on a
+    /// route whose upstreams nobody looks at.
+    pub(crate) fn saw(&self, height: u64, max_jump: u64) -> bool {
+        let Some(mut published) = self.of(Tag::Latest) else {
+            return false;
+        };
+        let Some(known) = published.height else {
+            return false;
+        };
+        if height >= known && height <= known.saturating_add(max_jump) {
+            published.height = Some(height);
+            published.highest = published.highest.max(height);
+            published.is_reached = true;
+            published.below_since = None;
+        }
+        height <= known.saturating_add(max_jump)
+    }
+
+    /// The tags that have a head, with it where it is known.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (Tag, u64)> {
+        let tags = [Tag::Latest, Tag::Safe, Tag::Finalized].into_iter();
+        tags.filter_map(|tag| Some((tag, self.height(tag)?)))
+    }
+
+    /// Whether this height may be, next to what the route shows.
+    pub(crate) fn believes(&self, height: u64, max_jump: u64) -> bool {
+        let known = self.height(Tag::Latest);
+        known.is_none_or(|known| height <= known.saturating_add(max_jump))
+    }
+
+    /// The number that a tag stands for; `None` while none is known.
+    pub(crate) fn height(&self, tag: Tag) -> Option<u64> {
+        self.of(tag)?.height
+    }
+
+    /// The number to put in the place of a tag; `None` when no upstream that serves is known to have come so far, or
+    /// the last look is too long ago.
+    pub(crate) fn number(&self, tag: Tag, now: Instant) -> Option<u64> {
+        let published = self.of(tag)?;
+        let holds = published.is_reached && published.ends.is_some_and(|ends| now < ends);
+        published.height.filter(|_| holds)
+    }
+
+    /// Whether a block is so far above all heads, seen a moment ago, that nobody can have it.
+    pub(crate) fn is_beyond_all(&self, number: u64, now: Instant) -> bool {
+        let Some(published) = self.of(Tag::Latest) else {
+            return false;
+        };
+        let is_fresh = published
+            .looked_at_all
+            .is_some_and(|at| now.saturating_duration_since(at) <= FRESH);
+        let highest = published.height.map(|height| height.max(published.highest));
+        is_fresh && highest.is_some_and(|highest| number > highest.saturating_add(NEAR))
+    }
+
+    fn of(&self, tag: Tag) -> Option<MutexGuard<'_, Published>> {
+        let published = match tag {
+            Tag::Latest => &self.latest,
+            Tag::Safe => &self.safe,
+            Tag::Finalized => &self.finalized,
+            Tag::Pending | Tag::Earliest => return None,
+        };
+        Some(published.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Published {
+    fn look(&mut self, samples: &[Option<Sample>], max_jump: u64, now: Instant) {
+        let heights: Vec<u64> = samples.iter().flatten().map(|(height, _)| *height).collect();
+        let Some(highest) = heights.iter().copied().max() else {
+            self.looked_at_all = None;
+            self.is_reached = false;
+            return;
+        };
+        self.highest = highest;
+        let is_whole = samples.iter().all(Option::is_some);
+        let oldest = samples.iter().flatten().map(|(_, at)| *at).min();
+        self.looked_at_all = oldest.filter(|_| is_whole);
+        let height = self.next(&heights, highest, max_jump, now);
+        self.is_reached = highest >= height;
+        self.height = Some(height);
+    }
+
+    fn next(&mut self, heights: &[u64], highest: u64, max_jump: u64, now: Instant) -> u64 {
+        let Some(known) = self.height else { return highest };
+        let limit = known.saturating_add(max_jump);
+        let near = heights.iter().copied().filter(|height| *height <= limit);
+        let far = heights.len() - near.clone().count();
+        let is_settled = far * 2 > heights.len() || has_held(&mut self.above_since, far > 0, now);
+        if is_settled {
+            (self.above_since, self.below_since) = (None, None);
+            return highest;
+        }
+        let near = near.max().unwrap_or(known);
+        let has_gone_down = has_held(&mut self.below_since, near < known, now);
+        if near >= known || has_gone_down {
+            self.below_since = None;
+            near
+        } else {
+            known
+        }
+    }
+}
+
+/// Whether something has been so for long enough.
+fn has_held(since: &mut Option<Instant>, is_so: bool, now: Instant) -> bool {
+    if !is_so {
+        *since = None;
+        return false;
+    }
+    let since = *since.get_or_insert(now);
+    now.saturating_duration_since(since) >= HOLD
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const JUMP: u64 = 15_000;
+    const LONG: Duration = Duration::from_secs(3600);
+
+    fn look(heads: &Heads, heights: &[u64], now: Instant) -> Option<u64> {
+        let samples: Vec<_> = heights.iter().map(|height| Some((*height, now))).collect();
+        heads.look(Tag::Latest, &samples, JUMP, LONG, now);
+        heads.height(Tag::Latest)
+    }
+
+    #[test]
+    fn the_head_is_the_highest_and_does_not_drop_with_who_left() {
+        let heads = Heads::default();
+        let now = Instant::now();
+        assert_eq!(look(&heads, &[100, 105], now), Some(105));
+        assert_eq!(look(&heads, &[100], now), Some(105));
+        assert_eq!(heads.number(Tag::Latest, now), None, "nobody has it");
+        assert_eq!(look(&heads, &[106], now), Some(106));
+        assert_eq!(heads.number(Tag::Latest, now), Some(106));
+    }
+
+    #[test]
+    fn what_all_say_for_a_minute_is_followed_down() {
+        let heads = Heads::default();
+        let now = Instant::now();
+        look(&heads, &[105, 105], now);
+        assert_eq!(look(&heads, &[90, 91], now), Some(105));
+        assert_eq!(look(&heads, &[90, 92], now + HOLD / 2), Some(105));
+        assert_eq!(look(&heads, &[90, 93], now + HOLD), Some(93));
+    }
+
+    #[test]
+    fn one_that_jumps_is_not_followed_until_the_others_do_or_it_stays() {
+        let heads = Heads::default();
+        let now = Instant::now();
+        look(&heads, &[1000, 1000], now);
+        assert_eq!(look(&heads, &[1001, 10_000_000], now), Some(1001));
+        assert!(!heads.believes(10_000_000, JUMP));
+        assert_eq!(look(&heads, &[10_000_000, 10_000_000], now), Some(10_000_000));
+        let heads = Heads::default();
+        look(&heads, &[1000, 1000], now);
+        look(&heads, &[1000, 10_000_000], now);
+        assert_eq!(look(&heads, &[1001, 10_000_001], now + HOLD), Some(10_000_001));
+    }
+
+    #[test]
+    fn only_a_fresh_look_at_all_says_that_a_block_is_beyond_all() {
+        let heads = Heads::default();
+        let now = Instant::now();
+        assert!(!heads.is_beyond_all(u64::MAX, now));
+        look(&heads, &[1000, 1001], now);
+        assert!(heads.is_beyond_all(1001 + NEAR + 1, now));
+        assert!(
+            !heads.is_beyond_all(1001 + NEAR, now),
+            "it may just have been made"
+        );
+        assert!(!heads.is_beyond_all(u64::MAX, now + 2 * FRESH));
+        heads.look(Tag::Latest, &[Some((1000, now)), None], JUMP, LONG, now);
+        assert!(!heads.is_beyond_all(u64::MAX, now), "one was not seen");
+    }
+
+    #[test]
+    fn an_old_look_is_worth_nothing() {
+        let heads = Heads::default();
+        let now = Instant::now();
+        look(&heads, &[1000], now);
+        assert_eq!(heads.number(Tag::Latest, now + 2 * LONG), None);
+        heads.saw(1005, JUMP);
+        assert_eq!(heads.number(Tag::Latest, now), Some(1005));
+        heads.saw(1_000_000, JUMP);
+        heads.saw(3, JUMP);
+        assert_eq!(heads.number(Tag::Latest, now), Some(1005));
+    }
+
+    proptest! {
+        #[test]
+        fn within_the_hold_a_head_never_goes_down(looks in vec(vec(0_u64..40_000, 0..4), 1..60)) {
+            let heads = Heads::default();
+            let now = Instant::now();
+            let mut before = None;
+            for heights in looks {
+                let after = look(&heads, &heights, now);
+                prop_assert!(after >= before);
+                before = after;
+            }
+        }
+    }
+}

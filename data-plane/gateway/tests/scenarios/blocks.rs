@@ -1,0 +1,370 @@
+//! Block parameters, heights of nodes, and data that only some of them have.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+use tyrscale_model::{Consistency, HealthCheckType, Route};
+use tyrscale_simnode::{RpcError, SimNode};
+
+use super::harness::{Harness, bounded, eventually, health, node, settings};
+use super::setting::{in_order, two_behind};
+
+/// A route that knows its upstreams' heights.
+fn consistent(consistency: Consistency) -> Route {
+    Route {
+        health_check: Some(health(HealthCheckType::EthBlockNumber)),
+        consistency: Some(consistency),
+        ..in_order()
+    }
+}
+
+const REWRITING: Consistency = Consistency {
+    rewrite_block_tags: true,
+    max_log_range: 0,
+    empty_lookups_elsewhere: false,
+    max_height_jump: 0,
+};
+
+const LOOKING: Consistency = Consistency {
+    rewrite_block_tags: false,
+    max_log_range: 0,
+    empty_lookups_elsewhere: true,
+    max_height_jump: 0,
+};
+
+/// The parameters that reached a node with the last call of `method`.
+fn params_at(node: &SimNode, method: &str) -> Value {
+    let captured = node.captured();
+    let last = captured
+        .iter()
+        .rev()
+        .find(|it| it.rpc_methods.iter().any(|it| it == method));
+    let body: Value = serde_json::from_slice(&last.unwrap().decoded).unwrap();
+    body["params"].clone()
+}
+
+/// Scenario E2.
+#[tokio::test]
+async fn tags_reach_upstreams_as_the_numbers_they_stand_for() {
+    let node = node("n").await;
+    node.set_tags(900, 800);
+    let harness = Harness::with_route(settings(), consistent(REWRITING), &[&node]).await;
+    for (tag, number) in [("latest", "0x3e8"), ("safe", "0x384"), ("finalized", "0x320")] {
+        eventually(async || {
+            harness.ask("eth_call", &json!([{}, tag])).await;
+            params_at(&node, "eth_call") == json!([{}, number])
+        })
+        .await;
+    }
+    harness
+        .ask("eth_getBlockByNumber", &json!(["latest", false]))
+        .await;
+    assert_eq!(params_at(&node, "eth_getBlockByNumber"), json!(["0x3e8", false]));
+    harness
+        .ask("eth_getStorageAt", &json!(["0x0", "0x0", "latest"]))
+        .await;
+    assert_eq!(
+        params_at(&node, "eth_getStorageAt"),
+        json!(["0x0", "0x0", "0x3e8"])
+    );
+}
+
+/// Scenario E3.
+#[tokio::test]
+async fn an_absent_block_parameter_is_the_published_head() {
+    let node = node("n").await;
+    let harness = Harness::with_route(settings(), consistent(REWRITING), &[&node]).await;
+    eventually(async || {
+        harness.ask("eth_getBalance", &json!(["0x0"])).await;
+        params_at(&node, "eth_getBalance") == json!(["0x0", "0x3e8"])
+    })
+    .await;
+}
+
+/// Scenarios E4, E5, E6, 63, 64.
+#[tokio::test]
+async fn what_is_no_tag_to_rewrite_reaches_upstreams_as_it_came() {
+    let node = node("n").await;
+    let harness = Harness::with_route(settings(), consistent(REWRITING), &[&node]).await;
+    bounded(node.wait_for_hits(4)).await;
+    let hash = format!("0x{}", "ab".repeat(32));
+    for (method, params) in [
+        ("eth_call", json!([{}, "pending"])),
+        ("eth_call", json!([{}, "earliest"])),
+        ("eth_call", json!([{}, "0x10"])),
+        ("eth_call", json!([{}, {"blockHash": hash}])),
+        ("eth_getStorageAt", json!(["0x0"])),
+        ("eth_getLogs", json!([{"blockHash": hash}])),
+    ] {
+        harness.ask(method, &params).await;
+        assert_eq!(params_at(&node, method), params, "{method}");
+    }
+}
+
+/// Scenarios E7, L9, 56.
+#[tokio::test]
+async fn a_block_far_above_the_head_is_null_without_asking() {
+    let (first, second, harness) = two_behind(consistent(REWRITING)).await;
+    bounded(first.wait_for_hits(4)).await;
+    eventually(async || {
+        let asked = (
+            first.hits_of("eth_getBlockByNumber"),
+            second.hits_of("eth_getBlockByNumber"),
+        );
+        let answer = harness
+            .ask("eth_getBlockByNumber", &json!(["0xffffff", false]))
+            .await;
+        assert_eq!(
+            (answer.status, &answer.json()["result"]),
+            (StatusCode::OK, &Value::Null)
+        );
+        asked
+            == (
+                first.hits_of("eth_getBlockByNumber"),
+                second.hits_of("eth_getBlockByNumber"),
+            )
+    })
+    .await;
+}
+
+/// Scenario E11.
+#[tokio::test]
+async fn a_range_of_logs_over_the_limit_is_refused_with_the_limit() {
+    let node = node("n").await;
+    let limited = Consistency {
+        max_log_range: 100,
+        ..Consistency::default()
+    };
+    let harness = Harness::with_route(settings(), consistent(limited), &[&node]).await;
+    let range =
+        |from: u64, to: u64| json!([{"fromBlock": format!("{from:#x}"), "toBlock": format!("{to:#x}")}]);
+    let refused = harness.ask("eth_getLogs", &range(1, 200)).await;
+    assert_eq!(refused.error_code(), -32602);
+    assert!(
+        refused.json()["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("100")
+    );
+    assert_eq!(node.hits_of("eth_getLogs"), 0);
+    assert_eq!(
+        harness.ask("eth_getLogs", &range(1, 50)).await.status,
+        StatusCode::OK
+    );
+    assert_eq!(node.hits_of("eth_getLogs"), 1);
+}
+
+/// Scenarios E13, 70.
+#[tokio::test]
+async fn logs_by_block_hash_pass_whatever_the_limit() {
+    let node = node("n").await;
+    let limited = Consistency {
+        max_log_range: 1,
+        ..Consistency::default()
+    };
+    let harness = Harness::with_route(settings(), consistent(limited), &[&node]).await;
+    let params = json!([{"blockHash": node.block_hash(5).to_hex()}]);
+    assert_eq!(
+        harness.ask("eth_getLogs", &params).await.json()["result"],
+        json!([])
+    );
+    assert_eq!(node.hits_of("eth_getLogs"), 1);
+}
+
+/// Scenario E14.
+#[tokio::test]
+async fn a_range_that_ends_before_its_start_is_invalid_and_not_too_large() {
+    let node = node("n").await;
+    let limited = Consistency {
+        max_log_range: 100,
+        ..Consistency::default()
+    };
+    let harness = Harness::with_route(settings(), consistent(limited), &[&node]).await;
+    let params = json!([{"fromBlock": "0x20", "toBlock": "0x10"}]);
+    let refused = harness.ask("eth_getLogs", &params).await;
+    assert_eq!(refused.error_code(), -32602);
+    let message = refused.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(
+        !message.contains("100") && !message.contains("large"),
+        "{message}"
+    );
+    assert_eq!(node.hits_of("eth_getLogs"), 0);
+}
+
+async fn looking() -> (SimNode, SimNode, Harness) {
+    let route = Route {
+        consistency: Some(LOOKING),
+        ..in_order()
+    };
+    two_behind(route).await
+}
+
+const LOOKUP: &str = "eth_getTransactionByHash";
+
+/// Scenarios L1, 47.
+#[tokio::test]
+async fn a_lookup_that_one_node_finds_nothing_for_is_asked_of_another() {
+    let (first, second, harness) = looking().await;
+    second.answer(LOOKUP, None, Ok(json!({"hash": "0x1"})));
+    let answer = harness.ask(LOOKUP, &json!(["0x1"])).await;
+    assert_eq!(answer.json()["result"], json!({"hash": "0x1"}));
+    assert_eq!((first.hits(), second.hits()), (1, 1));
+}
+
+/// Scenario L3.
+#[tokio::test]
+async fn a_lookup_nobody_finds_anything_for_is_null_after_one_round() {
+    let (first, second, harness) = looking().await;
+    let answer = harness.ask(LOOKUP, &json!(["0x1"])).await;
+    assert_eq!(
+        (answer.status, answer.json()["result"].clone()),
+        (StatusCode::OK, Value::Null)
+    );
+    assert_eq!((first.hits(), second.hits()), (1, 1));
+}
+
+/// Scenario L5.
+#[tokio::test]
+async fn null_of_one_node_and_an_error_of_another_is_null() {
+    for null_first in [true, false] {
+        let (first, second, harness) = looking().await;
+        let failing = if null_first { &second } else { &first };
+        failing.set_fault(tyrscale_simnode::Fault::status(StatusCode::BAD_GATEWAY));
+        let answer = harness.ask(LOOKUP, &json!(["0x1"])).await;
+        assert_eq!(
+            (answer.status, answer.json()["result"].clone()),
+            (StatusCode::OK, Value::Null)
+        );
+    }
+}
+
+/// Scenario L4.
+#[tokio::test]
+async fn a_lookup_that_all_fail_is_an_error() {
+    let (first, second, harness) = looking().await;
+    for node in [&first, &second] {
+        node.answer(LOOKUP, None, Err(RpcError::new(-32000, "leveldb: closed")));
+    }
+    let answer = harness.ask(LOOKUP, &json!(["0x1"])).await;
+    assert_eq!(answer.json()["error"]["message"], "leveldb: closed");
+}
+
+/// Scenarios G7, 53: a node that jumps is not believed.
+#[tokio::test]
+async fn a_head_that_jumps_does_not_move_the_published_one() {
+    let (first, second, harness) = two_behind(consistent(REWRITING)).await;
+    eventually(async || {
+        harness.ask("eth_call", &json!([{}, "latest"])).await;
+        params_at(&first, "eth_call") == json!([{}, "0x3e8"])
+    })
+    .await;
+    second.set_height(10_000_000);
+    let probes = second.hits_of("eth_blockNumber");
+    bounded(second.wait_for_hits_of("eth_blockNumber", probes + 4)).await;
+    harness.ask("eth_call", &json!([{}, "latest"])).await;
+    assert_eq!(params_at(&first, "eth_call"), json!([{}, "0x3e8"]));
+    assert_eq!(harness.client.call("eth_blockNumber").await.node(), "first");
+}
+
+/// Scenario 56: a block just made is not null only because the last look was before it.
+#[tokio::test]
+async fn a_block_just_made_is_found_although_the_last_look_was_before_it() {
+    let slow_look = tyrscale_model::HealthCheck {
+        interval_ms: 60_000,
+        ..health(HealthCheckType::EthBlockNumber)
+    };
+    let route = Route {
+        health_check: Some(slow_look),
+        ..consistent(REWRITING)
+    };
+    let (first, _second, harness) = two_behind(route).await;
+    bounded(first.wait_for_hits(1)).await;
+    first.mine(1);
+    let answer = tokio::time::timeout(
+        Duration::from_secs(3),
+        harness.ask("eth_getBlockByNumber", &json!(["0x3e9", false])),
+    )
+    .await;
+    assert_eq!(answer.unwrap().json()["result"]["number"], "0x3e9");
+}
+
+/// Scenario 53: a single answer moves nothing, one that stays is believed when the others follow.
+#[tokio::test]
+async fn heights_are_shown_and_stay_where_the_upstreams_are() {
+    let (first, second, harness) = two_behind(consistent(REWRITING)).await;
+    let head = || harness.metric("tyrscale_route_head", &[("tag", "latest")]);
+    let height = || harness.metric("tyrscale_upstream_height", &[]);
+    eventually(async || head() == 1000.0 && height() == 2000.0).await;
+    first.mine(1);
+    eventually(async || head() == 1001.0).await;
+    second.mine(1);
+    eventually(async || height() == 2002.0).await;
+}
+
+/// Scenario E2 in a batch: each call is rewritten by itself, in its place.
+#[tokio::test]
+async fn the_calls_of_a_batch_are_rewritten_each_in_its_place() {
+    let node = node("n").await;
+    let harness = Harness::with_route(settings(), consistent(REWRITING), &[&node]).await;
+    let far =
+        json!({"jsonrpc": "2.0", "id": 2, "method": "eth_getBlockByNumber", "params": ["0xffffff", false]});
+    let at_head = json!({"jsonrpc": "2.0", "id": 1, "method": "eth_call", "params": [{}, "latest"]});
+    let head = || harness.metric("tyrscale_route_head", &[("tag", "latest")]);
+    eventually(async || head() == 1000.0).await;
+    let answer = harness.client.post(json!([at_head, far]).to_string()).await;
+    let answers = answer.json();
+    assert_eq!((&answers[0]["id"], &answers[1]["id"]), (&json!(1), &json!(2)));
+    assert_eq!(answers[1]["result"], Value::Null);
+    let captured = node.captured();
+    let sent: Vec<Value> = captured
+        .iter()
+        .filter(|it| it.rpc_methods.iter().any(|it| it == "eth_call"))
+        .map(|it| serde_json::from_slice(&it.decoded).unwrap())
+        .collect();
+    // The call alone: nobody was asked for the block.
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].as_array().map(Vec::len), Some(1));
+    assert_eq!(sent[0][0]["params"], json!([{}, "0x3e8"]));
+}
+
+/// Without rules the bytes of a client reach the upstream as they are.
+#[tokio::test]
+async fn without_rules_nothing_is_rewritten() {
+    let node = node("n").await;
+    let harness = Harness::with_route(settings(), consistent(Consistency::default()), &[&node]).await;
+    bounded(node.wait_for_hits(4)).await;
+    let body = "{ \"id\" :1,\"jsonrpc\":\"2.0\", \"method\":\"eth_call\",\"params\":[{},  \"latest\"]}";
+    harness.client.post(body).await;
+    let captured = node.captured();
+    let sent = captured
+        .iter()
+        .rev()
+        .find(|it| it.rpc_methods.iter().any(|it| it == "eth_call"));
+    assert_eq!(sent.unwrap().decoded, body);
+}
+
+/// An answer to a client tells of a block before the next probe does.
+#[tokio::test]
+async fn a_height_told_to_a_client_moves_the_head() {
+    let slow_look = tyrscale_model::HealthCheck {
+        interval_ms: 60_000,
+        ..health(HealthCheckType::EthBlockNumber)
+    };
+    let route = Route {
+        health_check: Some(slow_look),
+        ..consistent(REWRITING)
+    };
+    let node = node("n").await;
+    let harness = Harness::with_route(settings(), route, &[&node]).await;
+    let head = || harness.metric("tyrscale_route_head", &[("tag", "latest")]);
+    eventually(async || head() == 1000.0).await;
+    node.mine(5);
+    assert_eq!(
+        harness.client.call("eth_blockNumber").await.json()["result"],
+        "0x3ed"
+    );
+    assert_eq!(head(), 1005.0);
+    harness.ask("eth_call", &json!([{}, "latest"])).await;
+    assert_eq!(params_at(&node, "eth_call"), json!([{}, "0x3ed"]));
+}
