@@ -8,7 +8,7 @@ use tyrscale_jsonrpc::{Answer as Said, Class, ErrorReply, RawId, error_body, sur
 use crate::body::AnswerBody;
 use crate::coding;
 use crate::compress;
-use crate::forward::Telling;
+use crate::failures::Telling;
 use crate::headers::json_type;
 use crate::metrics::CallOutcome;
 use crate::upstream::Reply;
@@ -29,6 +29,18 @@ impl Answer {
     pub(crate) fn fields(&self) -> impl Iterator<Item = Field<'_>> {
         let own = self.own.iter().map(|(name, value)| Field::new(name, value));
         self.passed_on.iter().chain(own)
+    }
+
+    /// Tells when to ask again, where that may help.
+    pub(crate) fn with_retry_after(mut self, seconds: Option<u64>) -> Self {
+        let may_help = matches!(
+            self.status,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+        );
+        if let Some(seconds) = seconds.filter(|_| may_help && self.passed_on.get("retry-after").is_none()) {
+            self.own.push(retry_after(seconds));
+        }
+        self
     }
 }
 
@@ -57,6 +69,7 @@ pub(crate) fn failed(id: Option<RawId<'_>>, telling: Telling) -> Answer {
         Telling::PassOn(reply) => pass_on(id, reply),
         Telling::Said(reply, class) => said(reply, class, id),
         Telling::Own(reply) => own(reply, id),
+        Telling::Nobody(reply, text) => json(status(reply), error_body(id, reply.code(), &text)),
         telling @ Telling::BatchError(_) => {
             let (code, message) = telling.item_error();
             json(StatusCode::OK, error_body(id, code, message))

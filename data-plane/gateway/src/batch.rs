@@ -17,7 +17,7 @@ use tyrscale_jsonrpc::{
 use crate::answer::{self, Answer};
 use crate::body::AnswerBody;
 use crate::endpoint::Endpoint;
-use crate::forward::Telling;
+use crate::failures::Telling;
 use crate::metrics::CallOutcome;
 use crate::plan::{Step, text, under_id};
 use crate::upstream::Reply;

@@ -4,23 +4,36 @@
 //! weight nor a new neighbour makes the gateway forget what it has learnt.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tyrscale_balance::{
-    Breaker, BreakerSettings, BreakerState, CircuitOpen, Head, HeadSettings, HealthState, HealthThresholds,
-    Permit, Transition,
+    Bar, Breaker, BreakerState, BreakerView, CircuitOpen, CoolDownTicket, Facts, HealthTicket, Permit,
+    SlowStart, Transition,
 };
+use tyrscale_jsonrpc::Class;
 use tyrscale_model::{
-    ChainId, CircuitBreaker, HealthCheck, HttpUrl, ProxyAddress, RouteId, UpstreamHeaders, UpstreamId,
-    UpstreamProtocol,
+    ChainId, CircuitBreaker, HealthCheck, HttpUrl, MethodFilter, ProxyAddress, RouteId, UpstreamHeaders,
+    UpstreamId, UpstreamLimits, UpstreamProtocol,
 };
 use tyrscale_telemetry::AtomicHistogram;
 
 use crate::address::Address;
 use crate::pool::{Pool, Transport};
 use crate::probe::FailureCounts;
+use crate::queue::{Held, Queue};
+use crate::subject::Subject;
+
+mod allowance;
+mod fuse;
+mod health;
+mod learnt;
+
+use allowance::Allowance;
+use fuse::Fuse;
+use health::Health;
+use learnt::Learnt;
 
 /// What makes an endpoint what it is; another one is built when this changes.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +46,10 @@ pub(crate) struct Spec {
     pub(crate) headers: UpstreamHeaders,
     /// The chain of its network, where that is known.
     pub(crate) chain: Option<ChainId>,
+    /// What it may be asked.
+    pub(crate) limits: Option<UpstreamLimits>,
+    /// The methods it is for; `None`: all.
+    pub(crate) methods: Option<MethodFilter>,
     /// `None` when the route has none that is enabled.
     pub(crate) breaker: Option<CircuitBreaker>,
     /// `None` when the route has none that is enabled.
@@ -60,34 +77,11 @@ pub(crate) struct Endpoint {
     spec: Spec,
     address: Address,
     pool: Arc<Pool>,
-    breaker: Option<Arc<Mutex<Breaker>>>,
+    fuse: Option<Arc<Fuse>>,
     health: Arc<Health>,
-    head: Arc<Mutex<Head>>,
+    learnt: Arc<Learnt>,
+    allowance: Allowance,
     stats: Arc<EndpointStats>,
-}
-
-/// What health checks have found.
-#[derive(Debug)]
-struct Health {
-    state: Mutex<HealthState>,
-    /// What the state says, for the many who ask.
-    is_good: AtomicBool,
-    /// Whether it answered for another chain than it should when it was last asked.
-    is_on_wrong_chain: AtomicBool,
-}
-
-impl Health {
-    fn new(policy: Option<&HealthCheck>) -> Self {
-        let thresholds = policy.map_or((0, 0), |it| (it.unhealthy_threshold, it.healthy_threshold));
-        Self {
-            state: Mutex::new(HealthState::new(HealthThresholds::new(
-                thresholds.0,
-                thresholds.1,
-            ))),
-            is_good: AtomicBool::new(true),
-            is_on_wrong_chain: AtomicBool::new(false),
-        }
-    }
 }
 
 /// Counts since the upstream came to the route.
@@ -98,15 +92,55 @@ pub(crate) struct EndpointStats {
     pub(crate) rate_limited: AtomicU64,
     /// Probes that did not go well.
     pub(crate) probe_failures: FailureCounts,
+    pub(crate) outcomes: Outcomes,
     /// Attempts that are not settled yet.
     in_flight: AtomicU32,
     /// Of the attempts answered without a fault.
     pub(crate) latency: AtomicHistogram,
 }
 
+/// Settled attempts by what came of them.
+#[derive(Debug)]
+pub(crate) struct Outcomes {
+    answered: AtomicU64,
+    faulted: [AtomicU64; Class::ALL.len()],
+}
+
+impl Default for Outcomes {
+    fn default() -> Self {
+        Self {
+            answered: AtomicU64::new(0),
+            faulted: std::array::from_fn(|_| AtomicU64::new(0)),
+        }
+    }
+}
+
+impl Outcomes {
+    /// Counts one; `None`: answered.
+    pub(crate) fn count(&self, fault: Option<Class>) {
+        let counter = match fault {
+            None => Some(&self.answered),
+            Some(class) => self.faulted.get(class as usize),
+        };
+        if let Some(counter) = counter {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Those that there are, by name.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let faults = Class::ALL.iter().map(|class| class.name()).zip(&self.faulted);
+        std::iter::once(("answered", &self.answered))
+            .chain(faults)
+            .map(|(name, count)| (name, count.load(Ordering::Relaxed)))
+            .filter(|(_, count)| *count > 0)
+    }
+}
+
 impl Endpoint {
     /// The endpoint of `spec`; `before` is the same upstream's until now, whose counts go on. If both lead to the same
-    /// place, so do its connections, and what breaker and health checks have learnt as far as their rules are the same.
+    /// place, so do its connections and what has been learnt, by breaker and health checks as far as their rules are
+    /// the same. Those in `queue` wait for its slots.
     ///
     /// # Errors
     /// [`EndpointError`] when nothing can be sent to it.
@@ -114,6 +148,7 @@ impl Endpoint {
         spec: Spec,
         before: Option<&Self>,
         transport: &Transport,
+        queue: &Arc<Queue>,
         now: Instant,
     ) -> Result<Self, EndpointError> {
         let same_place = before.filter(|known| known.spec.place() == spec.place());
@@ -125,12 +160,12 @@ impl Endpoint {
             }
         };
         let same_breaker = same_place.filter(|known| known.spec.breaker == spec.breaker);
-        let breaker = match same_breaker {
-            Some(known) => known.breaker.clone(),
-            None => {
-                let policy = spec.breaker.as_ref();
-                policy.map(|policy| Arc::new(Mutex::new(Breaker::new(settings(policy), now))))
-            }
+        let fuse = match same_breaker {
+            Some(known) => known.fuse.clone(),
+            None => spec
+                .breaker
+                .as_ref()
+                .map(|policy| Arc::new(Fuse::new(policy, now))),
         };
         let same_health = same_place
             .filter(|known| known.spec.chain == spec.chain)
@@ -138,14 +173,17 @@ impl Endpoint {
         Ok(Self {
             address: Address::new(&spec.url, &spec.headers).map_err(|_| EndpointError::Url)?,
             pool,
-            breaker,
+            fuse,
+            learnt: same_place.map_or_else(|| Arc::new(Learnt::new(now)), |known| Arc::clone(&known.learnt)),
+            allowance: Allowance::new(
+                spec.limits.as_ref(),
+                queue,
+                same_place.map(|known| &known.allowance),
+                now,
+            ),
             health: same_health.map_or_else(
                 || Arc::new(Health::new(spec.health.as_ref())),
                 |known| Arc::clone(&known.health),
-            ),
-            head: same_place.map_or_else(
-                || Arc::new(Mutex::new(Head::new(HeadSettings::default()))),
-                |known| Arc::clone(&known.head),
             ),
             stats: before.map_or_else(Arc::default, |known| Arc::clone(&known.stats)),
             spec,
@@ -182,50 +220,144 @@ impl Endpoint {
     }
 
     pub(crate) fn is_healthy(&self) -> bool {
-        self.health.is_good.load(Ordering::Relaxed)
+        self.health.is_good()
     }
 
     /// Counts one probe in the upstream's health.
     pub(crate) fn observe_probe(&self, good: bool) -> Option<Transition> {
-        let mut state = self.health.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let transition = state.observe(good);
-        self.health.is_good.store(state.is_healthy(), Ordering::Relaxed);
+        let transition = self.health.observe_probe(good);
+        self.on_transition(transition)
+    }
+
+    fn on_transition(&self, transition: Option<Transition>) -> Option<Transition> {
+        if transition == Some(Transition::BecameHealthy) {
+            self.learnt.onset.begin(tokio::time::Instant::now().into_std());
+        }
         transition
     }
 
     /// Whether it answers for another chain than that of its network, as far as is known.
     pub(crate) fn is_on_wrong_chain(&self) -> bool {
-        self.health.is_on_wrong_chain.load(Ordering::Relaxed)
+        self.health.is_on_wrong_chain()
     }
 
     /// Notes on which chain it was found. Returns whether that is another finding than before.
     pub(crate) fn set_on_wrong_chain(&self, is_wrong: bool) -> bool {
-        self.health.is_on_wrong_chain.swap(is_wrong, Ordering::Relaxed) != is_wrong
+        self.health.set_on_wrong_chain(is_wrong)
     }
 
-    /// The upstream reported a block of this height at `now`.
+    /// The upstream reported that it has a block of this height.
     pub(crate) fn saw_head(&self, height: u64, now: Instant) {
-        let mut head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
-        head.saw(height, now);
+        self.learnt.saw_head(height, now);
     }
 
     /// The height of its head, if it is known.
     pub(crate) fn head(&self) -> Option<u64> {
-        let head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
-        head.height()
+        self.learnt.head()
     }
 
-    /// Whether it would take a request now.
-    pub(crate) fn is_eligible(&self, now: Instant) -> bool {
-        self.is_healthy()
-            && !self.is_on_wrong_chain()
-            && self.breaker().is_none_or(|breaker| breaker.would_admit(now))
+    /// It begins to take traffic beside others who have for a while.
+    pub(crate) fn begin_slowly(&self, now: Instant) {
+        self.learnt.onset.begin(now);
+    }
+
+    /// What is known of it at `now`, as far as it decides whether it takes a question about `subject`; `None`: any.
+    pub(crate) fn facts(
+        &self,
+        subject: Option<&Subject<'_>>,
+        slow_start: Option<&SlowStart>,
+        now: Instant,
+    ) -> Facts {
+        let mut facts = Facts {
+            healthy: self.health.is_good(),
+            breaker: self
+                .fuse
+                .as_ref()
+                .map_or(BreakerView::Willing, |fuse| fuse.view(now)),
+            headroom: self.allowance.headroom(now),
+            in_flight: self.in_flight(),
+            latency: self.learnt.latency.latency(now),
+            ..Facts::default()
+        };
+        if let Some(slow_start) = slow_start {
+            facts.ramp = self.learnt.onset.ramp(slow_start, now);
+        }
+        if self.is_on_wrong_chain() {
+            facts.bar = Some(Bar::WrongChain);
+        }
+        if let (Some(filter), Some(subject)) = (&self.spec.methods, subject)
+            && !subject.methods().iter().all(|method| filter.lets_through(method))
+        {
+            facts.bar = Some(Bar::MethodForbidden);
+        }
+        self.learnt.tell(&mut facts, subject, now);
+        facts
+    }
+
+    /// Takes what one request costs; `None` when another one took it first.
+    pub(crate) fn enter_with(self: &Arc<Self>, calls: usize, fail_open: bool, now: Instant) -> Option<Entry> {
+        let held = self.allowance.take_slot()?;
+        let admission = match self.admit(now) {
+            Ok(admission) => admission,
+            // Trials alone decide when the breaker closes.
+            Err(_) if fail_open => Admission {
+                endpoint: Arc::clone(self),
+                permit: Some(Permit::uncounted()),
+            },
+            Err(_) => return None,
+        };
+        self.allowance.take_calls(calls, now).then(|| Entry {
+            admission,
+            held,
+            rests: self.learnt.begin(now),
+            health: self.health.begin(),
+        })
+    }
+
+    /// The upstream answered, after `latency`; with what was asked for, if it `served` it.
+    pub(crate) fn learn_answer(
+        &self,
+        rests: Option<CoolDownTicket>,
+        subject: &Subject<'_>,
+        served: bool,
+        latency: Duration,
+        now: Instant,
+    ) {
+        self.learnt.latency.observe(latency, now);
+        self.learnt.on_answer(rests, subject, served, now);
+    }
+
+    /// What the upstream's failure, or its word that it does not serve this, teaches about it.
+    pub(crate) fn learn_failure(
+        &self,
+        rests: Option<CoolDownTicket>,
+        class: Class,
+        retry_after: Option<Duration>,
+        subject: &Subject<'_>,
+        now: Instant,
+    ) {
+        self.learnt.on_failure(rests, class, retry_after, subject, now);
+    }
+
+    /// An answer that did not come in time took at least that long.
+    pub(crate) fn learn_latency(&self, latency: Duration, now: Instant) {
+        self.learnt.latency.observe(latency, now);
+    }
+
+    /// Counts one request in the upstream's health.
+    pub(crate) fn observe_traffic(&self, ticket: HealthTicket, good: bool) {
+        let transition = self.on_transition(self.health.observe_traffic(ticket, good));
+        if let Some(transition) = transition {
+            let (route, upstream) = (self.spec.route_id, self.spec.upstream_id);
+            tracing::warn!(route.id = %route, upstream.id = %upstream, ?transition, "requests changed the health of an upstream");
+        }
     }
 
     /// The state of its breaker; one without a breaker is closed.
     pub(crate) fn breaker_state(&self, now: Instant) -> BreakerState {
-        self.breaker()
-            .map_or(BreakerState::Closed, |breaker| breaker.state(now))
+        self.fuse
+            .as_ref()
+            .map_or(BreakerState::Closed, |fuse| fuse.state(now))
     }
 
     /// Asks its breaker for leave to send one request.
@@ -233,19 +365,14 @@ impl Endpoint {
     /// # Errors
     /// [`CircuitOpen`] when the breaker refuses.
     pub(crate) fn admit(self: &Arc<Self>, now: Instant) -> Result<Admission, CircuitOpen> {
-        let permit = match self.breaker() {
-            Some(mut breaker) => Some(breaker.try_acquire(now)?),
+        let permit = match &self.fuse {
+            Some(fuse) => Some(fuse.try_acquire(now)?),
             None => None,
         };
         Ok(Admission {
             endpoint: Arc::clone(self),
             permit,
         })
-    }
-
-    fn breaker(&self) -> Option<MutexGuard<'_, Breaker>> {
-        let breaker = self.breaker.as_ref()?;
-        Some(breaker.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -256,6 +383,17 @@ impl fmt::Debug for Endpoint {
             .field("address", &self.address)
             .finish_non_exhaustive()
     }
+}
+
+/// What an attempt takes of an endpoint.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) admission: Admission,
+    pub(crate) held: Held,
+    /// `None`: in good standing.
+    pub(crate) rests: Option<CoolDownTicket>,
+    /// `None` when requests do not count in the health.
+    pub(crate) health: Option<HealthTicket>,
 }
 
 /// Leave of an endpoint's breaker to send one request; dropped, it says nothing about the endpoint.
@@ -281,19 +419,21 @@ impl Admission {
     }
 
     fn settle(&mut self, settle: impl FnOnce(&mut Breaker, Permit) -> Option<BreakerState>) {
-        let Some((mut breaker, permit)) = self.endpoint.breaker().zip(self.permit.take()) else {
+        let Some((fuse, permit)) = self.endpoint.fuse.as_ref().zip(self.permit.take()) else {
             return;
         };
-        let entered = settle(&mut breaker, permit);
-        drop(breaker);
-        if let Some(state) = entered {
-            let Spec {
-                route_id,
-                upstream_id,
-                ..
-            } = &self.endpoint.spec;
-            tracing::info!(route.id = %route_id, upstream.id = %upstream_id, ?state, "circuit breaker changed");
+        let Some(state) = fuse.settle(|breaker| settle(breaker, permit)) else {
+            return;
+        };
+        if state == BreakerState::Closed {
+            self.endpoint.begin_slowly(tokio::time::Instant::now().into_std());
         }
+        let Spec {
+            route_id,
+            upstream_id,
+            ..
+        } = &self.endpoint.spec;
+        tracing::info!(route.id = %route_id, upstream.id = %upstream_id, ?state, "circuit breaker changed");
     }
 }
 
@@ -315,15 +455,6 @@ fn verdict_rule(policy: Option<&HealthCheck>) -> Option<HealthCheck> {
     })
 }
 
-fn settings(policy: &CircuitBreaker) -> BreakerSettings {
-    BreakerSettings::new(
-        policy.max_requests,
-        policy.max_consecutive_failures,
-        Duration::from_millis(policy.interval_ms.into()),
-        Duration::from_millis(policy.timeout_ms.into()),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -338,6 +469,8 @@ mod tests {
             protocol: UpstreamProtocol::Auto,
             headers: UpstreamHeaders::default(),
             chain: None,
+            limits: None,
+            methods: None,
             breaker: Some(CircuitBreaker {
                 enabled: true,
                 max_consecutive_failures: 1,
@@ -355,13 +488,14 @@ mod tests {
     #[test]
     fn a_new_policy_forgets_only_what_it_is_about() {
         let transport = Transport::new(&Settings::default()).unwrap();
+        let queue = Arc::default();
         let now = Instant::now();
-        let known = Arc::new(Endpoint::new(spec(), None, &transport, now).unwrap());
+        let known = Arc::new(Endpoint::new(spec(), None, &transport, &queue, now).unwrap());
         known.admit(now).unwrap().failed(now);
         known.observe_probe(false);
         known.enter();
         let after = |spec: Spec| {
-            let endpoint = Endpoint::new(spec, Some(&known), &transport, now).unwrap();
+            let endpoint = Endpoint::new(spec, Some(&known), &transport, &queue, now).unwrap();
             (
                 endpoint.breaker_state(now),
                 endpoint.is_healthy(),

@@ -1,37 +1,105 @@
 //! The attempts of one request: one upstream after the other, until one answers or none is left.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::time::Instant;
-use tyrscale_jsonrpc::{Answer, Class, ErrorReply, Kind, Replay, RpcError, most_telling};
+use tyrscale_balance::Deadline;
+use tyrscale_http1::Timer;
+use tyrscale_jsonrpc::{Blame, ErrorReply};
 
 use crate::attempt::Attempt;
+use crate::config::Settings;
+use crate::failures::Failures;
 use crate::lookups::Lookup;
 use crate::pool::Use;
-use crate::route::{Route, Tried};
+use crate::route::{Marks, Need, Next, Route};
 use crate::trace::{Event, Journal};
 use crate::upstream::{Failure, Place, Question, Reply, Time, ask};
+
+/// What a usual answer takes: nobody waits so long that less is left.
+const USUAL_ANSWER: Duration = Duration::from_millis(50);
+/// How long a request waits for an upstream at most.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// Who waits looks again that often, for whoever was woken may have had no use for what became free.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// What a request has been through, in one question or several.
 #[derive(Debug)]
 pub(crate) struct Course {
-    tried: Tried,
-    /// When the time of all its attempts is up; `None` before the first.
-    deadline: Option<Instant>,
+    marks: Marks,
+    deadline: Deadline,
+    /// Until when it may wait for an upstream.
+    wait_until: Instant,
+    attempts_left: u32,
+    again_left: u32,
+    /// Pauses made so far.
+    pauses: u32,
+    /// One that may not have seen the request, because it was closing an idle connection.
+    unseen: Option<usize>,
+    /// Whether an attempt was made.
+    has_begun: bool,
+    now: Instant,
+}
+
+/// An attempt that is about to be made.
+#[derive(Debug)]
+struct Planned {
+    attempt: Attempt,
+    /// Of its endpoint.
+    position: usize,
+    which: Use,
 }
 
 impl Course {
-    pub(crate) fn new(route: &Route) -> Self {
+    /// A request of the route begins.
+    pub(crate) fn new(route: &Route, settings: &Settings) -> Self {
+        let now = Instant::now();
+        let rules = &route.rules;
+        let total = rules.request_timeout().unwrap_or(settings.request_timeout);
+        let per_attempt = rules.attempt_timeout().unwrap_or(settings.attempt_timeout);
+        route.budget.on_request(now.into_std());
+        let endpoints = route.endpoints().len();
         Self {
-            tried: Tried::new(route.endpoints().len()),
-            deadline: None,
+            marks: Marks::new(endpoints),
+            deadline: Deadline::new(now.into_std(), total, per_attempt),
+            wait_until: now + LONGEST_WAIT,
+            attempts_left: rules.attempts(endpoints),
+            again_left: rules.again(),
+            pauses: 0,
+            unseen: None,
+            has_begun: false,
+            now,
         }
+    }
+
+    fn need<'q, 'c>(&self, question: &'q Question<'c>) -> Need<'q, 'c> {
+        let patience = self.deadline.patience(USUAL_ANSWER, self.now.into_std());
+        Need {
+            subject: &question.subject,
+            patience: Instant::from_std(patience).min(self.wait_until.max(self.now)),
+            now: self.now,
+        }
+    }
+
+    /// How long the attempt that begins now may take; `None`: no time is left for one.
+    fn time(&self, settings: &Settings, route: &Route) -> Option<Time> {
+        let until = Instant::from_std(self.deadline.attempt_ends(self.now.into_std())?);
+        let pause = route.rules.attempt_timeout().unwrap_or(settings.attempt_timeout);
+        Some(Time {
+            until,
+            // The first attempt has all that the settings give it, whichever of the two is less.
+            is_rest: self.has_begun && until < self.now + pause,
+            pause,
+        })
     }
 }
 
-/// Asks the route's upstreams, each at most once, as long as another attempt does no harm and the request's
-/// time is not up. One that may not have seen the request, because it was closing an idle connection, is asked
-/// again when no other is left.
+/// Asks the route's upstreams as long as another attempt does no harm, the request's time is not up and the
+/// route's retries are not used up: first each at most once; then one that may not have seen the request, because
+/// it was closing an idle connection; then, after a pause, those whose failure may pass.
 ///
 /// # Errors
 /// [`Failures`] when no upstream gave an answer to pass on.
@@ -42,28 +110,23 @@ pub(crate) async fn forward(
     journal: &mut Journal<'_>,
     place: &mut Place<'_>,
 ) -> Result<Reply, Failures> {
-    let mut now = Instant::now();
-    let is_first = course.deadline.is_none();
-    let deadline = *course
-        .deadline
-        .get_or_insert(now + place.settings.request_timeout);
-    let mut failures = Vec::new();
-    let mut unseen = None;
+    let mut failures = Failures::default();
     let mut lookup = Lookup::default();
-    loop {
-        let (attempt, which) = match route.begin(&mut course.tried, now) {
-            Some(attempt) => (attempt, Use::IdleOrNew),
-            None => match unseen.take().and_then(|endpoint| Attempt::at(&endpoint, now)) {
-                Some(attempt) => (attempt, Use::New),
-                None => break,
-            },
+    course.now = Instant::now();
+    while let Some(planned) = plan(route, question, course, &mut failures, place.timer).await {
+        let Some(time) = course.time(place.settings, route) else {
+            break;
         };
-        let full = now + place.settings.attempt_timeout;
-        let time = Time {
-            until: deadline.min(full),
-            // The first attempt has all that the settings give it, whichever of the two is less.
-            is_rest: deadline < full && !(is_first && failures.is_empty()),
-        };
+        if course.has_begun {
+            route.stats.retries.retries.fetch_add(1, Ordering::Relaxed);
+        }
+        course.has_begun = true;
+        course.attempts_left = course.attempts_left.saturating_sub(1);
+        let Planned {
+            attempt,
+            position,
+            which,
+        } = planned;
         let endpoint = Arc::clone(attempt.endpoint());
         let upstream = endpoint.spec().upstream_id;
         journal.note(upstream, Event::Asked);
@@ -71,146 +134,150 @@ pub(crate) async fn forward(
             Ok(reply) => {
                 journal.note(upstream, Event::Answered);
                 route.overhear(question, &endpoint, &reply);
-                match lookup.settle(route, question, reply) {
-                    Some(reply) => return Ok(reply),
-                    None => {
-                        now = Instant::now();
-                        if now < deadline {
-                            continue;
-                        }
-                        break;
-                    }
+                if let Some(reply) = lookup.settle(route, question, reply) {
+                    return Ok(reply);
                 }
+                if course.found_nothing() {
+                    continue;
+                }
+                break;
             }
             Err(failure) => failure,
         };
         journal.note(upstream, Event::Failed(failure.class.name()));
-        now = Instant::now();
-        let goes_on = failure.class.retryable(question.replay) && now < deadline;
-        if failure.perhaps_unseen && question.replay == Replay::Safe {
-            unseen = Some(endpoint);
-        }
+        course.now = Instant::now();
+        let goes_on = course.goes_on(route, question, position, &failure);
         failures.push(failure);
         if !goes_on {
             break;
         }
     }
-    lookup.nothing().ok_or(Failures(failures))
+    lookup.nothing().ok_or(failures)
 }
 
-/// Every attempt of a request that nobody answered, in order; empty when no upstream could be asked.
-#[derive(Debug)]
-pub(crate) struct Failures(Vec<Failure>);
+impl Course {
+    /// An upstream answered that it has nothing of what was looked up: whether others may be asked for it, which
+    /// nobody waits for.
+    fn found_nothing(&mut self) -> bool {
+        self.now = Instant::now();
+        self.wait_until = self.now;
+        self.attempts_left > 0
+    }
 
-/// What to tell the client when nobody answered.
-#[derive(Debug)]
-pub(crate) enum Telling {
-    /// What the upstreams said, status and body, as far as it may be told, for all of them said the same.
-    PassOn(Reply),
-    /// The error that an upstream gave, with the code of its class.
-    Said(Reply, Class),
-    /// The one error that an upstream gave for a whole batch.
-    BatchError(RpcError),
-    /// An error of the gateway's own.
-    Own(ErrorReply),
+    /// Whether another attempt may follow the failure of the one at `position`.
+    fn goes_on(
+        &mut self,
+        route: &Route,
+        question: &Question<'_>,
+        position: usize,
+        failure: &Failure,
+    ) -> bool {
+        let (class, policy) = (failure.class, failure.class.policy());
+        if !class.retryable(question.replay) || self.attempts_left == 0 {
+            return false;
+        }
+        if failure.perhaps_unseen {
+            self.unseen = Some(position);
+            return true;
+        }
+        if policy.again {
+            self.marks.allow_again(position);
+        }
+        let has_another =
+            self.marks.has_fresh() || self.unseen.is_some() || policy.again && self.again_left > 0;
+        // What an upstream lacks it is not asked for again, so going elsewhere for it multiplies nothing.
+        if !has_another || policy.blame == Blame::Nobody {
+            return true;
+        }
+        let granted = route.budget.try_retry(self.now.into_std());
+        if !granted {
+            route.stats.retries.exhausted.fetch_add(1, Ordering::Relaxed);
+        }
+        granted
+    }
 }
 
-impl Failures {
-    /// The most telling answer that can be made of them, for methods of that kind.
-    pub(crate) fn telling(mut self, kind: Kind) -> Telling {
-        let Some(class) = most_telling(self.0.iter().map(|failure| failure.class), kind) else {
-            return Telling::Own(ErrorReply::NoUpstream);
+/// Finds whom to ask next, waiting if need be; `None` when there is nobody, of which `failures` are told why.
+async fn plan(
+    route: &Route,
+    question: &Question<'_>,
+    course: &mut Course,
+    failures: &mut Failures,
+    timer: &mut Timer,
+) -> Option<Planned> {
+    let planned = |which| {
+        move |(attempt, position)| Planned {
+            attempt,
+            position,
+            which,
+        }
+    };
+    let next = match route.next(&course.need(question), &mut course.marks, false) {
+        Next::Ask(attempt, position) => return Some((attempt, position)).map(planned(Use::IdleOrNew)),
+        next => next,
+    };
+    if let Some(position) = course.unseen.take() {
+        let begun = route.begin_at(position, &course.need(question));
+        if let Some(attempt) = begun {
+            return Some((attempt, position)).map(planned(Use::New));
+        }
+    }
+    if course.pause(route, question, timer).await
+        && let Next::Ask(attempt, position) = route.next(&course.need(question), &mut course.marks, true)
+    {
+        return Some((attempt, position)).map(planned(Use::IdleOrNew));
+    }
+    let next = match next {
+        Next::Wait(_) => wait(route, question, course, timer).await,
+        next => next,
+    };
+    match next {
+        Next::Ask(attempt, position) => Some((attempt, position)).map(planned(Use::IdleOrNew)),
+        Next::Nobody(shortage) => {
+            if failures.is_empty() && shortage.reply() == ErrorReply::RateLimited {
+                route.stats.retries.throttled.fetch_add(1, Ordering::Relaxed);
+            }
+            failures.end_for(shortage);
+            None
+        }
+        Next::Wait(_) => None,
+    }
+}
+
+impl Course {
+    /// Pauses before somebody is asked again; false when that is of no use.
+    async fn pause(&mut self, route: &Route, question: &Question<'_>, timer: &mut Timer) -> bool {
+        if self.again_left == 0 || !route.can_ask_again(&question.subject, &self.marks, self.now) {
+            return false;
+        }
+        let pause = route.rules.backoff.delay(self.pauses, fastrand::u64(..));
+        if !self.deadline.allows(pause, Duration::ZERO, self.now.into_std()) {
+            return false;
+        }
+        self.again_left -= 1;
+        self.pauses += 1;
+        let _elapsed = timer.within(self.now + pause, std::future::pending::<()>()).await;
+        self.now = Instant::now();
+        true
+    }
+}
+
+/// Waits in the route's queue until somebody can be asked, or it is of no use.
+async fn wait(route: &Route, question: &Question<'_>, course: &mut Course, timer: &mut Timer) -> Next {
+    let Some(_waiting) = route.queue.enter() else {
+        return route.nobody(&course.need(question), &course.marks);
+    };
+    loop {
+        let mut released = pin!(route.queue.released());
+        // Whoever leaves from now on is noticed, also before the wait begins.
+        released.as_mut().enable();
+        let until = match route.next(&course.need(question), &mut course.marks, false) {
+            Next::Wait(until) => until,
+            next => return next,
         };
-        let status = |failure: &Failure| failure.said.as_ref().map(|reply| reply.status);
-        let first = self.0.first().and_then(status);
-        let unanimous = self
-            .0
-            .iter()
-            .all(|failure| failure.class == class && status(failure) == first);
-        let of_the_class = |failure: &mut Failure| (failure.class == class).then(|| failure.said.take())?;
-        let said = self.0.iter_mut().rev().find_map(of_the_class);
-        match (class, said.map(|reply| *reply)) {
-            (
-                Class::BatchRefused,
-                Some(Reply {
-                    answer: Answer::BatchRefused(error),
-                    ..
-                }),
-            ) => Telling::BatchError(error),
-            (Class::Refused | Class::Unauthorized | Class::Billing | Class::RequestTooLarge, Some(reply))
-                if unanimous && reply.status.is_client_error() =>
-            {
-                Telling::PassOn(reply)
-            }
-            (_, Some(reply)) if matches!(reply.answer, Answer::Error(_)) => Telling::Said(reply, class),
-            _ => Telling::Own(class.into()),
-        }
-    }
-}
-
-impl Telling {
-    /// The JSON-RPC error to put in the place of each call of a batch.
-    pub(crate) fn item_error(&self) -> (i64, &str) {
-        match self {
-            Self::BatchError(error) => (
-                error.code.unwrap_or(ErrorReply::UpstreamsFailed.code()),
-                &error.message,
-            ),
-            Self::Own(reply) => (reply.code(), reply.message()),
-            Self::PassOn(_) | Self::Said(..) => {
-                let reply = ErrorReply::UpstreamsFailed;
-                (reply.code(), reply.message())
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-    use http::StatusCode;
-    use tyrscale_http1::Fields;
-
-    use super::*;
-    use crate::body::AnswerBody;
-
-    fn refused(status: u16, text: &'static str) -> Failure {
-        Failure {
-            class: Class::Refused,
-            perhaps_unseen: false,
-            said: Some(Box::new(Reply {
-                status: StatusCode::from_u16(status).unwrap(),
-                fields: Fields::default(),
-                answer: Answer::NotJsonRpc,
-                by: None,
-                body: Some(AnswerBody::Whole(Bytes::from_static(text.as_bytes()))),
-                is_gzip: false,
-            })),
-        }
-    }
-
-    fn telling(failures: Vec<Failure>) -> Telling {
-        Failures(failures).telling(Kind::Read)
-    }
-
-    #[test]
-    fn a_refusal_is_passed_on_only_when_all_refuse_alike() {
-        let alike = telling(vec![refused(404, "one"), refused(404, "two")]);
-        assert!(matches!(alike, Telling::PassOn(reply) if reply.status == 404));
-        let unlike = telling(vec![refused(404, "one"), refused(408, "two")]);
-        assert!(matches!(unlike, Telling::Own(ErrorReply::Failed(Class::Refused))));
-        let beside_a_failure = telling(vec![refused(404, "one"), Class::Timeout.into()]);
-        assert!(matches!(
-            beside_a_failure,
-            Telling::Own(ErrorReply::UpstreamTimeout)
-        ));
-    }
-
-    #[test]
-    fn without_an_attempt_there_was_no_upstream() {
-        assert!(matches!(
-            telling(Vec::new()),
-            Telling::Own(ErrorReply::NoUpstream)
-        ));
+        let look_again = course.now + LOOK_AGAIN;
+        let until = until.map_or(look_again, |until| until.min(look_again));
+        let _woken = timer.within(until, released).await;
+        course.now = Instant::now();
     }
 }

@@ -8,6 +8,7 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::HeaderName;
@@ -197,6 +198,16 @@ fn is_any(field: &Field<'_>, names: &[&str]) -> bool {
     names.iter().any(|name| field.is(name))
 }
 
+/// How long an upstream asks to be left alone. Source: RFC 9110, section 10.2.3.
+pub(crate) fn retry_after(fields: &Fields, now: impl Fn() -> SystemTime) -> Option<Duration> {
+    let value = std::str::from_utf8(fields.get("retry-after")?).ok()?.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = httpdate::parse_http_date(value).ok()?;
+    Some(at.duration_since(now()).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -342,5 +353,22 @@ mod tests {
         ]);
         for_client(&mut answer, &address());
         assert_eq!(names(answer.iter()), ["content-type"]);
+    }
+
+    #[test]
+    fn a_wait_is_asked_for_in_seconds_or_by_a_date() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(100);
+        let asked = |value| retry_after(&fields(&[("retry-after", value)]), || now);
+        for (value, seconds) in [
+            ("30", Some(30)),
+            (" 0 ", Some(0)),
+            ("Thu, 01 Jan 1970 00:02:00 GMT", Some(20)),
+            ("Thu, 01 Jan 1970 00:00:00 GMT", Some(0)),
+            ("-1", None),
+            ("soon", None),
+            ("", None),
+        ] {
+            assert_eq!(asked(value), seconds.map(Duration::from_secs), "{value}");
+        }
     }
 }

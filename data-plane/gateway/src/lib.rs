@@ -22,7 +22,8 @@
 //!   error, too, and not asked for elsewhere.
 //! - A call above a rate of the route is refused, alone with 429; requests beyond what the gateway takes on at once are
 //!   503 before their bodies are read.
-//! - Each upstream is asked at most once, as long as asking another does no harm. When all fail, the most telling
+//! - Each upstream is asked once, as long as asking another does no harm, then those again whose failure may pass,
+//!   within the attempts, the time and the budget of the route. When all fail, the most telling
 //!   of what happened is told, without addresses: 502, 503 or 504 with a JSON-RPC error. A 4xx that all share
 //!   keeps its status, and its body if that is a JSON object or array that tells no secret of the upstream's
 //!   address; redirects are not passed on.
@@ -32,7 +33,7 @@
 //!   any that tells a secret of its address. Compressed bodies are read on both sides.
 //! - A client that does not take its answer is cut off, and gives back what it holds. A client can neither open
 //!   nor hold an upstream's breaker by being slow, nor by a batch whose answer is too large. A call that takes an
-//!   upstream longer than an attempt may last does count as a failure.
+//!   upstream longer than an attempt may last counts in its latency only.
 
 mod access_log;
 mod address;
@@ -52,6 +53,7 @@ mod debug;
 mod dial;
 mod endpoint;
 mod error;
+mod failures;
 mod forward;
 mod gateway;
 mod headers;
@@ -64,6 +66,7 @@ mod plan;
 mod pool;
 mod probe;
 mod proxy;
+mod queue;
 mod record;
 mod recorder;
 mod request;
@@ -71,7 +74,9 @@ mod route;
 mod server;
 mod service;
 mod shedding;
+mod shortage;
 mod stall;
+mod subject;
 mod table;
 mod tls;
 mod trace;

@@ -22,6 +22,7 @@ pub(crate) mod export;
 pub(crate) struct RouteStats {
     /// Of the kinds that nearly all are of, without a lock.
     usual: [Arc<AtomicHistogram>; 2],
+    pub(crate) retries: RetryStats,
     others: RwLock<HashMap<AnswerKind, Arc<AtomicHistogram>>>,
     pub(crate) limited: LimitedCalls,
 }
@@ -44,6 +45,19 @@ impl LimitedCalls {
             Scope::Client => &self.client,
         }
     }
+}
+
+/// What became of the requests of one route that the first upstream did not answer.
+#[derive(Debug, Default)]
+pub(crate) struct RetryStats {
+    /// Attempts after the first.
+    pub(crate) retries: AtomicU64,
+    /// Requests that were given up for want of budget.
+    pub(crate) exhausted: AtomicU64,
+    /// Attempts at upstreams that look bad, because all do.
+    pub(crate) fail_open: AtomicU64,
+    /// Requests refused because every upstream throttles or is at its limit.
+    pub(crate) throttled: AtomicU64,
 }
 
 /// Scheme and HTTP method of the request, and status of the answer.

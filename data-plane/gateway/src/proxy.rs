@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
+use tokio::time::Instant;
 use tyrscale_http1::RequestHead;
 use tyrscale_jsonrpc::request::parse;
 use tyrscale_jsonrpc::{Call, ErrorReply, Expect, Limits, Packet, RequestError, error_body, method};
@@ -21,6 +22,7 @@ use crate::record::Record;
 use crate::request::{self, Unread};
 use crate::route::Route;
 use crate::shedding::Held;
+use crate::subject::Subject;
 use crate::upstream::{Place, Question};
 
 /// Deepest nesting of arrays and objects in a request.
@@ -188,16 +190,19 @@ impl Asked<'_> {
             id: call.id.map(|id| body.slice_ref(id.as_bytes())),
             method: called,
             traceparent: record.traceparent(),
-            ..self.question(Part {
-                body: sent,
-                expect: call.id.map_or(Expect::Nothing, |_| Expect::Single),
-                replay: called.replay,
-            })
+            ..self.question(
+                Part {
+                    body: sent,
+                    expect: call.id.map_or(Expect::Nothing, |_| Expect::Single),
+                    replay: called.replay,
+                },
+                Subject::of(std::iter::once(call)),
+            )
         };
         let (answer, outcome) = match forward(
             &self.route,
             &question,
-            &mut Course::new(&self.route),
+            &mut Course::new(&self.route, &self.gateway.settings),
             record.journal(),
             place,
         )
@@ -208,8 +213,10 @@ impl Asked<'_> {
                 (answer::reply(call.id, reply), outcome)
             }
             Err(failures) => {
-                let telling = failures.telling(called.kind);
-                (answer::failed(call.id, telling), CallOutcome::Failed)
+                let retry_after = failures.retry_after(Instant::now().into_std());
+                let telling = failures.telling(called.kind, Some(&call.method));
+                let answer = answer::failed(call.id, telling).with_retry_after(retry_after);
+                (answer, CallOutcome::Failed)
             }
         };
         self.gateway.stats.count(&call.method, outcome);
@@ -224,20 +231,24 @@ impl Asked<'_> {
         place: &mut Place<'_>,
     ) -> Answer {
         let mut batch = Batch::new(members, self.rules().steps(members));
-        let mut course = Course::new(&self.route);
+        let mut course = Course::new(&self.route, &self.gateway.settings);
         let mut asked = batch.to_send();
         for round in 0..MAX_ROUNDS {
             if asked.is_empty() {
                 break;
             }
+            let calls = asked
+                .iter()
+                .filter_map(|position| members.get(*position)?.as_ref().ok());
+            let subject = Subject::of(calls);
             let question = Question {
                 traceparent: record.traceparent(),
-                ..self.question(batch.part(&asked, body))
+                ..self.question(batch.part(&asked, body), subject)
             };
             match forward(&self.route, &question, &mut course, record.journal(), place).await {
                 Ok(reply) => asked = batch.take(&asked, reply),
                 Err(failures) if round == 0 => {
-                    batch.fail(failures.telling(question.method.kind));
+                    batch.fail(failures.telling(question.method.kind, None));
                     break;
                 }
                 Err(_) => break,
@@ -260,7 +271,7 @@ impl Asked<'_> {
     }
 
     /// What is asked of an upstream; the method of a batch is none that is known.
-    fn question(&self, part: Part) -> Question<'_> {
+    fn question<'q>(&'q self, part: Part, subject: Subject<'q>) -> Question<'q> {
         Question {
             fields: &self.head.fields,
             peer: self.peer,
@@ -273,6 +284,7 @@ impl Asked<'_> {
             id: None,
             method: method::other(),
             replay: part.replay,
+            subject,
         }
     }
 }

@@ -1,37 +1,28 @@
 //! One route as it runs: its endpoints, and whose turn it is.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use http::HeaderName;
-use smallvec::SmallVec;
 use tokio::time::Instant;
-use tyrscale_balance::{Candidate, Picker, Strategy};
+use tyrscale_balance::{Member, RetryBudget, Selector};
 use tyrscale_model::{
-    ChainId, Consistency, HealthCheck, HttpUrl, LoadBalancer, Network, Resource, RouteId, RouteKey, Snapshot,
-    Target, Upstream, UpstreamId, Violation, ViolationCode,
+    ChainId, Consistency, HealthCheck, HttpUrl, Network, Resource, RouteId, RouteKey, Rpc, Snapshot, Target,
+    Upstream, UpstreamId, Violation, ViolationCode,
 };
 
 use crate::admission::Admission;
-use crate::attempt::Attempt;
 use crate::cors::CorsPolicy;
 use crate::endpoint::{Endpoint, EndpointError, Spec};
 use crate::heads::Heads;
 use crate::metrics::RouteStats;
 use crate::pool::Transport;
+use crate::queue::Queue;
 
-/// As many upstreams as most routes have at most.
-const USUAL: usize = 8;
+mod choose;
+mod rules;
 
-/// Which endpoints of a route a request has been at.
-#[derive(Debug)]
-pub(crate) struct Tried(SmallVec<[bool; USUAL]>);
-
-impl Tried {
-    /// None of so many.
-    pub(crate) fn new(endpoints: usize) -> Self {
-        Self(SmallVec::from_elem(false, endpoints))
-    }
-}
+pub(crate) use choose::{Marks, Need, Next};
+pub(crate) use rules::Rules;
 
 /// One route, compiled from the configuration.
 #[derive(Debug)]
@@ -50,8 +41,15 @@ pub(crate) struct Route {
     pub(crate) forward_headers: Vec<HeaderName>,
     /// What clients may ask.
     pub(crate) admission: Admission,
+    pub(crate) rules: Rules,
+    /// For the retries of all its requests.
+    pub(crate) budget: Arc<RetryBudget>,
+    /// Who waits for one of its upstreams.
+    pub(crate) queue: Arc<Queue>,
     endpoints: Vec<Arc<Endpoint>>,
-    picker: Mutex<Picker>,
+    /// Which of them an operator has taken out.
+    cordoned: Vec<bool>,
+    selector: Selector,
 }
 
 impl Route {
@@ -65,14 +63,20 @@ impl Route {
         before: Option<&Self>,
         transport: &Transport,
     ) -> Result<Self, Vec<Violation>> {
-        let mut endpoints = Vec::new();
+        let now = Instant::now().into_std();
+        let queue = before.map_or_else(Arc::default, |before| Arc::clone(&before.queue));
+        let (mut endpoints, mut cordoned) = (Vec::new(), Vec::new());
         let mut weights = Vec::new();
         let mut violations = Vec::new();
         for upstream in snapshot.upstreams_of(model.id) {
-            match compile_endpoint(model, upstream, snapshot, before, transport) {
+            match compile_endpoint(model, upstream, snapshot, before, transport, &queue) {
                 Ok(endpoint) => {
                     endpoints.push(endpoint);
-                    weights.push(upstream.weight.get());
+                    cordoned.push(upstream.cordoned);
+                    weights.push(Member {
+                        weight: upstream.weight.get(),
+                        tier: upstream.tier.get().into(),
+                    });
                 }
                 Err(violation) => violations.push(violation.of(upstream.key())),
             }
@@ -80,18 +84,18 @@ impl Route {
         if !violations.is_empty() {
             return Err(violations);
         }
-        let strategy = strategy(model.load_balancer);
-        let picker = match before {
+        let settings = rules::selection(model);
+        let selector = match before {
             Some(before) => {
-                let carried: Vec<_> = endpoints
-                    .iter()
-                    .map(|endpoint| before.position(endpoint.spec().upstream_id))
-                    .collect();
-                let picker = before.picker.lock().unwrap_or_else(PoisonError::into_inner);
-                picker.rebuilt(strategy, &weights, &carried)
+                let position = |endpoint: &Arc<Endpoint>| before.position(endpoint.spec().upstream_id);
+                let carried: Vec<_> = endpoints.iter().map(position).collect();
+                before.selector.rebuilt(settings, &weights, &carried, now)
             }
-            None => Picker::new(strategy, &weights),
+            None => Selector::new(settings, &weights, now),
         };
+        let rules = Rules::of(model);
+        let (share, per_second) = rules.budget();
+        let same_budget = before.filter(|before| before.rules.budget() == (share, per_second));
         Ok(Self {
             id: model.id,
             key: Arc::new(model.route_key()),
@@ -106,40 +110,21 @@ impl Route {
             stats: before.map_or_else(Arc::default, |before| Arc::clone(&before.stats)),
             cors: model.cors.as_deref().map(CorsPolicy::new),
             forward_headers: model.forward_headers.clone(),
+            budget: same_budget.map_or_else(
+                || Arc::new(RetryBudget::new(share, per_second, now)),
+                |before| Arc::clone(&before.budget),
+            ),
+            rules,
+            queue,
             endpoints,
-            picker: Mutex::new(picker),
+            cordoned,
+            selector,
         })
     }
 
     /// Its endpoints, in the order of their ids.
     pub(crate) fn endpoints(&self) -> &[Arc<Endpoint>] {
         &self.endpoints
-    }
-
-    /// Picks an endpoint that takes the request and has not been tried, and begins an attempt at it; `None` when
-    /// nobody is left.
-    pub(crate) fn begin(&self, tried: &mut Tried, started: Instant) -> Option<Attempt> {
-        let now = started.into_std();
-        let mut candidates: SmallVec<[Candidate; USUAL]> = self
-            .endpoints
-            .iter()
-            .zip(&tried.0)
-            .map(|(endpoint, tried)| Candidate {
-                in_flight: endpoint.in_flight(),
-                eligible: !tried && endpoint.is_eligible(now),
-                latency: None,
-            })
-            .collect();
-        let picker = self.picker.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            let position = picker.pick(&candidates, fastrand::u64(..))?;
-            // Another request may have taken the breaker's last trial since it was asked.
-            if let Ok(admission) = self.endpoints.get(position)?.admit(now) {
-                *tried.0.get_mut(position)? = true;
-                return Some(Attempt::begin(admission, started));
-            }
-            candidates.get_mut(position)?.eligible = false;
-        }
     }
 
     fn position(&self, upstream: UpstreamId) -> Option<usize> {
@@ -155,6 +140,7 @@ fn compile_endpoint(
     snapshot: &Snapshot,
     before: Option<&Route>,
     transport: &Transport,
+    queue: &Arc<Queue>,
 ) -> Result<Arc<Endpoint>, Violation> {
     let invalid =
         |field, error: EndpointError| Violation::new(field, ViolationCode::Invalid, error.to_string());
@@ -166,6 +152,8 @@ fn compile_endpoint(
         protocol: upstream.protocol,
         headers: upstream.headers.clone(),
         chain: chain(upstream, snapshot),
+        limits: upstream.limits,
+        methods: rpc(upstream, snapshot).and_then(|rpc| rpc.methods.clone()),
         breaker: model.circuit_breaker.filter(|breaker| breaker.enabled),
         health: enabled_health(model),
     };
@@ -173,12 +161,23 @@ fn compile_endpoint(
     if let Some(same) = known.filter(|endpoint| *endpoint.spec() == spec) {
         return Ok(Arc::clone(same));
     }
-    Endpoint::new(spec, known.map(Arc::as_ref), transport, Instant::now().into_std())
-        .map(Arc::new)
-        .map_err(|error| match error {
+    let now = Instant::now().into_std();
+    let endpoint =
+        Endpoint::new(spec, known.map(Arc::as_ref), transport, queue, now).map_err(|error| match error {
             EndpointError::Url => invalid("url", error),
             EndpointError::Proxy => invalid("proxy_host", error),
-        })
+        })?;
+    if known.is_none() && before.is_some() {
+        endpoint.begin_slowly(now);
+    }
+    Ok(Arc::new(endpoint))
+}
+
+fn rpc<'s>(upstream: &Upstream, snapshot: &'s Snapshot) -> Option<&'s Rpc> {
+    match &upstream.target {
+        Target::Rpc(id) => snapshot.rpc(*id),
+        Target::Address(_) => None,
+    }
 }
 
 fn url(upstream: &Upstream, snapshot: &Snapshot) -> Result<HttpUrl, Violation> {
@@ -206,12 +205,4 @@ fn chain(upstream: &Upstream, snapshot: &Snapshot) -> Option<ChainId> {
 
 fn enabled_health(model: &tyrscale_model::Route) -> Option<HealthCheck> {
     model.health_check.clone().filter(|health| health.enabled)
-}
-
-const fn strategy(load_balancer: LoadBalancer) -> Strategy {
-    match load_balancer {
-        LoadBalancer::WeightRoundRobin => Strategy::WeightRoundRobin,
-        LoadBalancer::LeastLoad | LoadBalancer::Concurrent | LoadBalancer::P2cPeakEwma => Strategy::LeastLoad,
-        LoadBalancer::FailoverPriority => Strategy::FailoverPriority,
-    }
 }

@@ -1,6 +1,7 @@
 //! One request at one upstream: sent, its answer looked at and told from a fault.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -23,6 +24,7 @@ use crate::config::Settings;
 use crate::endpoint::Endpoint;
 use crate::headers::{self, Peer};
 use crate::pool::{Connection, NoAnswer, Use, Worker};
+use crate::subject::Subject;
 use crate::traceparent::TRACEPARENT;
 
 mod look;
@@ -52,6 +54,7 @@ pub(crate) struct Question<'a> {
     pub(crate) id: Option<Bytes>,
     pub(crate) method: &'static RpcMethod,
     pub(crate) replay: Replay,
+    pub(crate) subject: Subject<'a>,
 }
 
 /// An answer to pass on.
@@ -76,6 +79,8 @@ pub(crate) struct Time {
     /// Whether it is only what the request's other attempts have left: running out, it says nothing about the
     /// upstream.
     pub(crate) is_rest: bool,
+    /// How long the upstream may pause within its answer.
+    pub(crate) pause: Duration,
 }
 
 /// Where an attempt is made.
@@ -93,6 +98,8 @@ pub(crate) struct Failure {
     pub(crate) class: Class,
     /// Whether the upstream may just have closed a connection that was idle, without having seen the request.
     pub(crate) perhaps_unseen: bool,
+    /// How long the upstream asks to be left alone.
+    pub(crate) retry_after: Option<Duration>,
     /// What the upstream said, as far as it may be passed on when nobody says better.
     pub(crate) said: Option<Box<Reply>>,
 }
@@ -102,6 +109,7 @@ impl From<Class> for Failure {
         Self {
             class,
             perhaps_unseen: false,
+            retry_after: None,
             said: None,
         }
     }
@@ -139,19 +147,22 @@ pub(crate) async fn ask(
         Ok(Received {
             mut reply,
             rest: None,
+            served,
         }) => {
             if reply.answer == Answer::Batch {
                 reply.by = Some(Arc::clone(attempt.endpoint()));
             }
+            attempt.answers(&question.subject, served);
             attempt.settle(Outcome::Answered);
             Ok(reply)
         }
         Ok(Received {
             mut reply,
             rest: Some((held, connection)),
+            served,
         }) => {
-            attempt.answers();
-            let rest = Rest::new(held, connection, worker, attempt, settings.attempt_timeout);
+            attempt.answers(&question.subject, served);
+            let rest = Rest::new(held, connection, worker, attempt, time.pause);
             reply.body = Some(AnswerBody::Streaming(Box::new(rest)));
             Ok(reply)
         }
@@ -160,6 +171,7 @@ pub(crate) async fn ask(
             let (route, upstream, fault) = (spec.route_id, spec.upstream_id, failure.class.name());
             tracing::debug!(route.id = %route, upstream.id = %upstream, fault, "attempt failed");
             if !cancelled && !failure.perhaps_unseen {
+                attempt.teaches(failure.class, failure.retry_after, &question.subject);
                 attempt.settle(Outcome::Faulted(failure.class));
             }
             Err(failure)
@@ -171,6 +183,8 @@ pub(crate) async fn ask(
 struct Received {
     reply: Reply,
     rest: Option<(Bytes, Connection)>,
+    /// Whether it is what was asked for, not an error of the request's own.
+    served: bool,
 }
 
 async fn exchange(
@@ -287,13 +301,13 @@ async fn judge(
         reply.body = (looked.is_all && is_told).then_some(AnswerBody::Whole(body));
         done = discard(connection);
     }
+    if let Verdict::Final(class) = verdict {
+        put_right(class, question, &mut reply);
+    }
+    let served = verdict == Verdict::Answer;
     let outcome = match verdict {
-        Verdict::Answer => Ok(Received { reply, rest }),
-        Verdict::Final(class) => {
-            put_right(class, question, &mut reply);
-            Ok(Received { reply, rest })
-        }
         Verdict::Retry(class) => Err(failure(class, reply)),
+        Verdict::Answer | Verdict::Final(_) => Ok(Received { reply, rest, served }),
     };
     Judged { outcome, done }
 }
@@ -358,6 +372,7 @@ fn failure(class: Class, reply: Reply) -> Failure {
     Failure {
         class,
         perhaps_unseen: false,
+        retry_after: headers::retry_after(&reply.fields, SystemTime::now),
         said: is_told.then(|| Box::new(reply)),
     }
 }

@@ -15,6 +15,7 @@ mod scenarios {
     #[path = "../gateway/harness.rs"]
     mod harness;
     mod hostile_bytes;
+    mod knowledge;
     mod lifecycle;
     mod limits;
     mod methods;
@@ -23,7 +24,11 @@ mod scenarios {
     mod probes;
     mod protocols;
     mod raw;
+    mod retries;
     mod setting;
+    mod shares_of_failures;
+    mod tiers;
     mod timeouts;
     mod transactions;
+    mod upstream_limits;
 }

@@ -154,6 +154,54 @@ pub const ACCESS_LOG_LEFT_OUT_TOTAL: Metric<Counter, 0> = Metric::new(
     GATEWAY,
     "Requests that are not in the access log because it could not be written in time.",
 );
+/// What came of attempts.
+pub const UPSTREAM_ATTEMPTS_TOTAL: Metric<Counter, 3> = Metric::new(
+    "tyrscale_upstream_attempts_total",
+    Unit::One,
+    &["route_uuid", "upstream_uuid", "outcome"],
+    GATEWAY,
+    "Settled attempts at the upstream, by outcome: answered, or the class of the failure.",
+);
+/// What keeps upstreams from requests.
+pub const UPSTREAM_OBSTACLE: Metric<Gauge, 3> = Metric::new(
+    "tyrscale_upstream_obstacle",
+    Unit::One,
+    &["route_uuid", "upstream_uuid", "obstacle"],
+    GATEWAY,
+    "1 for what stands against using the upstream, whatever is asked of it; no series when nothing does.",
+);
+/// Attempts after the first.
+pub const RETRIES_TOTAL: Metric<Counter, 1> = Metric::new(
+    "tyrscale_retries_total",
+    Unit::One,
+    &["route_uuid"],
+    GATEWAY,
+    "Attempts after the first of a request.",
+);
+/// Retries that were not made.
+pub const RETRY_BUDGET_EXHAUSTED_TOTAL: Metric<Counter, 1> = Metric::new(
+    "tyrscale_retry_budget_exhausted_total",
+    Unit::One,
+    &["route_uuid"],
+    GATEWAY,
+    "Requests answered with an error because the route's budget for retries was used up.",
+);
+/// Attempts in spite of what stands against them.
+pub const FAIL_OPEN_TOTAL: Metric<Counter, 1> = Metric::new(
+    "tyrscale_fail_open_total",
+    Unit::One,
+    &["route_uuid"],
+    GATEWAY,
+    "Attempts at upstreams that look bad, made because all of the route do.",
+);
+/// Requests that no upstream had room for.
+pub const UPSTREAMS_THROTTLED_TOTAL: Metric<Counter, 1> = Metric::new(
+    "tyrscale_upstreams_throttled_total",
+    Unit::One,
+    &["route_uuid"],
+    GATEWAY,
+    "Requests refused because every upstream of the route throttles or is at its limit.",
+);
 /// Open connections of clients.
 pub const GATEWAY_CONNECTIONS: Metric<Gauge, 0> = Metric::new(
     "tyrscale_gateway_connections",
@@ -351,6 +399,12 @@ pub const CATALOGUE: &[MetricInfo] = &[
     UPSTREAM_PROBE_FAILURES_TOTAL.info(),
     UPSTREAM_BREAKER_STATE.info(),
     ACCESS_LOG_LEFT_OUT_TOTAL.info(),
+    UPSTREAM_ATTEMPTS_TOTAL.info(),
+    UPSTREAM_OBSTACLE.info(),
+    RETRIES_TOTAL.info(),
+    RETRY_BUDGET_EXHAUSTED_TOTAL.info(),
+    FAIL_OPEN_TOTAL.info(),
+    UPSTREAMS_THROTTLED_TOTAL.info(),
     GATEWAY_CONNECTIONS.info(),
     GATEWAY_REQUESTS.info(),
     GATEWAY_REQUEST_BYTES.info(),

@@ -1,24 +1,25 @@
 //! The metrics of the catalogue, read from the live table at each scrape.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::time::Instant;
 use tyrscale_balance::BreakerState;
 use tyrscale_telemetry::catalogue::{
-    ACCESS_LOG_LEFT_OUT_TOTAL, GATEWAY_CONFIG_REVISION, GATEWAY_CONNECTIONS, GATEWAY_REQUEST_BYTES,
-    GATEWAY_REQUESTS, LIMITED_CALLS_TOTAL, ROUTE_HEAD, ROUTE_HTTP_REQUEST_DURATION_SECONDS,
-    ROUTE_REQUESTS_TOTAL, RPC_REQUESTS_TOTAL, SHED_TOTAL, STATUS_429_RESPONSES_TOTAL,
-    UNROUTED_REQUESTS_TOTAL, UPSTREAM_BREAKER_STATE, UPSTREAM_DURATION_SECONDS, UPSTREAM_FAILURES_TOTAL,
-    UPSTREAM_HEALTHY, UPSTREAM_HEIGHT, UPSTREAM_IN_FLIGHT, UPSTREAM_PROBE_FAILURES_TOTAL,
-    UPSTREAM_SUCCESSES_TOTAL, UPSTREAM_TOTAL_REQUESTS, UPSTREAM_WRONG_CHAIN,
+    ACCESS_LOG_LEFT_OUT_TOTAL, FAIL_OPEN_TOTAL, GATEWAY_CONFIG_REVISION, GATEWAY_CONNECTIONS,
+    GATEWAY_REQUEST_BYTES, GATEWAY_REQUESTS, LIMITED_CALLS_TOTAL, RETRIES_TOTAL,
+    RETRY_BUDGET_EXHAUSTED_TOTAL, ROUTE_HEAD, ROUTE_HTTP_REQUEST_DURATION_SECONDS, ROUTE_REQUESTS_TOTAL,
+    RPC_REQUESTS_TOTAL, SHED_TOTAL, STATUS_429_RESPONSES_TOTAL, UNROUTED_REQUESTS_TOTAL,
+    UPSTREAM_ATTEMPTS_TOTAL, UPSTREAM_BREAKER_STATE, UPSTREAM_DURATION_SECONDS, UPSTREAM_FAILURES_TOTAL,
+    UPSTREAM_HEALTHY, UPSTREAM_HEIGHT, UPSTREAM_IN_FLIGHT, UPSTREAM_OBSTACLE, UPSTREAM_PROBE_FAILURES_TOTAL,
+    UPSTREAM_SUCCESSES_TOTAL, UPSTREAM_TOTAL_REQUESTS, UPSTREAM_WRONG_CHAIN, UPSTREAMS_THROTTLED_TOTAL,
 };
 use tyrscale_telemetry::{AtomicHistogram, Counter, Gauge, Metric, Metrics, TelemetryError};
 
 use crate::admission::Scope;
 use crate::endpoint::{Endpoint, EndpointStats};
 use crate::gateway::Live;
-use crate::metrics::{AnswerKind, CallOutcome, GatewayStats};
+use crate::metrics::{AnswerKind, CallOutcome, GatewayStats, RetryStats};
 use crate::recorder::Recorder;
 use crate::route::Route;
 use crate::shedding::{Load, Shed};
@@ -37,6 +38,7 @@ pub(crate) fn register(
     register_probes(metrics, live)?;
     register_routes(metrics, live)?;
     register_load(metrics, stats, load)?;
+    register_retries(metrics, live)?;
     register_gateway(metrics, live, stats)
 }
 
@@ -92,6 +94,55 @@ fn register_upstreams(metrics: &Metrics, live: &Arc<Live>) -> Result<(), Telemet
                 let ids = [route.id.to_string(), endpoint.spec().upstream_id.to_string()];
                 observer.observe(level(endpoint), ids.each_ref().map(String::as_str));
             });
+        })?;
+    }
+    register_attempts(metrics, live)
+}
+
+/// What came of attempts, and what keeps upstreams from more.
+fn register_attempts(metrics: &Metrics, live: &Arc<Live>) -> Result<(), TelemetryError> {
+    let outcomes = Arc::clone(live);
+    metrics.observe_counter(&UPSTREAM_ATTEMPTS_TOTAL, move |observer| {
+        for_each_endpoint(&outcomes, |route, endpoint| {
+            let [route, upstream] = ids(route, endpoint);
+            for (outcome, count) in endpoint.stats().outcomes.counts() {
+                observer.observe(count, [&route, &upstream, outcome]);
+            }
+        });
+    })?;
+    let obstacles = Arc::clone(live);
+    metrics.observe_gauge(&UPSTREAM_OBSTACLE, move |observer| {
+        for route in obstacles.load().table.routes() {
+            for (endpoint, obstacle) in route.obstacles(Instant::now()) {
+                if let Some(obstacle) = obstacle {
+                    let [route, upstream] = ids(route, endpoint);
+                    observer.observe(1.0, [&route, &upstream, obstacle.name()]);
+                }
+            }
+        }
+    })
+}
+
+fn ids(route: &Route, endpoint: &Endpoint) -> [String; 2] {
+    [route.id.to_string(), endpoint.spec().upstream_id.to_string()]
+}
+
+/// What is counted of requests that the first upstream did not answer.
+fn register_retries(metrics: &Metrics, live: &Arc<Live>) -> Result<(), TelemetryError> {
+    type Count = fn(&RetryStats) -> &AtomicU64;
+    let counters: [(&Metric<Counter, 1>, Count); 4] = [
+        (&RETRIES_TOTAL, |stats| &stats.retries),
+        (&RETRY_BUDGET_EXHAUSTED_TOTAL, |stats| &stats.exhausted),
+        (&FAIL_OPEN_TOTAL, |stats| &stats.fail_open),
+        (&UPSTREAMS_THROTTLED_TOTAL, |stats| &stats.throttled),
+    ];
+    for (metric, count) in counters {
+        let live = Arc::clone(live);
+        metrics.observe_counter(metric, move |observer| {
+            for route in live.load().table.routes() {
+                let counted = count(&route.stats.retries).load(Ordering::Relaxed);
+                observer.observe(counted, [&route.id.to_string()]);
+            }
         })?;
     }
     Ok(())

@@ -28,14 +28,14 @@ fn says(code: i64, message: &str) -> Fault {
 /// Scenario A35.
 #[tokio::test]
 async fn what_one_upstream_lacks_is_asked_of_the_next() {
-    let (first, second, harness) = two().await;
-    for (asked, message) in (1..).zip([
+    for message in [
         "missing trie node 5a",
         "header not found",
         "rate limit exceeded",
         "query returned more than 10000 results",
         "nobody has ever seen this text",
-    ]) {
+    ] {
+        let (first, second, harness) = two().await;
         first.set_fault(says(-32000, message));
         let answer = harness.client.call("eth_call").await;
         assert_eq!(
@@ -43,7 +43,7 @@ async fn what_one_upstream_lacks_is_asked_of_the_next() {
             (StatusCode::OK, "second"),
             "{message}"
         );
-        assert_eq!((first.hits(), second.hits()), (asked, asked), "{message}");
+        assert_eq!((first.hits(), second.hits()), (1, 1), "{message}");
     }
 }
 

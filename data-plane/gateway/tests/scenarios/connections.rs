@@ -98,6 +98,7 @@ async fn an_upstreams_connection_serves_many_requests() {
             harness.client.call(method).await;
         }
     }
-    assert!(node.hits() >= 30);
+    // What it has said that it does not serve it is not asked again.
+    assert!(node.hits() > 20);
     assert_eq!(node.connections(), 1);
 }

@@ -1,0 +1,73 @@
+//! Whether an upstream is healthy, by its probes and, where the route says so, by its traffic.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tyrscale_balance::{HealthState, HealthThresholds, HealthTicket, Transition};
+use tyrscale_model::HealthCheck;
+
+/// What health checks have found.
+#[derive(Debug)]
+pub(super) struct Health {
+    state: Mutex<HealthState>,
+    /// What the state says, for the many who ask.
+    is_good: AtomicBool,
+    /// Whether it answered for another chain than it should when it was last asked.
+    is_on_wrong_chain: AtomicBool,
+    /// Whether clients' requests count too.
+    is_passive: bool,
+}
+
+impl Health {
+    pub(super) fn new(policy: Option<&HealthCheck>) -> Self {
+        let (unhealthy, healthy) = policy.map_or((0, 0), |policy| {
+            (policy.unhealthy_threshold, policy.healthy_threshold)
+        });
+        Self {
+            state: Mutex::new(HealthState::new(HealthThresholds::new(unhealthy, healthy))),
+            is_good: AtomicBool::new(true),
+            is_on_wrong_chain: AtomicBool::new(false),
+            // Only probes bring back who takes no traffic.
+            is_passive: policy.is_some_and(|policy| policy.passive),
+        }
+    }
+
+    pub(super) fn is_good(&self) -> bool {
+        self.is_good.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_on_wrong_chain(&self) -> bool {
+        self.is_on_wrong_chain.load(Ordering::Relaxed)
+    }
+
+    /// Notes on which chain it was found. Returns whether that is another finding than before.
+    pub(super) fn set_on_wrong_chain(&self, is_wrong: bool) -> bool {
+        self.is_on_wrong_chain.swap(is_wrong, Ordering::Relaxed) != is_wrong
+    }
+
+    /// Counts one probe.
+    pub(super) fn observe_probe(&self, good: bool) -> Option<Transition> {
+        self.change(|state| state.observe(good))
+    }
+
+    /// A request begins; `None` when requests do not count.
+    pub(super) fn begin(&self) -> Option<HealthTicket> {
+        self.is_passive.then(|| self.lock().begin())
+    }
+
+    /// Counts a request.
+    pub(super) fn observe_traffic(&self, ticket: HealthTicket, good: bool) -> Option<Transition> {
+        self.change(|state| state.observe_traffic(ticket, good))
+    }
+
+    fn change(&self, observe: impl FnOnce(&mut HealthState) -> Option<Transition>) -> Option<Transition> {
+        let mut state = self.lock();
+        let transition = observe(&mut state);
+        self.is_good.store(state.is_healthy(), Ordering::Relaxed);
+        transition
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HealthState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

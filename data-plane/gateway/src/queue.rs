@@ -1,0 +1,75 @@
+//! Requests that wait until one of their route's upstreams may take one more.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
+/// How many may wait on one route.
+const MOST: u32 = 1024;
+
+/// Those who wait on one route, first come, first served.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    waiting: AtomicU32,
+    released: Notify,
+}
+
+/// A place in the queue.
+#[derive(Debug)]
+pub(crate) struct Waiting<'a>(&'a Queue);
+
+impl Queue {
+    /// Takes a place; `None` when all are taken.
+    pub(crate) fn enter(&self) -> Option<Waiting<'_>> {
+        let one_more = |waiting| (waiting < MOST).then_some(waiting + 1);
+        self.waiting
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
+            .ok()?;
+        Some(Waiting(self))
+    }
+
+    /// Ready once an upstream has become free and it is one's turn.
+    pub(crate) fn released(&self) -> Notified<'_> {
+        self.released.notified()
+    }
+
+    fn release(&self) {
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            self.released.notify_one();
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What an attempt holds of an upstream's limits.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    slot: Option<tyrscale_balance::Slot>,
+    queue: Option<Arc<Queue>>,
+}
+
+impl Held {
+    /// A slot, of which the queue is told when it is free again.
+    pub(crate) const fn slot(slot: tyrscale_balance::Slot, queue: Arc<Queue>) -> Self {
+        Self {
+            slot: Some(slot),
+            queue: Some(queue),
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        drop(self.slot.take());
+        if let Some(queue) = &self.queue {
+            queue.release();
+        }
+    }
+}

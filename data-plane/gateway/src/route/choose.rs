@@ -1,0 +1,191 @@
+//! Which upstream of a route is asked next.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use smallvec::SmallVec;
+use tokio::time::Instant;
+use tyrscale_balance::{Ask, Bar, Choice, Facts, Obstacle, OutOfReach, Reach};
+
+use super::Route;
+use crate::attempt::Attempt;
+use crate::endpoint::Endpoint;
+use crate::shortage::Shortage;
+use crate::subject::Subject;
+
+/// As many upstreams as most routes have at most.
+const USUAL: usize = 16;
+
+/// What a request has had to do with each endpoint of its route.
+#[derive(Debug)]
+pub(crate) struct Marks(SmallVec<[Mark; USUAL]>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    Fresh,
+    /// Asked, and not again.
+    Asked,
+    /// Asked, and may be once more when no other is left.
+    MayBeAskedAgain,
+}
+
+impl Marks {
+    /// Nothing, with so many.
+    pub(crate) fn new(endpoints: usize) -> Self {
+        Self(SmallVec::from_elem(Mark::Fresh, endpoints))
+    }
+
+    /// The endpoint at `position` may be asked once more.
+    pub(crate) fn allow_again(&mut self, position: usize) {
+        self.set(position, Mark::MayBeAskedAgain);
+    }
+
+    /// Whether one has not been asked yet.
+    pub(crate) fn has_fresh(&self) -> bool {
+        self.0.contains(&Mark::Fresh)
+    }
+
+    fn set(&mut self, position: usize, mark: Mark) {
+        if let Some(slot) = self.0.get_mut(position) {
+            *slot = mark;
+        }
+    }
+
+    fn is_tried(&self, position: usize, again: bool) -> bool {
+        match self.0.get(position) {
+            Some(Mark::Fresh) => false,
+            Some(Mark::MayBeAskedAgain) => !again,
+            Some(Mark::Asked) | None => true,
+        }
+    }
+}
+
+/// What to do next with a request.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// Ask this one, which stands at the position.
+    Ask(Attempt, usize),
+    /// Look again then, or when an upstream has become free.
+    Wait(Option<Instant>),
+    /// Nobody can take it.
+    Nobody(Shortage),
+}
+
+/// What is to be chosen for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Need<'q, 'c> {
+    pub(crate) subject: &'q Subject<'c>,
+    /// Until when the request could wait.
+    pub(crate) patience: Instant,
+    pub(crate) now: Instant,
+}
+
+impl Route {
+    /// Chooses an endpoint and begins an attempt at it; among those asked before only `again`.
+    pub(crate) fn next(&self, need: &Need<'_, '_>, marks: &mut Marks, again: bool) -> Next {
+        let now = need.now.into_std();
+        // Each turn that finds its choice taken by another request has one choice less.
+        for _ in 0..=self.endpoints.len() {
+            let mut facts = self.facts(Some(need.subject), now, |position| {
+                marks.is_tried(position, again)
+            });
+            let mut choice = self.select(&facts, need);
+            if matches!(choice, Choice::Nobody { .. }) && doubt_heads(&mut facts) {
+                choice = self.select(&facts, need);
+            }
+            match choice {
+                Choice::Take { position, fail_open } => {
+                    if let Some(attempt) = self.begin(position, fail_open, need) {
+                        marks.set(position, Mark::Asked);
+                        return Next::Ask(attempt, position);
+                    }
+                }
+                Choice::Wait { until, .. } => return Next::Wait(until.map(Instant::from_std)),
+                Choice::Nobody { retry_at } => {
+                    return Next::Nobody(Shortage::of(self.selector.obstacles(&facts), &facts, retry_at));
+                }
+            }
+        }
+        Next::Nobody(Shortage::default())
+    }
+
+    /// Why nobody can take it now.
+    pub(crate) fn nobody(&self, need: &Need<'_, '_>, marks: &Marks) -> Next {
+        let now = need.now.into_std();
+        let facts = self.facts(Some(need.subject), now, |position| {
+            marks.is_tried(position, false)
+        });
+        Next::Nobody(Shortage::of(self.selector.obstacles(&facts), &facts, None))
+    }
+
+    /// Whether an endpoint that was asked before could be asked again now.
+    pub(crate) fn can_ask_again(&self, subject: &Subject<'_>, marks: &Marks, now: Instant) -> bool {
+        let facts = self.facts(Some(subject), now.into_std(), |position| {
+            marks.is_tried(position, true)
+        });
+        self.selector.obstacles(&facts).any(|obstacle| obstacle.is_none())
+    }
+
+    /// What stands against each of its endpoints, whatever is asked of it.
+    pub(crate) fn obstacles(&self, now: Instant) -> Vec<(&Arc<Endpoint>, Option<Obstacle>)> {
+        let facts = self.facts(None, now.into_std(), |_| false);
+        let obstacles = self.selector.obstacles(&facts);
+        self.endpoints.iter().zip(obstacles).collect()
+    }
+
+    /// Begins once more at the very endpoint at `position`.
+    pub(crate) fn begin_at(&self, position: usize, need: &Need<'_, '_>) -> Option<Attempt> {
+        self.begin(position, false, need)
+    }
+
+    fn begin(&self, position: usize, fail_open: bool, need: &Need<'_, '_>) -> Option<Attempt> {
+        let endpoint = self.endpoints.get(position)?;
+        let entry = endpoint.enter_with(need.subject.len(), fail_open, need.now.into_std())?;
+        if fail_open {
+            self.stats.retries.fail_open.fetch_add(1, Ordering::Relaxed);
+        }
+        Some(Attempt::begin(entry, need.now))
+    }
+
+    fn select(&self, facts: &[Facts], need: &Need<'_, '_>) -> Choice {
+        let ask = Ask {
+            now: need.now.into_std(),
+            random: fastrand::u64(..),
+            patience: need.patience.into_std(),
+        };
+        self.selector.select(facts, &ask)
+    }
+
+    fn facts(
+        &self,
+        subject: Option<&Subject<'_>>,
+        now: std::time::Instant,
+        is_tried: impl Fn(usize) -> bool,
+    ) -> SmallVec<[Facts; USUAL]> {
+        let slow_start = self.rules.slow_start.as_ref();
+        let endpoints = self.endpoints.iter().zip(&self.cordoned).enumerate();
+        endpoints
+            .map(|(position, (endpoint, is_cordoned))| {
+                let mut facts = endpoint.facts(subject, slow_start, now);
+                facts.tried = is_tried(position);
+                if *is_cordoned {
+                    facts.bar = Some(Bar::Cordoned);
+                }
+                facts
+            })
+            .collect()
+    }
+}
+
+/// When nobody is left, a block above the heads that are known is asked for all the same: its absence is an answer,
+/// too, which only a node can give. Returns whether that changes anything.
+fn doubt_heads(facts: &mut [Facts]) -> bool {
+    let mut changed = false;
+    for facts in facts {
+        if matches!(facts.reach, Reach::No(OutOfReach::AboveHead { .. })) {
+            facts.reach = Reach::Unknown;
+            changed = true;
+        }
+    }
+    changed
+}
