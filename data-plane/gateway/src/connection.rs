@@ -168,6 +168,7 @@ impl<S: ClientStream> Connection<'_, S> {
                 let mut place = Place {
                     worker: self.serving.worker,
                     settings: &gateway.settings,
+                    broadcasts: &gateway.broadcasts,
                     timer: &mut self.timer,
                 };
                 tokio::select! {

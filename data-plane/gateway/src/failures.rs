@@ -120,6 +120,7 @@ mod tests {
                 status: StatusCode::from_u16(status).unwrap(),
                 fields: Fields::default(),
                 answer: Answer::NotJsonRpc,
+                refusal: None,
                 is_gzip: false,
                 by: None,
                 body: Some(AnswerBody::Whole(Bytes::from_static(text.as_bytes()))),

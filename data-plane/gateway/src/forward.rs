@@ -15,9 +15,17 @@ use crate::config::Settings;
 use crate::failures::Failures;
 use crate::lookups::Lookup;
 use crate::pool::Use;
-use crate::route::{Marks, Need, Next, Route};
+use crate::route::{Marks, Need, Next, Route, Several};
 use crate::trace::{Event, Journal};
 use crate::upstream::{Failure, Place, Question, Reply, Time, ask};
+
+mod broadcast;
+mod race;
+mod round;
+
+pub(crate) use broadcast::Broadcasts;
+
+use round::{Ending, Round};
 
 /// What a usual answer takes: nobody waits so long that less is left.
 const USUAL_ANSWER: Duration = Duration::from_millis(50);
@@ -84,6 +92,22 @@ impl Course {
         }
     }
 
+    /// When the request has to be answered.
+    pub(crate) fn ends(&self) -> Instant {
+        Instant::from_std(self.deadline.at())
+    }
+
+    /// Counts an attempt that begins now, and says how long it may take; `None`: no time is left for one.
+    fn begin(&mut self, settings: &Settings, route: &Route) -> Option<Time> {
+        let time = self.time(settings, route)?;
+        if self.has_begun {
+            route.stats.retries.retries.fetch_add(1, Ordering::Relaxed);
+        }
+        self.has_begun = true;
+        self.attempts_left = self.attempts_left.saturating_sub(1);
+        Some(time)
+    }
+
     /// How long the attempt that begins now may take; `None`: no time is left for one.
     fn time(&self, settings: &Settings, route: &Route) -> Option<Time> {
         let until = Instant::from_std(self.deadline.attempt_ends(self.now.into_std())?);
@@ -113,15 +137,26 @@ pub(crate) async fn forward(
     let mut failures = Failures::default();
     let mut lookup = Lookup::default();
     course.now = Instant::now();
+    let several = route.rules.several(question.method);
+    if let Some(several) = several.filter(|_| !course.has_begun) {
+        let round = Round {
+            route,
+            question,
+            course,
+            failures: &mut failures,
+            lookup: &mut lookup,
+            journal,
+        };
+        match ask_several(several, round, place).await {
+            Ending::Answered(reply) => return Ok(reply),
+            Ending::GoOn => {}
+            Ending::Stop => return lookup.nothing().ok_or(failures),
+        }
+    }
     while let Some(planned) = plan(route, question, course, &mut failures, place.timer).await {
-        let Some(time) = course.time(place.settings, route) else {
+        let Some(time) = course.begin(place.settings, route) else {
             break;
         };
-        if course.has_begun {
-            route.stats.retries.retries.fetch_add(1, Ordering::Relaxed);
-        }
-        course.has_begun = true;
-        course.attempts_left = course.attempts_left.saturating_sub(1);
         let Planned {
             attempt,
             position,
@@ -146,13 +181,21 @@ pub(crate) async fn forward(
         };
         journal.note(upstream, Event::Failed(failure.class.name()));
         course.now = Instant::now();
-        let goes_on = course.goes_on(route, question, position, &failure);
+        let goes_on = course.failed(route, question, position, &failure, true);
         failures.push(failure);
         if !goes_on {
             break;
         }
     }
     lookup.nothing().ok_or(failures)
+}
+
+/// Asks several at once. Boxed, for most requests need no room for it.
+async fn ask_several(several: Several, round: Round<'_, '_, '_>, place: &Place<'_>) -> Ending {
+    match several {
+        Several::Race(width) => Box::pin(race::race(round, width, place)).await,
+        Several::Broadcast(width) => Box::pin(broadcast::broadcast(round, width, place)).await,
+    }
 }
 
 impl Course {
@@ -164,13 +207,14 @@ impl Course {
         self.attempts_left > 0
     }
 
-    /// Whether another attempt may follow the failure of the one at `position`.
-    fn goes_on(
+    /// Whether another attempt may follow the failure of the one at `position`, which `is_last` under way.
+    fn failed(
         &mut self,
         route: &Route,
         question: &Question<'_>,
         position: usize,
         failure: &Failure,
+        is_last: bool,
     ) -> bool {
         let (class, policy) = (failure.class, failure.class.policy());
         if !class.retryable(question.replay) || self.attempts_left == 0 {
@@ -186,7 +230,7 @@ impl Course {
         let has_another =
             self.marks.has_fresh() || self.unseen.is_some() || policy.again && self.again_left > 0;
         // What an upstream lacks it is not asked for again, so going elsewhere for it multiplies nothing.
-        if !has_another || policy.blame == Blame::Nobody {
+        if !is_last || !has_another || policy.blame == Blame::Nobody {
             return true;
         }
         let granted = route.budget.try_retry(self.now.into_std());

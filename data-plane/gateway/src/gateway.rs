@@ -14,6 +14,7 @@ use crate::answer::{self, Answer};
 use crate::config::Settings;
 use crate::debug;
 use crate::error::GatewayError;
+use crate::forward::Broadcasts;
 use crate::metrics::{GatewayStats, export};
 use crate::pool::{Transport, Worker};
 use crate::probe::Probing;
@@ -44,6 +45,8 @@ pub struct Gateway {
     /// The requests in progress.
     pub(crate) load: Arc<Load>,
     pub(crate) client_connections: Arc<ClientConnections>,
+    /// Transactions on their way to several upstreams.
+    pub(crate) broadcasts: Arc<Broadcasts>,
     live: Arc<Live>,
     transport: Transport,
     metrics: Arc<Metrics>,
@@ -77,6 +80,7 @@ impl Gateway {
             slots: Arc::new(Semaphore::new(settings.max_connections)),
             load,
             client_connections: Arc::new(ClientConnections::new(settings.max_connections_per_client)),
+            broadcasts: Arc::new(Broadcasts::new(&settings)),
             settings,
             stats,
             recorder,

@@ -103,6 +103,7 @@ async fn respond(serving: &Serving, peer: &Peer, request: http::Request<Incoming
             let mut place = Place {
                 worker: serving.worker,
                 settings,
+                broadcasts: &gateway.broadcasts,
                 timer: &mut Timer::new(),
             };
             request.answer(body, &mut place).await

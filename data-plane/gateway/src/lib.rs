@@ -22,6 +22,7 @@
 //!   error, too, and not asked for elsewhere.
 //! - A call above a rate of the route is refused, alone with 429; requests beyond what the gateway takes on at once are
 //!   503 before their bodies are read.
+//! - Reads on routes that race go to several upstreams at once, and raw transactions on routes that broadcast.
 //! - Each upstream is asked once, as long as asking another does no harm, then those again whose failure may pass,
 //!   within the attempts, the time and the budget of the route. When all fail, the most telling
 //!   of what happened is told, without addresses: 502, 503 or 504 with a JSON-RPC error. A 4xx that all share
@@ -81,6 +82,7 @@ mod table;
 mod tls;
 mod trace;
 mod traceparent;
+mod transaction;
 mod upstream;
 mod workers;
 

@@ -23,6 +23,7 @@ use crate::request::{self, Unread};
 use crate::route::Route;
 use crate::shedding::Held;
 use crate::subject::Subject;
+use crate::transaction::send;
 use crate::upstream::{Place, Question};
 
 /// Deepest nesting of arrays and objects in a request.
@@ -199,7 +200,7 @@ impl Asked<'_> {
                 Subject::of(std::iter::once(call)),
             )
         };
-        let (answer, outcome) = match forward(
+        let (answer, outcome) = match send(
             &self.route,
             &question,
             &mut Course::new(&self.route, &self.gateway.settings),

@@ -22,7 +22,7 @@ mod choose;
 mod rules;
 
 pub(crate) use choose::{Marks, Need, Next};
-pub(crate) use rules::Rules;
+pub(crate) use rules::{Rules, Several};
 
 /// One route, compiled from the configuration.
 #[derive(Debug)]

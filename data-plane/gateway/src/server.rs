@@ -63,7 +63,10 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, worker: Worker, front: Front, s
     serving.drain.begin();
     let drain = serving.gateway.settings.drain_timeout;
     tracing::info!(connections = connections.len(), "finishing requests in flight");
-    let finished = async { while connections.join_next().await.is_some() {} };
+    let finished = async {
+        while connections.join_next().await.is_some() {}
+        serving.gateway.broadcasts.finished().await;
+    };
     if tokio::time::timeout(drain, finished).await.is_err() {
         tracing::warn!(
             connections = connections.len(),

@@ -9,11 +9,9 @@ use http::{HeaderName, Method, StatusCode};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 use tyrscale_http1::{Field, Fields, ResponseHead, Timer, request_head};
-use tyrscale_jsonrpc::request::parse;
 use tyrscale_jsonrpc::response::inspect;
 use tyrscale_jsonrpc::{
-    Answer, Class, Expect, Limits, Method as RpcMethod, Observed, Packet, RawId, Replay, Verdict, classify,
-    revert, transaction,
+    Answer, Class, Expect, Method as RpcMethod, Observed, RawId, Replay, Verdict, classify, revert,
 };
 
 use crate::address::Address;
@@ -22,10 +20,12 @@ use crate::body::{AnswerBody, Rest};
 use crate::coding::{self, Coding};
 use crate::config::Settings;
 use crate::endpoint::Endpoint;
+use crate::forward::Broadcasts;
 use crate::headers::{self, Peer};
 use crate::pool::{Connection, NoAnswer, Use, Worker};
 use crate::subject::Subject;
 use crate::traceparent::TRACEPARENT;
+use crate::transaction;
 
 mod look;
 
@@ -66,6 +66,8 @@ pub(crate) struct Reply {
     pub(crate) answer: Answer,
     /// Who answered a batch.
     pub(crate) by: Option<Arc<Endpoint>>,
+    /// What it says is wrong with the request; `None` when it serves it.
+    pub(crate) refusal: Option<Class>,
     /// `None` when it may not be told to clients.
     pub(crate) body: Option<AnswerBody>,
     /// Whether the body is compressed.
@@ -88,8 +90,21 @@ pub(crate) struct Time {
 pub(crate) struct Place<'a> {
     pub(crate) worker: Worker,
     pub(crate) settings: &'a Settings,
+    pub(crate) broadcasts: &'a Arc<Broadcasts>,
     /// Of the task that waits.
     pub(crate) timer: &'a mut Timer,
+}
+
+impl Place<'_> {
+    /// The same place for an attempt beside others, which waits by a timer of its own.
+    pub(crate) const fn with_timer<'t>(&'t self, timer: &'t mut Timer) -> Place<'t> {
+        Place {
+            worker: self.worker,
+            settings: self.settings,
+            broadcasts: self.broadcasts,
+            timer,
+        }
+    }
 }
 
 /// An attempt without an answer to pass on.
@@ -243,6 +258,15 @@ struct Judged {
     done: Option<Connection>,
 }
 
+impl From<Class> for Judged {
+    fn from(class: Class) -> Self {
+        Self {
+            outcome: Err(class.into()),
+            done: None,
+        }
+    }
+}
+
 async fn judge(
     head: ResponseHead,
     mut connection: Connection,
@@ -263,10 +287,7 @@ async fn judge(
     let mut looked = match looked {
         // The status tells enough.
         Err(_) if !status.is_success() => Looked::nothing(),
-        Err(class) => {
-            let outcome = Err(class.into());
-            return Judged { outcome, done: None };
-        }
+        Err(class) => return class.into(),
         Ok(looked) => looked,
     };
     let verdict = classify(&Observed {
@@ -287,6 +308,7 @@ async fn judge(
         fields,
         answer: looked.answer,
         by: None,
+        refusal: None,
         body: None,
         is_gzip: !matches!(looked.passing, Passing::Plain),
     };
@@ -303,6 +325,7 @@ async fn judge(
     }
     if let Verdict::Final(class) = verdict {
         put_right(class, question, &mut reply);
+        reply.refusal = (reply.answer != Answer::Result).then_some(class);
     }
     let served = verdict == Verdict::Answer;
     let outcome = match verdict {
@@ -330,7 +353,7 @@ fn reading(fields: &Fields, question: &Question<'_>, settings: &Settings) -> Opt
 fn put_right(class: Class, question: &Question<'_>, reply: &mut Reply) {
     let body = match (class, &reply.body) {
         (Class::Reverted, Some(AnswerBody::Whole(body))) => revert::normalise(body),
-        (Class::AlreadyKnown, _) => accepted(&question.body),
+        (Class::AlreadyKnown, _) => transaction::accepted(&question.body),
         _ => None,
     };
     if let Some(body) = body {
@@ -338,14 +361,6 @@ fn put_right(class: Class, question: &Question<'_>, reply: &mut Reply) {
         reply.answer = inspect(&body, Expect::Single);
         reply.body = Some(AnswerBody::Whole(body.into()));
     }
-}
-
-/// The answer to a raw transaction that was sent before.
-fn accepted(question: &[u8]) -> Option<Vec<u8>> {
-    let Ok(Packet::Single(call)) = parse(question, &Limits::default()) else {
-        return None;
-    };
-    Some(transaction::accepted(call.id, transaction::hash(call.params?)?))
 }
 
 /// Takes what nobody wants off the connection, so that it can be used again, if that has come already.

@@ -5,6 +5,7 @@
 mod scenarios {
     mod batches;
     mod blocks;
+    mod broadcasts;
     mod compression;
     mod connections;
     mod envelope;
@@ -23,6 +24,7 @@ mod scenarios {
     mod probe_verdicts;
     mod probes;
     mod protocols;
+    mod races;
     mod raw;
     mod retries;
     mod setting;

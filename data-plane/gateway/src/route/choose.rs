@@ -109,6 +109,26 @@ impl Route {
         Next::Nobody(Shortage::default())
     }
 
+    /// Chooses up to `width` endpoints that are asked at once, and begins an attempt at each.
+    pub(crate) fn next_few(
+        &self,
+        need: &Need<'_, '_>,
+        marks: &mut Marks,
+        width: usize,
+    ) -> Vec<(Attempt, usize)> {
+        let now = need.now.into_std();
+        let facts = self.facts(Some(need.subject), now, |position| {
+            marks.is_tried(position, false)
+        });
+        let racers = self.selector.racers(&facts, &ask(need), width);
+        let begun = racers.iter().filter_map(|position| {
+            let attempt = self.begin(position, false, need)?;
+            marks.set(position, Mark::Asked);
+            Some((attempt, position))
+        });
+        begun.collect()
+    }
+
     /// Why nobody can take it now.
     pub(crate) fn nobody(&self, need: &Need<'_, '_>, marks: &Marks) -> Next {
         let now = need.now.into_std();
@@ -148,12 +168,7 @@ impl Route {
     }
 
     fn select(&self, facts: &[Facts], need: &Need<'_, '_>) -> Choice {
-        let ask = Ask {
-            now: need.now.into_std(),
-            random: fastrand::u64(..),
-            patience: need.patience.into_std(),
-        };
-        self.selector.select(facts, &ask)
+        self.selector.select(facts, &ask(need))
     }
 
     fn facts(
@@ -174,6 +189,14 @@ impl Route {
                 facts
             })
             .collect()
+    }
+}
+
+fn ask(need: &Need<'_, '_>) -> Ask {
+    Ask {
+        now: need.now.into_std(),
+        random: fastrand::u64(..),
+        patience: need.patience.into_std(),
     }
 }
 

@@ -3,19 +3,36 @@
 use std::time::Duration;
 
 use tyrscale_balance::{Backoff, FailOpen, SelectorSettings, Share, SlowStart, Strategy, TierSettings};
+use tyrscale_jsonrpc::Method;
 use tyrscale_model::{LoadBalancer, Retry, Route};
 
 /// The part of its share that an upstream begins with.
 const SLOW_START_FLOOR: Share = Share::new(0.1);
 
+/// The method whose calls are broadcast.
+const BROADCAST: &str = "eth_sendRawTransaction";
+
 /// How often and when a request is tried again.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rules {
     retry: Retry,
+    /// How many upstreams are asked at once for what may race; 1: one after the other.
+    race_width: usize,
+    /// To how many upstreams a transaction is sent at once.
+    broadcast_width: usize,
     /// Before an upstream is asked again.
     pub(crate) backoff: Backoff,
     /// How upstreams start that are new or have returned; `None`: at once.
     pub(crate) slow_start: Option<SlowStart>,
+}
+
+/// How several upstreams are asked at once, and how many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Several {
+    /// The first answer wins, the others are cancelled.
+    Race(usize),
+    /// All are to have it.
+    Broadcast(usize),
 }
 
 impl Rules {
@@ -23,11 +40,25 @@ impl Rules {
         let retry = model.retry.unwrap_or_default();
         Self {
             retry,
+            race_width: match model.load_balancer {
+                LoadBalancer::Concurrent => width(model.concurrent_requests()),
+                _ => 1,
+            },
+            broadcast_width: width(model.broadcast_transactions()),
             backoff: Backoff::new(retry.backoff(), retry.backoff_max()).with_jitter(Share::new(0.5)),
             slow_start: model
                 .slow_start()
                 .map(|window| SlowStart::new(window, SLOW_START_FLOOR)),
         }
+    }
+
+    /// Whether several upstreams are asked at once for a method; `None`: one after the other.
+    pub(crate) fn several(&self, method: &Method) -> Option<Several> {
+        if self.race_width > 1 && method.may_race() {
+            return Some(Several::Race(self.race_width));
+        }
+        (self.broadcast_width > 1 && method.label == BROADCAST)
+            .then_some(Several::Broadcast(self.broadcast_width))
     }
 
     /// Attempts of one request, the first included, on so many upstreams.
@@ -55,6 +86,10 @@ impl Rules {
         let share = Share::of(self.retry.budget_percent().into(), 100).get();
         (share, self.retry.budget_min_per_second().into())
     }
+}
+
+fn width(count: u32) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
 }
 
 /// Who goes first among the upstreams of a route.
