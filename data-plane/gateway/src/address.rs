@@ -1,14 +1,15 @@
 //! Where an upstream is: from its configured URL to the URI and credentials of one request.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::AUTHORIZATION;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, Method};
 use memchr::memmem::Finder;
 use percent_encoding::percent_decode_str;
-use tyrscale_http1::{Field, HeadError, Target};
+use tyrscale_http1::{Field, HeadError, HeadStart, Target};
 use tyrscale_jsonrpc::Vendor;
 use tyrscale_model::{HttpUrl, Scheme, UpstreamHeaders};
 
@@ -21,6 +22,8 @@ pub(crate) struct Address {
     query: Option<String>,
     /// The target of a request without a query of the client's own.
     plain: Target,
+    /// How heads of POST to it begin; `None` when the host cannot stand in a head.
+    post: Option<HeadStart>,
     /// Set on every request: what the configuration says, and the `Authorization` that the URL's user info asks for
     /// unless that says another.
     own: Vec<(HeaderName, HeaderValue)>,
@@ -42,15 +45,18 @@ impl Address {
         };
         let path = url.expose_path().to_owned();
         let query = url.expose_query().filter(|query| !query.is_empty());
+        let plain = target(&path, query, None)?;
+        let own = own(url, headers);
         Ok(Self {
-            plain: target(&path, query, None)?,
+            post: HeadStart::new(&Method::POST, &plain, &host, fields(&own)).ok(),
+            plain,
             host,
             path,
             query: query.map(str::to_owned),
             vendor: Vendor::of("", &url.origin()),
             origin: url.origin(),
             secrets: secrets(url, headers),
-            own: own(url, headers),
+            own,
         })
     }
 
@@ -70,10 +76,22 @@ impl Address {
         }
     }
 
+    /// How the head of a POST begins that came with `client_query`; the upstream's own fields are in it. `None` when
+    /// it cannot be written.
+    pub(crate) fn post(&self, client_query: Option<&str>) -> Option<Cow<'_, HeadStart>> {
+        match client_query.filter(|query| !query.is_empty()) {
+            None => self.post.as_ref().map(Cow::Borrowed),
+            query => {
+                let target = self.target(query).ok()?;
+                let start = HeadStart::new(&Method::POST, &target, &self.host, self.fields());
+                start.ok().map(Cow::Owned)
+            }
+        }
+    }
+
     /// The fields of every request that are the upstream's own.
     pub(crate) fn fields(&self) -> impl Iterator<Item = Field<'_>> + Clone {
-        let own = self.own.iter();
-        own.map(|(name, value)| Field::new(name.as_str(), value.as_bytes()))
+        fields(&self.own)
     }
 
     /// Whether a field is the upstream's own, and not anybody else's to say.
@@ -96,6 +114,11 @@ impl Address {
     pub(crate) fn origin(&self) -> &str {
         &self.origin
     }
+}
+
+fn fields(own: &[(HeaderName, HeaderValue)]) -> impl Iterator<Item = Field<'_>> + Clone {
+    own.iter()
+        .map(|(name, value)| Field::new(name.as_str(), value.as_bytes()))
 }
 
 fn own(url: &HttpUrl, headers: &UpstreamHeaders) -> Vec<(HeaderName, HeaderValue)> {

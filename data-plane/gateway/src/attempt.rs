@@ -61,6 +61,10 @@ impl Attempt {
         }
     }
 
+    pub(crate) const fn started(&self) -> Instant {
+        self.started
+    }
+
     pub(crate) const fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint
     }

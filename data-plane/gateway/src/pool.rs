@@ -164,8 +164,8 @@ impl Transport {
 
 impl Pool {
     /// Sends a request and waits for the head of its answer. `head` makes the request's head for each connection
-    /// it is sent on: for another one only when the first, kept idle before, did not take the request whole, or
-    /// when the upstream says that it has not looked at it.
+    /// it is sent on, if that can be: for another one only when the first, kept idle before, did not take the
+    /// request whole, or when the upstream says that it has not looked at it.
     ///
     /// # Errors
     /// [`NoAnswer`].
@@ -173,19 +173,21 @@ impl Pool {
         &self,
         worker: Worker,
         which: Use,
-        head: impl Fn() -> Vec<u8>,
+        now: Instant,
+        head: impl Fn() -> Option<Vec<u8>>,
         body: &Bytes,
     ) -> Result<(ResponseHead, Connection), NoAnswer> {
         let own = self.by_worker.get(worker.0).ok_or(NoAnswer::NotSent)?;
+        let head = || head().ok_or(NoAnswer::NotSent);
         if self.shares.load(Ordering::Relaxed) {
-            return Box::pin(self.exchange_shared(own, &head(), body)).await;
+            return Box::pin(self.exchange_shared(own, &head()?, body)).await;
         }
         let idle = match which {
-            Use::IdleOrNew => self.take(own),
+            Use::IdleOrNew => self.take(own, now),
             Use::New => None,
         };
         if let Some(mut connection) = idle
-            && connection.client.send(head(), body.clone()).await.is_ok()
+            && connection.client.send(head()?, body.clone()).await.is_ok()
         {
             return match connection.client.response_head().await {
                 Ok(answer) => Ok((answer, Connection::Http1(connection))),
@@ -193,9 +195,9 @@ impl Pool {
                 Err(_) => Err(NoAnswer::PerhapsUnseen),
             };
         }
-        match self.open(own).await? {
-            Opened::Http1(connection) => connection.exchange(head(), body).await,
-            Opened::Http2(_) => Box::pin(self.exchange_shared(own, &head(), body)).await,
+        match Box::pin(self.open(own)).await? {
+            Opened::Http1(connection) => Box::pin(connection.exchange(head()?, body)).await,
+            Opened::Http2(_) => Box::pin(self.exchange_shared(own, &head()?, body)).await,
         }
     }
 
@@ -306,13 +308,13 @@ impl Pool {
     }
 
     /// The connection that was used last, if the upstream has kept it open and its name still leads there.
-    fn take(&self, own: &Own) -> Option<Box<Http1>> {
+    fn take(&self, own: &Own, now: Instant) -> Option<Box<Http1>> {
         loop {
             let Idle {
                 mut connection,
                 since,
             } = own.idle().pop()?;
-            if since.elapsed() < self.idle_timeout
+            if now.saturating_duration_since(since) < self.idle_timeout
                 && self.destination.leads_to(connection.address)
                 && connection.client.is_fresh()
             {

@@ -25,16 +25,12 @@ pub(crate) fn route<'t>(table: &'t Table, head: &RequestHead, peer: &Peer) -> Op
 
 /// The path that a request names.
 pub(crate) fn path(head: &RequestHead) -> &str {
-    let target = head.target.path_and_query();
-    target.split_once('?').map_or(target, |(path, _)| path)
+    head.target.path()
 }
 
 /// The query of a request.
 pub(crate) fn query(head: &RequestHead) -> Option<&str> {
-    head.target
-        .path_and_query()
-        .split_once('?')
-        .map(|(_, query)| query)
+    head.target.query()
 }
 
 /// Whether a request with this method may carry a JSON-RPC body and its answer.

@@ -5,10 +5,10 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{HeaderName, Method, StatusCode};
+use http::{HeaderName, StatusCode};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
-use tyrscale_http1::{Field, Fields, ResponseHead, Timer, request_head};
+use tyrscale_http1::{Field, Fields, ResponseHead, Timer};
 use tyrscale_jsonrpc::response::inspect;
 use tyrscale_jsonrpc::{
     Answer, Class, Expect, Method as RpcMethod, Observed, RawId, Replay, Verdict, classify, revert,
@@ -210,10 +210,10 @@ async fn exchange(
     settings: &Settings,
 ) -> Result<Received, Failure> {
     let endpoint = attempt.endpoint();
-    let head = head(endpoint.address(), question).ok_or(Class::NotSent)?;
+    let head = || head(endpoint.address(), question);
     let exchanged = endpoint
         .pool()
-        .exchange(worker, which, || head.clone(), &question.body);
+        .exchange(worker, which, attempt.started(), head, &question.body);
     let (answer, connection) = exchanged.await?;
     let judged = judge(answer, connection, question, settings, endpoint.address()).await;
     if let Some(connection) = judged.done {
@@ -238,17 +238,11 @@ fn head(address: &Address, question: &Question<'_>) -> Option<Vec<u8>> {
         .filter(|field| traceparent.is_none() || !field.is(TRACEPARENT))
         .chain(traceparent)
         .chain(headers::own(fields, peer, &came_by, accepted))
-        .filter(|field| !address.sets(field))
-        .chain(address.fields());
-    let target = address.target(question.query).ok()?;
-    request_head(
-        &Method::POST,
-        &target,
-        address.host(),
-        fields,
-        question.body.len(),
-    )
-    .ok()
+        .filter(|field| !address.sets(field));
+    address
+        .post(question.query)?
+        .head(fields, question.body.len())
+        .ok()
 }
 
 /// What an answer means.

@@ -21,6 +21,7 @@ mod gateway {
     mod seeing;
     mod server;
     mod service;
+    mod stale;
     mod strategies;
     mod tls;
     mod transport;

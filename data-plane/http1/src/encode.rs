@@ -1,5 +1,7 @@
 //! Heads as they are written.
 
+use std::fmt;
+
 use http::{Method, StatusCode};
 
 use crate::date;
@@ -75,24 +77,82 @@ pub fn request_head<'a>(
     fields: impl IntoIterator<Item = Field<'a>>,
     length: usize,
 ) -> Result<Vec<u8>, InvalidField> {
-    let host = Field::new("host", host.as_bytes());
-    host.check()?;
-    let mut head = Vec::with_capacity(USUAL_HEAD.saturating_add(length.min(USUAL_HEAD)));
-    head.extend_from_slice(method.as_str().as_bytes());
-    head.push(b' ');
-    head.extend_from_slice(target.as_bytes());
-    head.extend_from_slice(b" HTTP/1.1\r\n");
-    push_line(&mut head, host);
+    HeadStart::new(method, target, host, [])?.head(fields, length)
+}
+
+/// How the heads of many requests begin: the request line, the host, and fields that all of them have. Written once.
+#[derive(Clone)]
+pub struct HeadStart {
+    text: Vec<u8>,
+    /// Whether the length of the body is said when it has none.
+    says_length: bool,
+}
+
+impl HeadStart {
+    /// Of requests to `host`. Fields about the connection, the length and the host are left out of `fields`.
+    ///
+    /// # Errors
+    /// [`InvalidField`] when a field could not be written into a head.
+    pub fn new<'a>(
+        method: &Method,
+        target: &Target,
+        host: &str,
+        fields: impl IntoIterator<Item = Field<'a>>,
+    ) -> Result<Self, InvalidField> {
+        let host = Field::new("host", host.as_bytes());
+        host.check()?;
+        let mut text = Vec::with_capacity(USUAL_HEAD);
+        text.extend_from_slice(method.as_str().as_bytes());
+        text.push(b' ');
+        text.extend_from_slice(target.as_bytes());
+        text.extend_from_slice(b" HTTP/1.1\r\n");
+        push_line(&mut text, host);
+        push_fields(&mut text, fields)?;
+        Ok(Self {
+            text,
+            says_length: *method == Method::POST || *method == Method::PUT,
+        })
+    }
+
+    /// The head of one request with a body of `length` bytes. Fields about the connection, the length and the host
+    /// are left out of `fields`.
+    ///
+    /// # Errors
+    /// [`InvalidField`] when a field could not be written into a head.
+    pub fn head<'a>(
+        &self,
+        fields: impl IntoIterator<Item = Field<'a>>,
+        length: usize,
+    ) -> Result<Vec<u8>, InvalidField> {
+        let room = self.text.len().saturating_add(USUAL_HEAD);
+        let mut head = Vec::with_capacity(room.saturating_add(length.min(USUAL_HEAD)));
+        head.extend_from_slice(&self.text);
+        push_fields(&mut head, fields)?;
+        if length > 0 || self.says_length {
+            push_length(&mut head, length as u64);
+        }
+        head.extend_from_slice(b"\r\n");
+        Ok(head)
+    }
+}
+
+/// Its length only: heads hold keys.
+impl fmt::Debug for HeadStart {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "HeadStart({} bytes)", self.text.len())
+    }
+}
+
+fn push_fields<'a>(
+    head: &mut Vec<u8>,
+    fields: impl IntoIterator<Item = Field<'a>>,
+) -> Result<(), InvalidField> {
     for field in fields {
         if !(field.is("host") || field.is("expect")) {
-            push_field(&mut head, field)?;
+            push_field(head, field)?;
         }
     }
-    if length > 0 || *method == Method::POST || *method == Method::PUT {
-        push_length(&mut head, length as u64);
-    }
-    head.extend_from_slice(b"\r\n");
-    Ok(head)
+    Ok(())
 }
 
 fn push_status_line(head: &mut Vec<u8>, status: StatusCode) {
@@ -116,9 +176,12 @@ fn push_field(head: &mut Vec<u8>, field: Field<'_>) -> Result<(), InvalidField> 
 }
 
 fn push_line(head: &mut Vec<u8>, field: Field<'_>) {
-    head.extend_from_slice(field.name());
+    let (name, value) = (field.name(), field.value());
+    // One look whether there is room, not four.
+    head.reserve(name.len().saturating_add(value.len()).saturating_add(4));
+    head.extend_from_slice(name);
     head.extend_from_slice(b": ");
-    head.extend_from_slice(field.value());
+    head.extend_from_slice(value);
     head.extend_from_slice(b"\r\n");
 }
 
@@ -129,16 +192,17 @@ fn push_length(head: &mut Vec<u8>, length: u64) {
 }
 
 fn push_decimal(head: &mut Vec<u8>, mut number: u64) {
-    let start = head.len();
-    loop {
-        let digit = u8::try_from(number % 10).unwrap_or_default();
-        head.push(b'0'.saturating_add(digit));
+    // As many digits as the largest number has.
+    let mut digits = [b'0'; 20];
+    let mut count: usize = 0;
+    for place in digits.iter_mut().rev() {
+        *place = b'0'.saturating_add(u8::try_from(number % 10).unwrap_or_default());
         number /= 10;
+        count = count.saturating_add(1);
         if number == 0 {
             break;
         }
     }
-    if let Some(digits) = head.get_mut(start..) {
-        digits.reverse();
-    }
+    let start = digits.len().saturating_sub(count);
+    head.extend_from_slice(digits.get(start..).unwrap_or_default());
 }

@@ -49,6 +49,7 @@
 //!   other schemes than `http` and `https`; `*` with other methods than OPTIONS;
 //! - an answer with status 101, which nobody asks for, and more interim answers than the limit.
 
+mod alphabet;
 mod chunked;
 mod client;
 mod date;
@@ -66,7 +67,7 @@ mod transport;
 pub use chunked::ChunkError;
 pub use client::{Client, ClientError, ResponseLimits};
 pub use drain::{Drain, DrainSignal};
-pub use encode::request_head;
+pub use encode::{HeadStart, request_head};
 pub use fields::{Field, Fields, InvalidField};
 pub use framing::FramingError;
 pub use head::{HeadError, HeadLimits, MAX_FIELDS, RequestHead, ResponseHead, Version};

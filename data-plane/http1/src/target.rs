@@ -6,6 +6,7 @@ use std::str;
 use bytes::Bytes;
 use http::{Method, Uri};
 
+use crate::alphabet::Alphabet;
 use crate::head::HeadError;
 
 /// A request target: printable ASCII in one of the four forms. Source: RFC 9112, section 3.2.
@@ -54,8 +55,33 @@ impl Target {
     /// The authority of a whole URI, which goes before the `Host` field. Source: RFC 9112, section 3.2.2.
     #[must_use]
     pub fn authority(&self) -> Option<&str> {
+        // As most begin.
+        if self.0.starts_with(b"/") {
+            return None;
+        }
         let rest = after_scheme(self.as_str())?;
         rest.split(['/', '?']).next()
+    }
+
+    /// The path; `/` for a URI without one, empty for what has none.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.parts().0
+    }
+
+    /// What follows the path and its `?`; `None` without one.
+    #[must_use]
+    pub fn query(&self) -> Option<&str> {
+        self.parts().1
+    }
+
+    fn parts(&self) -> (&str, Option<&str>) {
+        let both = self.path_and_query();
+        let at = both.bytes().position(|byte| byte == b'?');
+        match at.and_then(|at| both.split_at_checked(at)) {
+            Some((path, query)) => (path, query.get(1..)),
+            None => (both, None),
+        }
     }
 }
 
@@ -115,8 +141,10 @@ fn is_authority(target: &[u8]) -> bool {
         && Uri::try_from(target).is_ok_and(|uri| uri.port_u16().is_some() && uri.path().is_empty())
 }
 
+/// Of hosts and ports.
+static HOST: Alphabet = Alphabet::of(b"-._~%!$&'()*+;=:[]");
+
 /// Whether `host` can be a host with or without port. Empty is allowed. Source: RFC 9110, section 7.2.
 pub(crate) fn is_host(host: &[u8]) -> bool {
-    host.iter()
-        .all(|&byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(&byte))
+    host.iter().all(|&byte| HOST.has(byte))
 }

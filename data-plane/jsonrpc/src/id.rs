@@ -7,6 +7,9 @@ use crate::scan::{Scanner, decode};
 /// Above this, a 64-bit float no longer tells neighbouring integers apart.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
+/// Integers of so many characters need no look at their value.
+const EXACT_DIGITS: usize = 16;
+
 /// The id of a call or an answer: the JSON text of a string, a number or `null`, kept as it was sent.
 ///
 /// `1`, `1.0`, `9007199254740993` and `"\u0041"` stay what they are. Equality compares the text.
@@ -14,13 +17,20 @@ const EXACT: f64 = 9_007_199_254_740_992.0;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RawId<'a>(&'a str);
 
+/// Whether a scanned number is one that a 64-bit float can hold.
+fn is_finite(number: &str) -> bool {
+    let is_short_integer =
+        number.len() <= EXACT_DIGITS && number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    is_short_integer || number.parse().is_ok_and(f64::is_finite)
+}
+
 impl<'a> RawId<'a> {
     /// Takes the text of a scanned value; `None` when such a value cannot be an id. A number beyond a 64-bit
     /// float is none: most JSON readers refuse it, and with it the whole body it stands in.
     pub(crate) fn from_value(value: &'a str) -> Option<Self> {
         let is_id = match value.as_bytes().first() {
             Some(b'"' | b'n') => true,
-            Some(b'-' | b'0'..=b'9') => value.parse().is_ok_and(f64::is_finite),
+            Some(b'-' | b'0'..=b'9') => is_finite(value),
             _ => false,
         };
         is_id.then_some(Self(value))

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde_json::Value;
+use tokio::time::Instant;
 use tyrscale_http1::{Field, Fields, request_head};
 use tyrscale_jsonrpc::response::inspect;
 use tyrscale_jsonrpc::{Answer, Class, Expect, Observed, Tag, Verdict, classify, method};
@@ -211,9 +212,9 @@ pub(crate) fn quantity(result: &Value) -> Option<u64> {
 async fn exchange(request: &HealthCheckRequest, endpoint: &Endpoint) -> Result<Received, NotSeen> {
     let head = head(request, endpoint.address()).ok_or(Failure::NotSent)?;
     let asked = Bytes::from(request.body.clone());
-    let exchanged = endpoint
-        .pool()
-        .exchange(Worker::PROBES, Use::IdleOrNew, || head.clone(), &asked);
+    let head = || Some(head.clone());
+    let (pool, now) = (endpoint.pool(), Instant::now());
+    let exchanged = pool.exchange(Worker::PROBES, Use::IdleOrNew, now, head, &asked);
     let (answer, mut connection) = exchanged.await?;
     // Read in any case, so that the connection can be used again.
     let mut body = Vec::new();

@@ -130,3 +130,25 @@ proptest! {
         prop_assert_eq!(Scanner::new(text.get(..cut).unwrap(), usize::MAX).value(), Err(Stop::End));
     }
 }
+
+#[test]
+fn a_string_ends_at_its_quote_wherever_that_stands() {
+    for length in 0..80 {
+        let plain = "\u{e9}a ".chars().cycle().take(length).collect::<String>();
+        for (rest, is_string) in [
+            ("\"", true),
+            ("\\\"\"", true),
+            ("\\u0041 \"", true),
+            ("\\", false),
+            ("\\x\"", false),
+            ("\n\"", false),
+            ("\u{0}\"", false),
+            ("\u{1f}\"", false),
+            ("\u{7f}!#[]\"", true),
+            ("", false),
+        ] {
+            let text = format!("\"{plain}{rest}");
+            assert_eq!(scan_whole(&text) == Ok(&text), is_string, "{text:?}");
+        }
+    }
+}
