@@ -8,6 +8,7 @@ mod scenarios {
     mod broadcasts;
     mod compression;
     mod connections;
+    mod cors;
     mod envelope;
     mod error_classes;
     mod failing_upstreams;

@@ -368,3 +368,70 @@ async fn a_height_told_to_a_client_moves_the_head() {
     harness.ask("eth_call", &json!([{}, "latest"])).await;
     assert_eq!(params_at(&node, "eth_call"), json!([{}, "0x3ed"]));
 }
+/// Scenarios L10, 49, 51.
+#[tokio::test]
+async fn a_block_is_asked_of_a_node_that_has_it() {
+    let (first, second, harness) = two_behind(consistent(Consistency::default())).await;
+    // Within the tolerance of the health check, so that the first stays in.
+    second.mine(1);
+    bounded(first.wait_for_hits(6)).await;
+    eventually(async || {
+        let answer = harness
+            .ask("eth_getBlockByNumber", &json!(["0x3e9", false]))
+            .await;
+        answer.json()["result"]["number"] == "0x3e9"
+    })
+    .await;
+    let asked = first.hits_of("eth_getBlockByNumber");
+    for _ in 0..5 {
+        let answer = harness
+            .ask("eth_getBlockByNumber", &json!(["0x3e9", false]))
+            .await;
+        assert_eq!(answer.node(), "second");
+    }
+    assert_eq!(first.hits_of("eth_getBlockByNumber"), asked);
+}
+
+/// Scenarios L11, L12, L13.
+#[tokio::test]
+async fn state_that_a_node_has_pruned_is_no_longer_asked_of_it() {
+    let (first, second, harness) = two_behind(consistent(Consistency::default())).await;
+    first.set_lowest_state(900);
+    bounded(first.wait_for_hits(4)).await;
+    let at = |block: u64| json!([{}, format!("{block:#x}")]);
+    assert_eq!(harness.ask("eth_call", &at(850)).await.node(), "second");
+    let asked = first.hits_of("eth_call");
+    for block in [850, 849, 100, 1] {
+        assert_eq!(
+            harness.ask("eth_call", &at(block)).await.node(),
+            "second",
+            "{block}"
+        );
+    }
+    assert_eq!(
+        first.hits_of("eth_call"),
+        asked,
+        "asked for what it does not have"
+    );
+    assert_eq!(harness.ask("eth_call", &at(950)).await.node(), "first");
+    first.answer("eth_call", at(960), Err(RpcError::new(3, "execution reverted")));
+    assert_eq!(harness.ask("eth_call", &at(960)).await.error_code(), 3);
+    assert_eq!(
+        harness.ask("eth_call", &at(955)).await.node(),
+        "first",
+        "a revert is no bound"
+    );
+    assert!(second.hits_of("eth_call") >= 5);
+}
+
+/// Scenario L15: the bound of state is not that of blocks.
+#[tokio::test]
+async fn methods_with_other_data_have_bounds_of_their_own() {
+    let (first, _second, harness) = two_behind(consistent(Consistency::default())).await;
+    first.set_lowest_state(900);
+    bounded(first.wait_for_hits(4)).await;
+    let call = json!([{}, "0x352"]);
+    assert_eq!(harness.ask("eth_call", &call).await.node(), "second");
+    let block = json!(["0x352", false]);
+    assert_eq!(harness.ask("eth_getBlockByNumber", &block).await.node(), "first");
+}

@@ -2,14 +2,67 @@
 
 use std::io::Read;
 
-use flate2::read::GzDecoder;
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::read::{GzDecoder, GzEncoder};
 use http::StatusCode;
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH};
 use http_body_util::Full;
 use serde_json::{Value, json};
 use tyrscale_simnode::GzipAnswers;
 
-use super::harness::{Harness, call_body, node};
+use super::harness::{Answer, Harness, call_body, node};
+use super::setting::two;
+
+fn gzip(bytes: &[u8]) -> Bytes {
+    let mut packed = Vec::new();
+    GzEncoder::new(bytes, Compression::fast())
+        .read_to_end(&mut packed)
+        .unwrap();
+    packed.into()
+}
+
+async fn compressed(harness: &Harness, body: Bytes) -> Answer {
+    let request = harness.client.request("/eth").header(CONTENT_ENCODING, "gzip");
+    harness.client.send(request.body(Full::new(body)).unwrap()).await
+}
+
+/// Scenario A27.
+#[tokio::test]
+async fn a_compressed_call_reaches_every_upstream_as_plain_json() {
+    let (first, second, harness) = two().await;
+    for node in [&first, &second] {
+        node.update_behavior(|it| it.refuses_gzip = true);
+    }
+    let answer = compressed(&harness, gzip(&call_body("eth_chainId"))).await;
+    assert_eq!((answer.status, answer.node()), (StatusCode::OK, "first"));
+    let seen = first.captured().pop().unwrap();
+    assert_eq!(seen.body, call_body("eth_chainId"));
+    assert!(!seen.headers.contains_key(CONTENT_ENCODING));
+    assert_eq!(seen.headers[CONTENT_LENGTH], seen.body.len().to_string());
+}
+
+/// Scenario B14: a small body that is large inside is refused like a large one.
+#[tokio::test]
+async fn a_bomb_is_refused_at_the_limit() {
+    let node = node("n").await;
+    let harness = Harness::in_front_of(&[&node]).await;
+    let bomb = gzip(&vec![b' '; 64 * 1024 * 1024]);
+    assert!(bomb.len() < 1_000_000);
+    assert_eq!(
+        compressed(&harness, bomb).await.status,
+        StatusCode::PAYLOAD_TOO_LARGE
+    );
+    let broken = compressed(&harness, Bytes::from_static(b"no gzip")).await;
+    assert_eq!(broken.status, StatusCode::BAD_REQUEST);
+    let request = harness.client.request("/eth").header(CONTENT_ENCODING, "x-own");
+    let unknown = harness
+        .client
+        .send(request.body(Full::new(call_body("eth_chainId"))).unwrap())
+        .await;
+    assert_eq!(unknown.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    assert_eq!(node.hits(), 0);
+}
 
 /// Scenario 15: header and body agree, once, whatever the upstream does.
 #[tokio::test]

@@ -232,3 +232,46 @@ async fn an_upstream_that_is_gone_is_not_probed() {
     // One may have been under way.
     assert!(first.hits() <= asked + 1);
 }
+/// Scenarios G11, 112.
+#[tokio::test]
+async fn when_all_look_bad_requests_are_tried_all_the_same() {
+    let (first, second, harness) = two_behind(checked(health(HealthCheckType::EthSyncing))).await;
+    for node in [&first, &second] {
+        let broken = Fault::status(StatusCode::BAD_GATEWAY);
+        node.set_method_fault("eth_syncing", broken);
+    }
+    eventually(async || !is_healthy(&harness, 1) && !is_healthy(&harness, 2)).await;
+    let answer = harness.client.call("eth_gasPrice").await;
+    assert_eq!(
+        (answer.status, &answer.json()["result"]),
+        (StatusCode::OK, &"0x3b9aca00".into())
+    );
+    // One that returns gets all.
+    second.heal();
+    eventually(async || is_healthy(&harness, 2)).await;
+    for _ in 0..5 {
+        assert_eq!(harness.client.call("eth_gasPrice").await.node(), "second");
+    }
+}
+
+/// Scenario 110: failures of clients' requests count, and only probes bring it back.
+#[tokio::test]
+async fn traffic_that_fails_takes_an_upstream_out_between_two_probes() {
+    let check = HealthCheck {
+        passive: true,
+        unhealthy_threshold: 3,
+        interval_ms: 60_000,
+        ..health(HealthCheckType::EthSyncing)
+    };
+    let (first, second, harness) = two_behind(checked(check)).await;
+    bounded(first.wait_for_hits(1)).await;
+    first.set_method_fault("eth_gasPrice", Fault::status(StatusCode::BAD_GATEWAY));
+    for _ in 0..10 {
+        assert_eq!(harness.client.call("eth_gasPrice").await.node(), "second");
+    }
+    assert!(!is_healthy(&harness, 1));
+    assert_eq!(
+        (first.hits_of("eth_gasPrice"), second.hits_of("eth_gasPrice")),
+        (3, 10)
+    );
+}
