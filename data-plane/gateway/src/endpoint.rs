@@ -159,7 +159,9 @@ impl Endpoint {
                 Arc::new(pool.ok_or(EndpointError::Proxy)?)
             }
         };
-        let same_breaker = same_place.filter(|known| known.spec.breaker == spec.breaker);
+        // With other headers, a key among them, it may answer otherwise.
+        let same_asker = same_place.filter(|known| known.spec.headers == spec.headers);
+        let same_breaker = same_asker.filter(|known| known.spec.breaker == spec.breaker);
         let fuse = match same_breaker {
             Some(known) => known.fuse.clone(),
             None => spec
@@ -167,14 +169,14 @@ impl Endpoint {
                 .as_ref()
                 .map(|policy| Arc::new(Fuse::new(policy, now))),
         };
-        let same_health = same_place
+        let same_health = same_asker
             .filter(|known| known.spec.chain == spec.chain)
             .filter(|known| verdict_rule(known.spec.health.as_ref()) == verdict_rule(spec.health.as_ref()));
         Ok(Self {
             address: Address::new(&spec.url, &spec.headers).map_err(|_| EndpointError::Url)?,
             pool,
             fuse,
-            learnt: same_place.map_or_else(|| Arc::new(Learnt::new(now)), |known| Arc::clone(&known.learnt)),
+            learnt: same_asker.map_or_else(|| Arc::new(Learnt::new(now)), |known| Arc::clone(&known.learnt)),
             allowance: Allowance::new(
                 spec.limits.as_ref(),
                 queue,

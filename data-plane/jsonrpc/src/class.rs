@@ -244,7 +244,10 @@ impl Class {
                 exclusion: Exclusion::Removed,
                 ..OPERATOR
             },
+            // A client's own query or header may be what is refused: only probes, which carry none, tell a bad key.
             Self::Unauthorized => Policy {
+                blame: Blame::IfAnotherAnswers,
+                exclusion: Exclusion::None,
                 code: Some(-32016),
                 ..OPERATOR
             },

@@ -70,7 +70,7 @@ part! {
 
 part! {
     "Pages in browsers" Cors = v1::Cors {
-        /// Origins whose pages may call, "https://app.example,https://*.example.com", or "*".
+        /// Origins whose pages may call: "*", or a list such as `https://app.example,https://*.example.com`.
         #[arg(long = "cors-origins", id = "cors_origins", value_name = "LIST")]
         allowed_origins: Texts,
         /// Request headers they may set.

@@ -176,7 +176,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Server<IO> {
         };
         self.asked = Asked {
             version: parsed.head.version,
-            keep_alive: parsed.keep_alive,
+            // What follows a refused tunnel may have been meant for its other end.
+            keep_alive: parsed.keep_alive && parsed.head.method != Method::CONNECT,
             head_only: parsed.head.method == Method::HEAD,
             expects_continue: parsed.expects_continue,
         };

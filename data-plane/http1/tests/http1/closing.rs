@@ -34,6 +34,24 @@ fn undated(answer: &str) -> String {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nothing_is_read_behind_a_tunnel_that_is_refused() {
+    let (mut server, mut client) = serving(Drain::never());
+    let tunnel = "CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n";
+    client
+        .write_all(format!("{tunnel}{GET}").as_bytes())
+        .await
+        .unwrap();
+    server.next_request().await.unwrap().unwrap();
+    server
+        .respond(StatusCode::METHOD_NOT_ALLOWED, [], Bytes::new())
+        .await
+        .unwrap();
+    assert!(matches!(server.next_request().await, Ok(None)));
+    drop(server);
+    assert!(received(&mut client).await.contains("connection: close"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn pipelined_requests_are_answered_in_order() {
     let (mut server, mut client) = serving(Drain::never());
     let second = "POST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";

@@ -41,10 +41,18 @@ fn limits_missing_data_and_wrong_requests_do_not_count_against_the_upstream() {
         Class::NotSent,
         Class::BadBody,
         Class::Billing,
-        Class::Unauthorized,
     ] {
         assert_eq!(class.policy().blame, Blame::Upstream, "{class:?}");
     }
+}
+
+#[test]
+fn refused_credentials_may_be_the_clients_and_close_no_upstream_to_others() {
+    let policy = Class::Unauthorized.policy();
+    assert_eq!(
+        (policy.blame, policy.exclusion),
+        (Blame::IfAnotherAnswers, Exclusion::None)
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The table: the first rule that an answer meets gives its class, so the order is part of the meaning.
 //!
-//! Vendors' own rules come before those for all. Among these, what is said comes before codes, and codes before
+//! That a method is unknown comes before all: nodes repeat its name, and the client chose it. Vendors' own rules come
+//! before those for all. Among these, what is said comes before codes, and codes before
 //! HTTP statuses, for they are in this order less and less precise: a 500 with "execution reverted" is a revert.
 //! What contracts, users and pages can put into a text must not look like an upstream's failure: reverts come
 //! first of all, and pages are searched only for what a web server says.
@@ -11,9 +12,17 @@ use Text::{All, Has, Whole, Words};
 
 mod vendors;
 
+/// An answer that names the method it does not know.
+const UNKNOWN_METHOD: &[Rule] = &[
+    coded(Class::UnsupportedMethod, "unknown method named", &[-32601]).said(All(
+        "method & does not exist | method & not found | method & not available | method & not supported",
+    )),
+];
+
 /// The rules in their order.
 pub(super) fn rules() -> impl Iterator<Item = &'static Rule> {
     [
+        UNKNOWN_METHOD,
         vendors::RULES,
         EXECUTION,
         LIMITS,
