@@ -203,7 +203,12 @@ impl HealthCheckUpdate {
 
     /// Puts what was sent over what is stored. What this interface has no words for stays.
     pub(crate) fn over(&self, stored: Option<&HealthCheck>) -> Result<HealthCheck, Violation> {
-        let base = stored.cloned().unwrap_or_default();
+        // Checks made here ask for no chain id: in the original program a network's was for information only.
+        let new = || HealthCheck {
+            check_chain_id: Some(false),
+            ..HealthCheck::default()
+        };
+        let base = stored.cloned().unwrap_or_else(new);
         let request = match &self.request {
             Some(sent) => Some(sent.over(base.request.as_ref())),
             None => base.request.clone(),

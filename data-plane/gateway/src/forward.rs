@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tyrscale_balance::Deadline;
 use tyrscale_http1::Timer;
-use tyrscale_jsonrpc::{Blame, ErrorReply};
+use tyrscale_jsonrpc::{Blame, Class, ErrorReply};
 
 use crate::attempt::Attempt;
 use crate::config::Settings;
@@ -229,8 +229,9 @@ impl Course {
         }
         let has_another =
             self.marks.has_fresh() || self.unseen.is_some() || policy.again && self.again_left > 0;
-        // What an upstream lacks it is not asked for again, so going elsewhere for it multiplies nothing.
-        if !is_last || !has_another || policy.blame == Blame::Nobody {
+        // What an upstream lacks it is not asked for again, and one that cannot be reached was not asked at all: going
+        // elsewhere multiplies nothing.
+        if !is_last || !has_another || policy.blame == Blame::Nobody || class == Class::NotSent {
             return true;
         }
         let granted = route.budget.try_retry(self.now.into_std());

@@ -7,7 +7,7 @@ use http::header::RETRY_AFTER;
 use tyrscale_model::{Retry, Route};
 use tyrscale_simnode::{Fault, SimNode};
 
-use super::harness::{Harness, node, settings};
+use super::harness::{HOST_NAME, Harness, node, route, settings};
 use super::setting::{in_order, two_behind};
 
 fn retry() -> Retry {
@@ -154,4 +154,17 @@ async fn a_wait_asked_for_by_the_only_upstream_is_passed_on() {
     assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS);
     let seconds: u64 = answer.headers[RETRY_AFTER].to_str().unwrap().parse().unwrap();
     assert!((1..=60).contains(&seconds), "{seconds}");
+}
+
+/// An upstream that cannot be reached costs the retry budget nothing: a dead node is not noticed however many ask.
+#[tokio::test]
+async fn a_dead_upstream_uses_up_no_budget() {
+    let alive = node("alive").await;
+    let dead = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", dead.local_addr().unwrap());
+    drop(dead);
+    let harness = Harness::with_urls(settings(), route(1, HOST_NAME), &[url, alive.url()]).await;
+    for _ in 0..200 {
+        assert_eq!(harness.client.call("eth_chainId").await.node(), "alive");
+    }
 }
