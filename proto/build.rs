@@ -16,6 +16,7 @@ const FILES: &[&str] = &[
     "tyrscale/v1/configuration_service.proto",
     "tyrscale/v1/discovery_service.proto",
     "tyrscale/v1/status_service.proto",
+    "tyrscale/v1/access_service.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
