@@ -17,6 +17,8 @@ const FILES: &[&str] = &[
     "tyrscale/v1/discovery_service.proto",
     "tyrscale/v1/status_service.proto",
     "tyrscale/v1/access_service.proto",
+    "tyrscale/v1/telemetry_service.proto",
+    "tyrscale/v1/coordination_service.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -94,7 +94,10 @@ impl Words for v1::UpstreamProtocol {
 
 words! {
     Visibility { Private, Public }
-    Collector { EthBlockNumber, NetPeers }
+    Collector {
+        EthBlockNumber, NetPeers, EthSyncing, EthChainId, EthGasPrice, ClientVersion, FinalizedBlock, SafeBlock,
+        TxpoolStatus, ArchiveDepth, Latency,
+    }
     LoadBalancer { WeightRoundRobin, LeastLoad, FailoverPriority, Concurrent, P2cPeakEwma }
     HealthCheckType { EthBlockNumber, EthSyncing, Custom }
     RecommendationStrategy {

@@ -106,7 +106,17 @@ impl RpcUpdate {
             provider: self.provider.unwrap_or_else(|| before.provider.clone()),
             visibility: self.visibility.unwrap_or(before.visibility),
             url: self.url.unwrap_or_else(|| before.url.clone()),
-            collectors: self.collectors.unwrap_or_else(|| before.collectors.clone()),
+            collectors: match self.collectors {
+                Some(collectors) => {
+                    let others = before
+                        .collectors
+                        .iter()
+                        .copied()
+                        .filter(|other| !is_shown(*other));
+                    collectors.into_iter().chain(others).collect()
+                }
+                None => before.collectors.clone(),
+            },
             methods: before.methods.clone(),
         };
         Ok(Operation::Upsert {
@@ -132,8 +142,18 @@ fn read_collectors(body: &Object) -> Result<Option<Vec<Collector>>, ApiError> {
     if words.is_empty() {
         return Err(ApiError::invalid("collectors must contain at least 1 item"));
     }
-    let collectors = words.iter().map(|word| parse("collectors", word));
+    let collectors = words.iter().map(|word| match parse("collectors", word) {
+        Ok(collector) if is_shown(collector) => Ok(collector),
+        _ => Err(ApiError::invalid(
+            "collectors must be one of [eth_block_number net_peers]",
+        )),
+    });
     collectors.collect::<Result<_, _>>().map(Some)
+}
+
+/// Whether REST knows the collector. The others it neither shows nor changes.
+const fn is_shown(collector: Collector) -> bool {
+    matches!(collector, Collector::EthBlockNumber | Collector::NetPeers)
 }
 
 /// The rpc of an id as clients send it: whatever is no UUID names none.
@@ -251,6 +271,7 @@ fn item(snapshot: &Snapshot, rpc: &Rpc) -> Option<RpcItem> {
         collectors: rpc
             .collectors
             .iter()
+            .filter(|collector| is_shown(**collector))
             .map(|collector| collector.as_str())
             .collect(),
     })

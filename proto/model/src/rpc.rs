@@ -20,6 +20,24 @@ pub enum Collector {
     EthBlockNumber,
     /// The peers, with `net_peerCount`.
     NetPeers,
+    /// Whether it is catching up, with `eth_syncing`.
+    EthSyncing,
+    /// The chain, with `eth_chainId`.
+    EthChainId,
+    /// The price of gas, with `eth_gasPrice`.
+    EthGasPrice,
+    /// Program and version, with `web3_clientVersion`.
+    ClientVersion,
+    /// The height of the tag `finalized`.
+    FinalizedBlock,
+    /// The height of the tag `safe`.
+    SafeBlock,
+    /// The transactions that wait, with `txpool_status`.
+    TxpoolStatus,
+    /// The oldest block whose state it serves.
+    ArchiveDepth,
+    /// How long calls take.
+    Latency,
 }
 
 macro_rules! words {
@@ -56,10 +74,25 @@ words!(Visibility, "visibility", "must be one of [private public]", {
     Private => "private",
     Public => "public",
 });
-words!(Collector, "collectors", "must be one of [eth_block_number net_peers]", {
-    EthBlockNumber => "eth_block_number",
-    NetPeers => "net_peers",
-});
+words!(
+    Collector,
+    "collectors",
+    "must be one of [eth_block_number net_peers eth_syncing eth_chain_id eth_gas_price client_version \
+     finalized_block safe_block txpool_status archive_depth latency]",
+    {
+        EthBlockNumber => "eth_block_number",
+        NetPeers => "net_peers",
+        EthSyncing => "eth_syncing",
+        EthChainId => "eth_chain_id",
+        EthGasPrice => "eth_gas_price",
+        ClientVersion => "client_version",
+        FinalizedBlock => "finalized_block",
+        SafeBlock => "safe_block",
+        TxpoolStatus => "txpool_status",
+        ArchiveDepth => "archive_depth",
+        Latency => "latency",
+    }
+);
 
 /// An endpoint of a network.
 #[derive(Debug, Clone, PartialEq)]

@@ -14,14 +14,14 @@ use tyrscale_proto::v1;
 use crate::{Entry, Kind, Resource, Violation, ViolationCode};
 
 pub use read::{
-    network_from_wire, plugin_from_wire, recommendation_from_wire, resource_from_wire, route_from_wire,
-    rpc_from_wire, upstream_from_wire,
+    collector_from_wire, network_from_wire, plugin_from_wire, recommendation_from_wire, resource_from_wire,
+    route_from_wire, rpc_from_wire, upstream_from_wire,
 };
 pub use version::{
     key_from_wire, key_to_wire, kind_to_wire, row_from_wire, row_to_wire, timestamp_to_wire,
     version_from_wire, version_to_wire, view_from_wire, view_to_wire, violation_from_wire, violation_to_wire,
 };
-pub use write::{Exposure, meta_to_wire, resource_to_wire};
+pub use write::{Exposure, collector_to_wire, meta_to_wire, resource_to_wire};
 
 /// The message of an entry for people: secrets masked, with meta.
 #[must_use]

@@ -1,7 +1,9 @@
 //! Fields this interface has no words for: it does not show them, and what it writes leaves them as they are.
 
 use serde_json::{Value, json};
-use tyrscale_model::{ChangeSet, Expectation, LoadBalancer, Operation, Rejection, Resource, Snapshot, wire};
+use tyrscale_model::{
+    ChangeSet, Collector, Expectation, LoadBalancer, Operation, Rejection, Resource, Snapshot, wire,
+};
 use tyrscale_proto::v1::{self, resource::Resource as Wire};
 
 use crate::service::{Service, address, route, rpc, with};
@@ -127,6 +129,40 @@ async fn a_changed_rpc_keeps_them() {
         rpc.methods
             .is_some_and(|methods| !methods.lets_through("debug_traceCall"))
     );
+}
+
+#[tokio::test]
+async fn collectors_of_other_clients_are_kept_but_neither_shown_nor_taken() {
+    let service = Service::start().await;
+    service.network().await;
+    let uuid = service.post("/rpcs", rpc("https://one.example/")).await.uuid();
+    change(&service, &uuid, |message| {
+        let Wire::Rpc(rpc) = message else { return };
+        rpc.collectors = vec![
+            v1::Collector::EthBlockNumber.into(),
+            v1::Collector::ArchiveDepth.into(),
+        ];
+    })
+    .await;
+    let item = service.get(&format!("/rpcs?uuid={uuid}")).await.items().remove(0);
+    assert_eq!(item["collectors"], json!(["eth_block_number"]));
+    service
+        .put("/rpcs", json!({"uuid": uuid, "collectors": ["net_peers"]}))
+        .await
+        .is_done();
+    let Resource::Rpc(kept) = stored(&service, &uuid) else {
+        panic!("an rpc")
+    };
+    assert_eq!(kept.collectors, [Collector::NetPeers, Collector::ArchiveDepth]);
+    for word in ["archive_depth", "latency", "weird"] {
+        let body = with(rpc("https://two.example/"), "collectors", json!([word]));
+        let answer = service.post("/rpcs", body).await;
+        assert_eq!(
+            answer.message(),
+            "Invalid input parameters: collectors must be one of [eth_block_number net_peers]"
+        );
+        answer.is_refused(400);
+    }
 }
 
 #[tokio::test]

@@ -175,13 +175,7 @@ pub fn rpc_from_wire(message: &v1::Rpc) -> Result<Rpc, Vec<Violation>> {
     let collectors: Vec<Collector> = message
         .collectors
         .iter()
-        .filter_map(|number| {
-            reader.word("collectors", *number, |value| match value {
-                v1::Collector::Unspecified => None,
-                v1::Collector::EthBlockNumber => Some(Collector::EthBlockNumber),
-                v1::Collector::NetPeers => Some(Collector::NetPeers),
-            })
-        })
+        .filter_map(|number| reader.word("collectors", *number, collector_from_wire))
         .collect();
     let methods = message
         .methods
@@ -199,6 +193,25 @@ pub fn rpc_from_wire(message: &v1::Rpc) -> Result<Rpc, Vec<Violation>> {
         })
     })();
     reader.finish_checked(rpc, Rpc::violations)
+}
+
+/// What of the wire is a collector.
+#[must_use]
+pub const fn collector_from_wire(value: v1::Collector) -> Option<Collector> {
+    match value {
+        v1::Collector::Unspecified => None,
+        v1::Collector::EthBlockNumber => Some(Collector::EthBlockNumber),
+        v1::Collector::NetPeers => Some(Collector::NetPeers),
+        v1::Collector::EthSyncing => Some(Collector::EthSyncing),
+        v1::Collector::EthChainId => Some(Collector::EthChainId),
+        v1::Collector::EthGasPrice => Some(Collector::EthGasPrice),
+        v1::Collector::ClientVersion => Some(Collector::ClientVersion),
+        v1::Collector::FinalizedBlock => Some(Collector::FinalizedBlock),
+        v1::Collector::SafeBlock => Some(Collector::SafeBlock),
+        v1::Collector::TxpoolStatus => Some(Collector::TxpoolStatus),
+        v1::Collector::ArchiveDepth => Some(Collector::ArchiveDepth),
+        v1::Collector::Latency => Some(Collector::Latency),
+    }
 }
 
 fn methods_from_wire(reader: &mut Reader, message: &v1::MethodFilter) -> MethodFilter {

@@ -74,10 +74,6 @@ fn rpc_to_wire(rpc: &Rpc, exposure: Exposure) -> v1::Rpc {
         Visibility::Private => v1::Visibility::Private,
         Visibility::Public => v1::Visibility::Public,
     };
-    let collector = |collector: &Collector| match collector {
-        Collector::EthBlockNumber => v1::Collector::EthBlockNumber.into(),
-        Collector::NetPeers => v1::Collector::NetPeers.into(),
-    };
     v1::Rpc {
         id: rpc.id.to_string(),
         network: rpc.network.to_string(),
@@ -87,9 +83,31 @@ fn rpc_to_wire(rpc: &Rpc, exposure: Exposure) -> v1::Rpc {
             Exposure::Masked => rpc.url.masked(),
             Exposure::Full => rpc.url.expose().to_owned(),
         },
-        collectors: rpc.collectors.iter().map(collector).collect(),
+        collectors: rpc
+            .collectors
+            .iter()
+            .map(|&collector| collector_to_wire(collector).into())
+            .collect(),
         methods: rpc.methods.as_ref().map(methods_to_wire),
         meta: None,
+    }
+}
+
+/// A collector on the wire.
+#[must_use]
+pub const fn collector_to_wire(collector: Collector) -> v1::Collector {
+    match collector {
+        Collector::EthBlockNumber => v1::Collector::EthBlockNumber,
+        Collector::NetPeers => v1::Collector::NetPeers,
+        Collector::EthSyncing => v1::Collector::EthSyncing,
+        Collector::EthChainId => v1::Collector::EthChainId,
+        Collector::EthGasPrice => v1::Collector::EthGasPrice,
+        Collector::ClientVersion => v1::Collector::ClientVersion,
+        Collector::FinalizedBlock => v1::Collector::FinalizedBlock,
+        Collector::SafeBlock => v1::Collector::SafeBlock,
+        Collector::TxpoolStatus => v1::Collector::TxpoolStatus,
+        Collector::ArchiveDepth => v1::Collector::ArchiveDepth,
+        Collector::Latency => v1::Collector::Latency,
     }
 }
 
