@@ -5,72 +5,37 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tyrscale_balance::{
-    Bar, Breaker, BreakerState, BreakerView, CircuitOpen, CoolDownTicket, Facts, HealthTicket, Permit,
-    SlowStart, Transition,
+    Bar, BreakerState, BreakerView, CircuitOpen, CoolDownTicket, Facts, HealthTicket, Permit, SlowStart,
+    Transition,
 };
 use tyrscale_jsonrpc::Class;
-use tyrscale_model::{
-    ChainId, CircuitBreaker, HealthCheck, HttpUrl, MethodFilter, ProxyAddress, RouteId, UpstreamHeaders,
-    UpstreamId, UpstreamLimits, UpstreamProtocol,
-};
-use tyrscale_telemetry::AtomicHistogram;
 
 use crate::address::Address;
 use crate::pool::{Pool, Transport};
-use crate::probe::FailureCounts;
-use crate::queue::{Held, Queue};
+use crate::queue::Queue;
 use crate::subject::Subject;
 
+mod admission;
 mod allowance;
+mod counts;
 mod fuse;
 mod health;
 mod learnt;
+mod spec;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use admission::{Admission, Entry};
+pub(crate) use counts::EndpointStats;
+pub(crate) use spec::{EndpointError, Spec};
 
 use allowance::Allowance;
 use fuse::Fuse;
 use health::Health;
 use learnt::Learnt;
-
-/// What makes an endpoint what it is; another one is built when this changes.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Spec {
-    pub(crate) route_id: RouteId,
-    pub(crate) upstream_id: UpstreamId,
-    pub(crate) url: HttpUrl,
-    pub(crate) proxy: Option<ProxyAddress>,
-    pub(crate) protocol: UpstreamProtocol,
-    pub(crate) headers: UpstreamHeaders,
-    /// The chain of its network, where that is known.
-    pub(crate) chain: Option<ChainId>,
-    /// What it may be asked.
-    pub(crate) limits: Option<UpstreamLimits>,
-    /// The methods it is for; `None`: all.
-    pub(crate) methods: Option<MethodFilter>,
-    /// `None` when the route has none that is enabled.
-    pub(crate) breaker: Option<CircuitBreaker>,
-    /// `None` when the route has none that is enabled.
-    pub(crate) health: Option<HealthCheck>,
-}
-
-impl Spec {
-    /// What connections to it depend on.
-    fn place(&self) -> (&HttpUrl, Option<&ProxyAddress>, UpstreamProtocol) {
-        (&self.url, self.proxy.as_ref(), self.protocol)
-    }
-}
-
-/// Why an upstream cannot be sent to.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum EndpointError {
-    #[error("must be a URL that a request can be sent to")]
-    Url,
-    #[error("must be a proxy that can be dialled")]
-    Proxy,
-}
 
 /// One upstream of one route, as it runs.
 pub(crate) struct Endpoint {
@@ -82,59 +47,6 @@ pub(crate) struct Endpoint {
     learnt: Arc<Learnt>,
     allowance: Allowance,
     stats: Arc<EndpointStats>,
-}
-
-/// Counts since the upstream came to the route.
-#[derive(Debug, Default)]
-pub(crate) struct EndpointStats {
-    pub(crate) attempts: AtomicU64,
-    pub(crate) failures: AtomicU64,
-    pub(crate) rate_limited: AtomicU64,
-    /// Probes that did not go well.
-    pub(crate) probe_failures: FailureCounts,
-    pub(crate) outcomes: Outcomes,
-    /// Attempts that are not settled yet.
-    in_flight: AtomicU32,
-    /// Of the attempts answered without a fault.
-    pub(crate) latency: AtomicHistogram,
-}
-
-/// Settled attempts by what came of them.
-#[derive(Debug)]
-pub(crate) struct Outcomes {
-    answered: AtomicU64,
-    faulted: [AtomicU64; Class::ALL.len()],
-}
-
-impl Default for Outcomes {
-    fn default() -> Self {
-        Self {
-            answered: AtomicU64::new(0),
-            faulted: std::array::from_fn(|_| AtomicU64::new(0)),
-        }
-    }
-}
-
-impl Outcomes {
-    /// Counts one; `None`: answered.
-    pub(crate) fn count(&self, fault: Option<Class>) {
-        let counter = match fault {
-            None => Some(&self.answered),
-            Some(class) => self.faulted.get(class as usize),
-        };
-        if let Some(counter) = counter {
-            counter.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Those that there are, by name.
-    pub(crate) fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let faults = Class::ALL.iter().map(|class| class.name()).zip(&self.faulted);
-        std::iter::once(("answered", &self.answered))
-            .chain(faults)
-            .map(|(name, count)| (name, count.load(Ordering::Relaxed)))
-            .filter(|(_, count)| *count > 0)
-    }
 }
 
 impl Endpoint {
@@ -171,7 +83,7 @@ impl Endpoint {
         };
         let same_health = same_asker
             .filter(|known| known.spec.chain == spec.chain)
-            .filter(|known| verdict_rule(known.spec.health.as_ref()) == verdict_rule(spec.health.as_ref()));
+            .filter(|known| known.spec.verdict_rule() == spec.verdict_rule());
         Ok(Self {
             address: Address::new(&spec.url, &spec.headers).map_err(|_| EndpointError::Url)?,
             pool,
@@ -210,15 +122,15 @@ impl Endpoint {
 
     /// Attempts that are not settled yet.
     pub(crate) fn in_flight(&self) -> u32 {
-        self.stats.in_flight.load(Ordering::Relaxed)
+        self.stats.in_flight()
     }
 
     pub(crate) fn enter(&self) {
-        self.stats.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.stats.enter();
     }
 
     pub(crate) fn leave(&self) {
-        self.stats.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.stats.leave();
     }
 
     pub(crate) fn is_healthy(&self) -> bool {
@@ -384,137 +296,5 @@ impl fmt::Debug for Endpoint {
             .field("upstream", &self.spec.upstream_id)
             .field("address", &self.address)
             .finish_non_exhaustive()
-    }
-}
-
-/// What an attempt takes of an endpoint.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) admission: Admission,
-    pub(crate) held: Held,
-    /// `None`: in good standing.
-    pub(crate) rests: Option<CoolDownTicket>,
-    /// `None` when requests do not count in the health.
-    pub(crate) health: Option<HealthTicket>,
-}
-
-/// Leave of an endpoint's breaker to send one request; dropped, it says nothing about the endpoint.
-#[derive(Debug)]
-pub(crate) struct Admission {
-    endpoint: Arc<Endpoint>,
-    permit: Option<Permit>,
-}
-
-impl Admission {
-    pub(crate) const fn endpoint(&self) -> &Arc<Endpoint> {
-        &self.endpoint
-    }
-
-    /// The request went well.
-    pub(crate) fn succeeded(mut self, now: Instant) {
-        self.settle(|breaker, permit| breaker.on_success(permit, now));
-    }
-
-    /// The request failed.
-    pub(crate) fn failed(mut self, now: Instant) {
-        self.settle(|breaker, permit| breaker.on_failure(permit, now));
-    }
-
-    fn settle(&mut self, settle: impl FnOnce(&mut Breaker, Permit) -> Option<BreakerState>) {
-        let Some((fuse, permit)) = self.endpoint.fuse.as_ref().zip(self.permit.take()) else {
-            return;
-        };
-        let Some(state) = fuse.settle(|breaker| settle(breaker, permit)) else {
-            return;
-        };
-        if state == BreakerState::Closed {
-            self.endpoint.begin_slowly(tokio::time::Instant::now().into_std());
-        }
-        let Spec {
-            route_id,
-            upstream_id,
-            ..
-        } = &self.endpoint.spec;
-        tracing::info!(route.id = %route_id, upstream.id = %upstream_id, ?state, "circuit breaker changed");
-    }
-}
-
-impl Drop for Admission {
-    fn drop(&mut self) {
-        self.settle(|breaker, permit| {
-            breaker.on_cancel(permit, tokio::time::Instant::now().into_std());
-            None
-        });
-    }
-}
-
-/// The part of a health check that its verdict depends on: not how often it asks.
-fn verdict_rule(policy: Option<&HealthCheck>) -> Option<HealthCheck> {
-    policy.map(|policy| HealthCheck {
-        interval_ms: 0,
-        timeout_ms: 0,
-        ..policy.clone()
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Settings;
-
-    fn spec() -> Spec {
-        Spec {
-            route_id: "00000000-0000-4000-0001-000000000001".parse().unwrap(),
-            upstream_id: "00000000-0000-4000-0002-000000000001".parse().unwrap(),
-            url: "http://localhost:1".parse().unwrap(),
-            proxy: None,
-            protocol: UpstreamProtocol::Auto,
-            headers: UpstreamHeaders::default(),
-            chain: None,
-            limits: None,
-            methods: None,
-            breaker: Some(CircuitBreaker {
-                enabled: true,
-                max_consecutive_failures: 1,
-                ..CircuitBreaker::default()
-            }),
-            health: Some(HealthCheck {
-                enabled: true,
-                interval_ms: 1000,
-                unhealthy_threshold: 1,
-                ..HealthCheck::default()
-            }),
-        }
-    }
-
-    #[test]
-    fn a_new_policy_forgets_only_what_it_is_about() {
-        let transport = Transport::new(&Settings::default()).unwrap();
-        let queue = Arc::default();
-        let now = Instant::now();
-        let known = Arc::new(Endpoint::new(spec(), None, &transport, &queue, now).unwrap());
-        known.admit(now).unwrap().failed(now);
-        known.observe_probe(false);
-        known.enter();
-        let after = |spec: Spec| {
-            let endpoint = Endpoint::new(spec, Some(&known), &transport, &queue, now).unwrap();
-            (
-                endpoint.breaker_state(now),
-                endpoint.is_healthy(),
-                endpoint.in_flight(),
-            )
-        };
-        let mut slower = spec();
-        slower.health.as_mut().unwrap().interval_ms = 5000;
-        assert_eq!(after(slower), (BreakerState::Open, false, 1));
-        let mut patient = spec();
-        patient.breaker.as_mut().unwrap().max_consecutive_failures = 9;
-        assert_eq!(after(patient), (BreakerState::Closed, false, 1));
-        let mut lenient = spec();
-        lenient.health.as_mut().unwrap().unhealthy_threshold = 9;
-        assert_eq!(after(lenient), (BreakerState::Open, true, 1));
-        let mut elsewhere = spec();
-        elsewhere.url = "http://localhost:2".parse().unwrap();
-        assert_eq!(after(elsewhere), (BreakerState::Closed, true, 1));
     }
 }

@@ -1,0 +1,62 @@
+//! What a new configuration leaves of what is known.
+
+use tyrscale_model::{CircuitBreaker, HealthCheck, UpstreamHeaders, UpstreamProtocol};
+
+use super::*;
+use crate::config::Settings;
+
+fn spec() -> Spec {
+    Spec {
+        route_id: "00000000-0000-4000-0001-000000000001".parse().unwrap(),
+        upstream_id: "00000000-0000-4000-0002-000000000001".parse().unwrap(),
+        url: "http://localhost:1".parse().unwrap(),
+        proxy: None,
+        protocol: UpstreamProtocol::Auto,
+        headers: UpstreamHeaders::default(),
+        chain: None,
+        limits: None,
+        methods: None,
+        breaker: Some(CircuitBreaker {
+            enabled: true,
+            max_consecutive_failures: 1,
+            ..CircuitBreaker::default()
+        }),
+        health: Some(HealthCheck {
+            enabled: true,
+            interval_ms: 1000,
+            unhealthy_threshold: 1,
+            ..HealthCheck::default()
+        }),
+    }
+}
+
+#[test]
+fn a_new_policy_forgets_only_what_it_is_about() {
+    let transport = Transport::new(&Settings::default()).unwrap();
+    let queue = Arc::default();
+    let now = Instant::now();
+    let known = Arc::new(Endpoint::new(spec(), None, &transport, &queue, now).unwrap());
+    known.admit(now).unwrap().failed(now);
+    known.observe_probe(false);
+    known.enter();
+    let after = |spec: Spec| {
+        let endpoint = Endpoint::new(spec, Some(&known), &transport, &queue, now).unwrap();
+        (
+            endpoint.breaker_state(now),
+            endpoint.is_healthy(),
+            endpoint.in_flight(),
+        )
+    };
+    let mut slower = spec();
+    slower.health.as_mut().unwrap().interval_ms = 5000;
+    assert_eq!(after(slower), (BreakerState::Open, false, 1));
+    let mut patient = spec();
+    patient.breaker.as_mut().unwrap().max_consecutive_failures = 9;
+    assert_eq!(after(patient), (BreakerState::Closed, false, 1));
+    let mut lenient = spec();
+    lenient.health.as_mut().unwrap().unhealthy_threshold = 9;
+    assert_eq!(after(lenient), (BreakerState::Open, true, 1));
+    let mut elsewhere = spec();
+    elsewhere.url = "http://localhost:2".parse().unwrap();
+    assert_eq!(after(elsewhere), (BreakerState::Closed, true, 1));
+}
