@@ -13,6 +13,7 @@ const FILES: &[&str] = &[
     "tyrscale/v1/upstream_service.proto",
     "tyrscale/v1/recommendation_service.proto",
     "tyrscale/v1/plugin_service.proto",
+    "tyrscale/v1/rollout.proto",
     "tyrscale/v1/configuration_service.proto",
     "tyrscale/v1/discovery_service.proto",
     "tyrscale/v1/status_service.proto",

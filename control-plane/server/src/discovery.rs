@@ -19,6 +19,7 @@ use tonic::{Request, Response, Status, Streaming};
 use tyrscale_proto::v1;
 use tyrscale_store::Store;
 
+pub(crate) use self::hello::PROTOCOL;
 use self::update::Updates;
 use crate::{fleet::Fleet, grpc::peer_of, metrics::DiscoveryMetrics};
 

@@ -41,6 +41,8 @@ pub(crate) struct Progress {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Standing {
     pub(crate) state: v1::SyncState,
+    /// Why, for people; may be empty.
+    pub(crate) reason: &'static str,
     pub(crate) running: Option<Version>,
     pub(crate) target: Version,
 }
@@ -236,6 +238,7 @@ impl Fleet {
                 .is_some()
                 .then(|| wire::timestamp_to_wire(record.connected_since)),
             last_seen: Some(wire::timestamp_to_wire(record.last_seen)),
+            protocol: crate::discovery::PROTOCOL,
             lanes: vec![record.lane()],
             reconnects: record.reconnects,
             duplicate_id: connected.count() > 1,
@@ -304,6 +307,9 @@ impl Record {
                 violations: refusal.violations.clone(),
                 time: Some(wire::timestamp_to_wire(*time)),
             }),
+            reason: self
+                .standing
+                .map_or_else(String::new, |standing| standing.reason.to_owned()),
             state_since: Some(wire::timestamp_to_wire(self.state_since)),
         }
     }

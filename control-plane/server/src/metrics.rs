@@ -42,6 +42,7 @@ const fn reason_word(reason: NackReason) -> &'static str {
         NackReason::Invalid => "invalid",
         NackReason::Unsupported => "unsupported",
         NackReason::Limit => "limit",
+        NackReason::Crashed => "crashed",
         NackReason::Internal => "internal",
     }
 }

@@ -89,6 +89,8 @@ pub(crate) struct Session {
     started: Option<Instant>,
     wake_at: Option<Instant>,
     state: SyncState,
+    /// Why nothing is sent, while that is so.
+    held: &'static str,
     stale: u64,
 }
 
@@ -106,12 +108,27 @@ impl Session {
             started: None,
             wake_at: None,
             state: SyncState::NeverSent,
+            held: "",
             stale: 0,
         }
     }
 
     pub(crate) const fn state(&self) -> SyncState {
         self.state
+    }
+
+    /// Why the state is [`SyncState::Held`]; empty otherwise.
+    pub(crate) fn reason(&self) -> &'static str {
+        if self.state == SyncState::Held {
+            self.held
+        } else {
+            ""
+        }
+    }
+
+    fn hold(&mut self, why: &'static str) {
+        self.state = SyncState::Held;
+        self.held = why;
     }
 
     pub(crate) const fn running(&self) -> Option<Version> {
@@ -131,7 +148,7 @@ impl Session {
                 self.running = Some(offer.target);
                 self.state = SyncState::Synced;
             }
-            Resume::Hold => self.state = SyncState::Held,
+            Resume::Hold => self.hold(why),
             Resume::Delta | Resume::Snapshot => {}
         }
         (resume, why)
@@ -144,12 +161,12 @@ impl Session {
             return None;
         }
         if self.footing == Footing::Lost {
-            self.state = SyncState::Held;
+            self.hold("its content was not ours twice");
             return None;
         }
         let base = self.base(offer)?;
         if self.unsendable == Some(offer.target) {
-            self.state = SyncState::Held;
+            self.hold("a resource does not fit the messages it takes");
             return None;
         }
         let is_repair = self.footing == Footing::Shaken;
@@ -190,7 +207,8 @@ impl Session {
         if self.footing == Footing::Shaken {
             return Some(None);
         }
-        match resume(self.running.as_ref(), offer).0 {
+        let (resume, why) = resume(self.running.as_ref(), offer);
+        match resume {
             // Only a welcome can hand over the version of another lineage without sending anything.
             Resume::InSync if self.running != Some(offer.target) => Some(None),
             Resume::InSync => {
@@ -198,7 +216,7 @@ impl Session {
                 None
             }
             Resume::Hold => {
-                self.state = SyncState::Held;
+                self.hold(why);
                 None
             }
             Resume::Delta => Some(self.running),
@@ -224,7 +242,7 @@ impl Session {
     /// there is a newer version.
     pub(crate) fn cannot_send(&mut self) {
         self.unsendable = self.in_flight.take().map(|in_flight| in_flight.update.target);
-        self.state = SyncState::Held;
+        self.hold("a resource does not fit the messages it takes");
     }
 
     /// The subscriber says that it runs `running`, which could be read or not.

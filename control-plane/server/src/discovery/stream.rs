@@ -130,6 +130,7 @@ impl<'a> Stream<'a> {
     fn report(&self) {
         self.membership.stands(Standing {
             state: self.session.state(),
+            reason: self.session.reason(),
             running: self.session.running(),
             target: self.target(),
         });

@@ -167,6 +167,7 @@ fn build(
                 count,
                 upserts: part.upserts,
                 removals: part.removals,
+                ..v1::UpdateChunk::default()
             })
         }
     });

@@ -173,6 +173,7 @@ impl Follower {
                     count: 1,
                     upserts: delta.upserts,
                     removals: delta.removals,
+                    ..v1::UpdateChunk::default()
                 },
                 Message::Chunk(chunk) => chunk,
                 other => panic!("no update: {other:?}"),

@@ -102,6 +102,7 @@ fn whole(content: &Snapshot) -> Message {
         count: 1,
         upserts: rows.map(|row| wire::row_to_wire(&row)).collect(),
         removals: Vec::new(),
+        ..v1::UpdateChunk::default()
     })
 }
 

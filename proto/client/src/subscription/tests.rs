@@ -272,6 +272,7 @@ fn chunk(version: &Version, index: u32, count: u32, rows: &[Row]) -> v1::UpdateC
         count,
         upserts: rows.iter().map(wire::row_to_wire).collect(),
         removals: Vec::new(),
+        ..v1::UpdateChunk::default()
     }
 }
 

@@ -193,6 +193,7 @@ pub(crate) fn chunk(
         count,
         upserts: rows.iter().map(wire::row_to_wire).collect(),
         removals: Vec::new(),
+        ..v1::UpdateChunk::default()
     })
 }
 
