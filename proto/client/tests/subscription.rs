@@ -125,6 +125,7 @@ async fn unknown_fields_are_kept_and_proved_and_unknown_kinds_left_out() {
         id: "what".into(),
         revision: 1,
         payload: vec![1, 2, 3].into(),
+        ttl: None,
     });
     let ack = stream.ask_for_ack(Message::Chunk(message)).await;
     assert_eq!(ack.running, Some(wire::version_to_wire(&target)));

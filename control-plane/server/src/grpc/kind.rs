@@ -1,6 +1,6 @@
 //! What the services of the kinds have in common: they map messages to the operations of [`super::crud`].
 
-/// Implements a kind's service by its five operations.
+/// Implements a kind's service by its five operations, and what else it has.
 macro_rules! crud_service {
     (
         $service:path, $message:ty, $id:ident, $one:ident;
@@ -9,6 +9,7 @@ macro_rules! crud_service {
         $create:ident($create_request:ident) -> $create_response:ident;
         $update:ident($update_request:ident) -> $update_response:ident;
         $delete:ident($delete_request:ident) -> $delete_response:ident;
+        $($more:tt)*
     ) => {
         #[tonic::async_trait]
         impl $service for $crate::grpc::crud::Crud<$message> {
@@ -97,6 +98,8 @@ macro_rules! crud_service {
                     deleted,
                 }))
             }
+
+            $($more)*
         }
     };
 }

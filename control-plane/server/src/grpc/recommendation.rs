@@ -15,6 +15,27 @@ crud_service! {
     create_recommendation(CreateRecommendationRequest) -> CreateRecommendationResponse;
     update_recommendation(UpdateRecommendationRequest) -> UpdateRecommendationResponse;
     delete_recommendation(DeleteRecommendationRequest) -> DeleteRecommendationResponse;
+
+    async fn set_weights(
+        &self,
+        _: tonic::Request<v1::SetWeightsRequest>,
+    ) -> Result<tonic::Response<v1::SetWeightsResponse>, tonic::Status> {
+        Err(no_weights())
+    }
+
+    async fn list_weights(
+        &self,
+        _: tonic::Request<v1::ListWeightsRequest>,
+    ) -> Result<tonic::Response<v1::ListWeightsResponse>, tonic::Status> {
+        Err(no_weights())
+    }
+
+    async fn clear_weights(
+        &self,
+        _: tonic::Request<v1::ClearWeightsRequest>,
+    ) -> Result<tonic::Response<v1::ClearWeightsResponse>, tonic::Status> {
+        Err(no_weights())
+    }
 }
 
 impl Message for v1::Recommendation {
@@ -27,4 +48,8 @@ impl Message for v1::Recommendation {
     fn take(&mut self, path: &str, from: &Self) -> bool {
         take_field!(self, from, path; route_id, network, schedule, strategy)
     }
+}
+
+fn no_weights() -> tonic::Status {
+    tonic::Status::unimplemented("recommended weights are not served by this build")
 }

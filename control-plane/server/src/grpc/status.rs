@@ -72,6 +72,7 @@ impl v1::status_service_server::StatusService for FleetStatus {
         Ok(Response::new(v1::ListNodesResponse {
             nodes: self.fleet.list(),
             head: Some(self.head()),
+            weights_head: None,
         }))
     }
 
@@ -87,6 +88,7 @@ impl v1::status_service_server::StatusService for FleetStatus {
         Ok(Response::new(v1::GetNodeResponse {
             node: Some(node),
             head: Some(self.head()),
+            weights_head: None,
         }))
     }
 

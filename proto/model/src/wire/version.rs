@@ -73,6 +73,7 @@ pub fn row_to_wire(row: &Row) -> v1::DiscoveryResource {
         id: row.key.id.to_string(),
         revision: row.revision.0,
         payload: row.payload.clone(),
+        ttl: None,
     }
 }
 
