@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Lowest first. A dependency goes from a later row to an earlier one.
 LAYERS = [
-    {"tyrscale-proto", "tyrscale-jsonrpc", "tyrscale-telemetry"},
+    {"tyrscale-proto", "tyrscale-jsonrpc", "tyrscale-telemetry", "tyrscale-tls"},
     {"tyrscale-model"},
     {"tyrscale-store", "tyrscale-client", "tyrscale-balance", "tyrscale-http1"},
     {"tyrscale-rest"},

@@ -65,7 +65,7 @@ pub(crate) async fn run(args: Args, connection: &Connection, output: Output) -> 
         dry_run: args.dry_run,
         message: args.message,
     };
-    let client = GrpcClient::connect(&connection.server).await?;
+    let client = GrpcClient::connect(connection).await?;
     let upserts = resources.into_iter().map(upsert).collect();
     let answer = send(&client, header, upserts).await?;
     let revision = answer.version.map(|version| version.revision).unwrap_or_default();

@@ -1,10 +1,13 @@
 //! What can be typed.
 
+use std::path::PathBuf;
+
 use clap::{Parser, Subcommand, ValueEnum};
 use http::Uri;
+use tyrscale_client::{ApiToken, ClientTlsArgs, Credentials};
 
 use crate::{
-    Output, apply,
+    Failure, Output, apply,
     resource::{Network, Recommendation, Route, Rpc},
     status, trace, up,
     verb::{UpstreamVerb, Verb},
@@ -54,6 +57,47 @@ pub(crate) struct Connection {
         env = "TYRCTL_REST_SERVER"
     )]
     pub(crate) rest_server: Uri,
+    /// The token that says who asks. On a shared machine prefer the environment or --token-file.
+    #[arg(
+        long,
+        global = true,
+        value_name = "TOKEN",
+        env = "TYRSCALE_TOKEN",
+        hide_env_values = true,
+        conflicts_with = "token_file"
+    )]
+    pub(crate) token: Option<ApiToken>,
+    /// A file that holds the token.
+    #[arg(long, global = true, value_name = "FILE", env = "TYRSCALE_TOKEN_FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) tls: ClientTlsArgs,
+}
+
+impl Connection {
+    /// What is shown to the control plane of who asks.
+    ///
+    /// # Errors
+    /// [`Failure::File`] or [`Failure::Usage`] about the file of the token.
+    pub(crate) fn credentials(&self) -> Result<Credentials, Failure> {
+        let from_file = |path: &PathBuf| {
+            let text = std::fs::read_to_string(path).map_err(|source| Failure::File {
+                path: path.clone(),
+                source,
+            })?;
+            text.parse()
+                .map_err(|error| Failure::Usage(format!("--token-file {}: {error}", path.display())))
+        };
+        let token = match (&self.token, &self.token_file) {
+            (Some(token), _) => Some(token.clone()),
+            (None, Some(path)) => Some(from_file(path)?),
+            (None, None) => None,
+        };
+        Ok(Credentials {
+            tls: self.tls.clone().into(),
+            token,
+        })
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]

@@ -5,12 +5,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, builderstates::WantsSchemes};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
 use tokio::time::timeout;
+use tyrscale_client::ClientTls;
+
+use crate::Failure;
 
 /// The largest answer, in bytes.
 const MAX_BODY: usize = 64 * 1024 * 1024;
@@ -57,19 +60,31 @@ impl HttpClient {
     /// # Errors
     /// [`HttpError::Tls`] when TLS cannot be set up.
     pub(crate) fn new() -> Result<Self, HttpError> {
+        let builder = HttpsConnectorBuilder::new()
+            .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())
+            .map_err(|_| HttpError::Tls)?;
+        Ok(Self::over(builder))
+    }
+
+    /// A client for https, with these authorities and this certificate.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] naming the file that cannot be used.
+    pub(crate) fn with_tls(tls: &ClientTls) -> Result<Self, Failure> {
+        let config = tls.config(&[]);
+        let config = config.map_err(|error| Failure::Usage(error.to_string()))?;
+        Ok(Self::over(HttpsConnectorBuilder::new().with_tls_config(config)))
+    }
+
+    fn over(builder: HttpsConnectorBuilder<WantsSchemes>) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let connector = HttpsConnectorBuilder::new()
-            .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())
-            .map_err(|_| HttpError::Tls)?
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
-        Ok(Self {
+        let connector = builder.https_or_http().enable_http1().wrap_connector(tcp);
+        Self {
             client: Client::builder(TokioExecutor::new()).build(connector),
-        })
+        }
     }
 
     /// Sends a request, its body if any as JSON, and reads the answer.

@@ -83,7 +83,7 @@ pub(crate) async fn run(args: Args, connection: &Connection, output: Output) -> 
             "REST knows no status: use --transport grpc".to_owned(),
         ));
     }
-    let client = GrpcClient::connect(&connection.server).await?;
+    let client = GrpcClient::connect(connection).await?;
     let status = read(&client).await?;
     let waited = match args.wait {
         true => Some(wait(&client, status.head.revision, args.timeout).await?),

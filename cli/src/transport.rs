@@ -62,8 +62,8 @@ pub(crate) struct Deleted {
 impl Client {
     pub(crate) async fn connect(connection: &Connection) -> Result<Self, Failure> {
         match connection.transport {
-            TransportKind::Grpc => Ok(Self::Grpc(GrpcClient::connect(&connection.server).await?)),
-            TransportKind::Rest => Ok(Self::Rest(Box::new(RestClient::new(&connection.rest_server)?))),
+            TransportKind::Grpc => Ok(Self::Grpc(GrpcClient::connect(connection).await?)),
+            TransportKind::Rest => Ok(Self::Rest(Box::new(RestClient::new(connection)?))),
         }
     }
 

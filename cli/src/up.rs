@@ -10,6 +10,7 @@ mod trial;
 use std::{path::PathBuf, time::Duration};
 
 use tokio_util::sync::CancellationToken;
+use tyrscale_client::Credentials;
 use tyrscale_model::{HttpUrl, Violation};
 use tyrscale_proto::v1;
 use tyrscale_telemetry::{LogFormat, init_logs, shutdown_signal};
@@ -96,7 +97,7 @@ async fn session(
 }
 
 async fn start(args: &Args, addresses: &Addresses, output: Output) -> Result<Option<Scene>, Failure> {
-    let client = GrpcClient::connect(&addresses.grpc).await?;
+    let client = GrpcClient::connect_to(&addresses.grpc, &Credentials::default()).await?;
     let scene = match (args.demo, args.upstreams.is_empty()) {
         (true, _) => Some(Scene::demo().await?),
         (false, false) => Some(Scene::around(&args.upstreams).await?),

@@ -3,12 +3,12 @@
 use http::Uri;
 use serde::Serialize;
 use tonic::{Code, Request, Status, metadata::MetadataValue};
-use tyrscale_client::ControlPlane;
+use tyrscale_client::{ControlPlane, Credentials};
 use tyrscale_model::wire;
 use tyrscale_proto::v1;
 
 use super::{Change, Deleted, Removal, Written};
-use crate::{Failure, resource::Resource};
+use crate::{Connection, Failure, resource::Resource};
 
 const PAGE_SIZE: u32 = 1000;
 /// How often a list starts again because the configuration changed between two of its pages.
@@ -47,8 +47,13 @@ impl Reference {
 }
 
 impl GrpcClient {
-    pub(crate) async fn connect(server: &Uri) -> Result<Self, Failure> {
-        let connected = ControlPlane::connect(server).await;
+    /// The services at --server.
+    pub(crate) async fn connect(connection: &Connection) -> Result<Self, Failure> {
+        Self::connect_to(&connection.server, &connection.credentials()?).await
+    }
+
+    pub(crate) async fn connect_to(server: &Uri, credentials: &Credentials) -> Result<Self, Failure> {
+        let connected = ControlPlane::connect(server, credentials).await;
         Ok(Self {
             control_plane: connected.map_err(|error| Failure::of_call(error, server))?,
             server: server.clone(),

@@ -1,9 +1,10 @@
 //! Resources over the REST interface of the original program, which knows less: no read by id, no etags, no
 //! dry run, and fewer fields. What it cannot do is refused by the flag's name before anything is sent.
 
-use http::{Method, Request, Uri};
+use http::{Method, Request, Uri, header};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
+use tyrscale_client::ApiToken;
 use tyrscale_model::{Filter, Kind, wire};
 use tyrscale_proto::v1;
 
@@ -12,7 +13,7 @@ use super::{
     rest_fields::{from_rest, to_rest},
 };
 use crate::{
-    Failure,
+    Connection, Failure,
     http_client::{HttpClient, HttpError},
     resource::{self, Resource, Route, Upstream},
 };
@@ -22,6 +23,7 @@ use crate::{
 pub(crate) struct RestClient {
     server: Uri,
     http: HttpClient,
+    token: Option<ApiToken>,
 }
 
 /// What every answer is wrapped in.
@@ -36,16 +38,24 @@ struct Envelope {
 }
 
 impl RestClient {
-    pub(crate) fn new(server: &Uri) -> Result<Self, Failure> {
-        let is_plain = server.scheme_str() == Some("http") && matches!(server.path(), "" | "/");
-        if !is_plain {
+    /// The interface at --rest-server.
+    pub(crate) fn new(connection: &Connection) -> Result<Self, Failure> {
+        let server = &connection.rest_server;
+        let is_http = matches!(server.scheme_str(), Some("http" | "https"));
+        if !is_http || !matches!(server.path(), "" | "/") {
             return Err(Failure::Usage(format!(
-                "--rest-server {server}: must be http://host:port"
+                "--rest-server {server}: must be http://host:port or https://host:port"
             )));
         }
+        let credentials = connection.credentials()?;
+        let http = match server.scheme_str() {
+            Some("https") => HttpClient::with_tls(&credentials.tls)?,
+            _ => HttpClient::new().map_err(|error| Failure::Refused(error.to_string()))?,
+        };
         Ok(Self {
             server: server.clone(),
-            http: HttpClient::new().map_err(|error| Failure::Refused(error.to_string()))?,
+            http,
+            token: credentials.token,
         })
     }
 
@@ -217,7 +227,11 @@ impl RestClient {
         let body = body
             .map(|body| Value::Object(body).to_string())
             .unwrap_or_default();
-        let request = Request::builder().method(method).uri(uri).body(body);
+        let mut request = Request::builder().method(method).uri(uri);
+        if let Some(token) = &self.token {
+            request = request.header(header::AUTHORIZATION, token.header());
+        }
+        let request = request.body(body);
         let request = request.map_err(|_| Failure::Usage(format!("{path} is no path")))?;
         let answer = self.http.send(request).await.map_err(|error| match error {
             HttpError::Unreachable => Failure::Unreachable(self.server.clone(), "--rest-server"),

@@ -9,7 +9,7 @@ use http::Uri;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tyrscale_client::{
-    NodeRole,
+    ClientTlsArgs, NodeRole,
     follow::{self, FollowError, FollowerConfig},
 };
 use tyrscale_model::{Kind, View};
@@ -21,7 +21,7 @@ const VIEW: &[Kind] = &[Kind::Network, Kind::Rpc];
 /// What the exporter needs to know.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ExporterConfig {
-    /// Control planes as http://host:port, tried in turn
+    /// Control planes as http://host:port or https://host:port, tried in turn
     #[arg(
         long,
         env = "TYRSCALE_CONTROL_PLANE",
@@ -30,6 +30,9 @@ pub struct ExporterConfig {
         default_value = "http://127.0.0.1:8889"
     )]
     pub control_plane: Vec<Uri>,
+    /// TLS towards the control plane
+    #[command(flatten)]
+    pub tls: ClientTlsArgs,
     /// Name of this process; no other node may have it
     #[arg(
         long,
@@ -80,6 +83,7 @@ impl From<ExporterConfig> for FollowerConfig {
             role: NodeRole::Exporter,
             view: View::of(VIEW),
             control_plane: config.control_plane,
+            tls: config.tls.into(),
             node_id: config.node_id,
             zone: config.zone,
             build: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).to_owned(),

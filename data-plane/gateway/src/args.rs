@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use http::Uri;
 use ipnet::IpNet;
+use tyrscale_client::ClientTlsArgs;
 
 use crate::compress::Compress;
 use crate::config::Settings;
@@ -30,7 +31,7 @@ pub struct Args {
     /// TLS towards clients.
     #[command(flatten)]
     pub tls: TlsArgs,
-    /// URL of a control plane; repeat it for more.
+    /// http://host:port or https://host:port of a control plane; repeat it for more.
     #[arg(
         long = "control-plane",
         env = "TYRSCALE_CONTROL_PLANE",
@@ -38,6 +39,9 @@ pub struct Args {
         default_value = "http://127.0.0.1:8889"
     )]
     pub control_planes: Vec<Uri>,
+    /// TLS towards the control plane.
+    #[command(flatten)]
+    pub control_plane_tls: ClientTlsArgs,
     /// Where the last good configuration and the node's id are kept.
     #[arg(
         long,

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::sync::Semaphore;
+use tyrscale_client::ClientTls;
 
 use crate::args::{Args, TlsConfig, cores};
 use crate::compress::Compress;
@@ -21,6 +22,8 @@ use crate::shedding::Load;
 pub struct Config {
     /// The control planes, at least one.
     pub control_planes: Vec<Uri>,
+    /// How TLS is spoken with control planes at `https`.
+    pub control_plane_tls: ClientTls,
     /// Where the last good configuration and the node's id are kept.
     pub data_dir: PathBuf,
     /// The node's id, when it is given.
@@ -150,7 +153,9 @@ pub enum ConfigError {
     #[error("--max-request-bytes-held must be --max-body-bytes to {}", Load::MAX_BYTES)]
     RequestBytesHeld,
     /// A URL of a control plane is none, or has a part that is not used.
-    #[error("--control-plane must be an http URL of a host and port only, such as http://127.0.0.1:8889")]
+    #[error(
+        "--control-plane must be an http or https URL of a host and port only, such as http://127.0.0.1:8889"
+    )]
     ControlPlane,
     /// The node's id is empty, too long, or has a character that is none of an id.
     #[error("--node-id must be 1 to 128 printable ASCII characters without blanks and '/'")]
@@ -201,6 +206,7 @@ impl TryFrom<Args> for Config {
         };
         Ok(Self {
             control_planes: args.control_planes,
+            control_plane_tls: args.control_plane_tls.into(),
             data_dir: args.data_dir,
             node_id: args.node_id,
             group: args.group,
@@ -257,7 +263,10 @@ fn is_control_plane(url: &Uri) -> bool {
     let has_user = url
         .authority()
         .is_some_and(|authority| authority.as_str().contains('@'));
-    url.scheme_str() == Some("http") && !has_user && matches!(url.path(), "" | "/") && url.query().is_none()
+    matches!(url.scheme_str(), Some("http" | "https"))
+        && !has_user
+        && matches!(url.path(), "" | "/")
+        && url.query().is_none()
 }
 
 /// What the control plane takes for a node's id, but for `/`, which would part a path.

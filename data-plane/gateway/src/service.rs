@@ -61,14 +61,7 @@ pub async fn run(
     listeners: Listeners,
     shutdown: CancellationToken,
 ) -> Result<(), GatewayError> {
-    let node = NodeIdentity {
-        id: node_id::read_or_make(config.node_id.as_deref(), &config.data_dir)?,
-        group: config.group,
-        zone: config.zone,
-        role: NodeRole::Gateway,
-        labels: std::collections::BTreeMap::new(),
-        build: concat!("tyrscale-gateway/", env!("CARGO_PKG_VERSION")).to_owned(),
-    };
+    let node = identity(&config)?;
     let gateway = Arc::new(Gateway::new(config.settings)?);
     let mut fronts = vec![Front::plain(listeners.data)];
     let mut following_files = None;
@@ -82,6 +75,7 @@ pub async fn run(
     register(gateway.metrics(), &following)?;
     let subscription = SubscriptionConfig {
         endpoints: config.control_planes,
+        tls: config.control_plane_tls,
         node,
         view: View::of(&VIEW),
         last_good: Some(config.data_dir.join(LAST_GOOD)),
@@ -120,6 +114,17 @@ pub async fn run(
     drop(following_files);
     followed?;
     served
+}
+
+fn identity(config: &Config) -> Result<NodeIdentity, GatewayError> {
+    Ok(NodeIdentity {
+        id: node_id::read_or_make(config.node_id.as_deref(), &config.data_dir)?,
+        group: config.group.clone(),
+        zone: config.zone.clone(),
+        role: NodeRole::Gateway,
+        labels: std::collections::BTreeMap::new(),
+        build: concat!("tyrscale-gateway/", env!("CARGO_PKG_VERSION")).to_owned(),
+    })
 }
 
 /// What the configuration asks for that this gateway does not do.

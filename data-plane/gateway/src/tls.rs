@@ -13,12 +13,9 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::task::AbortOnDropHandle;
 use tyrscale_telemetry::catalogue::{TLS_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS, TLS_HANDSHAKES_TOTAL};
 use tyrscale_telemetry::{Metrics, TelemetryError};
+use tyrscale_tls::{Certificates, follow_files};
 
-mod certificate;
-mod certificates;
-
-pub use certificate::{CertificateError, CertificateFiles};
-use certificates::Certificates;
+pub use tyrscale_tls::{CertificateError, CertificateFiles};
 
 /// The protocols that clients may choose from, the preferred first. Source: RFC 7301.
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -81,7 +78,8 @@ impl ServerTls {
 
     /// Takes over certificates whose files change, as long as the handle lives. Runs inside a tokio runtime.
     pub fn follow_files(&self) -> AbortOnDropHandle<()> {
-        AbortOnDropHandle::new(tokio::spawn(Arc::clone(&self.certificates).follow_files()))
+        let certificates = Arc::clone(&self.certificates);
+        AbortOnDropHandle::new(tokio::spawn(follow_files(move || certificates.refresh())))
     }
 
     /// Takes over certificates whose files have changed; blocks.

@@ -3,20 +3,20 @@
 use std::time::Duration;
 
 use http::Uri;
-use tonic::transport::Channel;
+use tonic::{service::interceptor::InterceptedService, transport::Channel};
 use tyrscale_model::{
     Expectation, Operation,
     wire::{self, Exposure},
 };
 use tyrscale_proto::v1::{
-    self, ApplyRequest, ApplyResponse, apply_request::Part,
+    self, ApplyRequest, ApplyResponse, access_service_client::AccessServiceClient, apply_request::Part,
     configuration_service_client::ConfigurationServiceClient, network_service_client::NetworkServiceClient,
     plugin_service_client::PluginServiceClient, recommendation_service_client::RecommendationServiceClient,
     route_service_client::RouteServiceClient, rpc_service_client::RpcServiceClient,
     status_service_client::StatusServiceClient, upstream_service_client::UpstreamServiceClient,
 };
 
-use crate::{ClientError, endpoint::endpoint};
+use crate::{Bearer, ClientError, Credentials, endpoint::Server};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Until the head of an answer.
@@ -25,10 +25,13 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest answer taken, in bytes: what an `Apply` of 200,000 operations or a large fleet's status needs, and more.
 const MAX_ANSWER: usize = 256 * 1024 * 1024;
 
+/// What the clients of services call through.
+pub type Connection = InterceptedService<Channel, Bearer>;
+
 /// A connection to the control plane, shared by its clones; it is made again when it is lost.
 #[derive(Debug, Clone)]
 pub struct ControlPlane {
-    channel: Channel,
+    connection: Connection,
 }
 
 macro_rules! services {
@@ -36,22 +39,26 @@ macro_rules! services {
         $(
             $(#[$doc])*
             #[must_use]
-            pub fn $name(&self) -> $client<Channel> {
-                $client::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER)
+            pub fn $name(&self) -> $client<Connection> {
+                $client::new(self.connection.clone()).max_decoding_message_size(MAX_ANSWER)
             }
         )*
     };
 }
 
 impl ControlPlane {
-    /// Connects to `http://host:port` within five seconds; calls end after 30 seconds without an answer.
+    /// Connects to `http://host:port`, or `https://host:port` with the TLS of `credentials`, within five seconds; calls
+    /// end after 30 seconds without an answer.
     ///
     /// # Errors
     /// [`ClientError::InvalidEndpoint`] or [`ClientError::Connect`].
-    pub async fn connect(uri: &Uri) -> Result<Self, ClientError> {
-        let endpoint = endpoint(uri, CONNECT_TIMEOUT)?.timeout(CALL_TIMEOUT);
-        let channel = endpoint.connect().await.map_err(ClientError::Connect)?;
-        Ok(Self { channel })
+    pub async fn connect(uri: &Uri, credentials: &Credentials) -> Result<Self, ClientError> {
+        let server = Server::new(uri, CONNECT_TIMEOUT, &credentials.tls)?.timeout(CALL_TIMEOUT);
+        let channel = server.connect().await.map_err(ClientError::Connect)?;
+        let bearer = Bearer::new(credentials.token.as_ref());
+        Ok(Self {
+            connection: InterceptedService::new(channel, bearer),
+        })
     }
 
     services! {
@@ -71,6 +78,8 @@ impl ControlPlane {
         configuration: ConfigurationServiceClient;
         /// Who follows the configuration.
         status: StatusServiceClient;
+        /// Who may call what, and what was done.
+        access: AccessServiceClient;
     }
 
     /// Applies the operations in order as one change, all or nothing.

@@ -11,8 +11,8 @@ pub enum ClientError {
     /// No endpoint was given.
     #[error("no control plane endpoint is given")]
     NoEndpoint,
-    /// An endpoint is not of the form `http://host:port`.
-    #[error("control plane endpoint must be http://host:port")]
+    /// An endpoint is not of the form `http://host:port` or `https://host:port`.
+    #[error("control plane endpoint must be http://host:port or https://host:port")]
     InvalidEndpoint,
     /// The node's id is not of the form the control plane takes.
     #[error("node id must have 1 to 128 printable ascii characters without blanks")]

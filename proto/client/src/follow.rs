@@ -11,7 +11,8 @@ use tyrscale_telemetry::{
 };
 
 use crate::{
-    ClientError, NodeIdentity, NodeRole, SubscriptionConfig, SubscriptionStatus, Timing, Update, subscription,
+    ClientError, ClientTls, NodeIdentity, NodeRole, SubscriptionConfig, SubscriptionStatus, Timing, Update,
+    subscription,
 };
 
 /// The largest message asked for, in bytes.
@@ -28,8 +29,10 @@ pub struct FollowerConfig {
     pub role: NodeRole,
     /// The kinds it follows.
     pub view: View,
-    /// `http://host:port` of control planes, tried in turn.
+    /// `http://host:port` or `https://host:port` of control planes, tried in turn.
     pub control_plane: Vec<Uri>,
+    /// For control planes at `https`.
+    pub tls: ClientTls,
     /// One per running process.
     pub node_id: String,
     /// Where it runs; may be empty.
@@ -84,6 +87,7 @@ impl From<FollowerConfig> for SubscriptionConfig {
     fn from(config: FollowerConfig) -> Self {
         Self {
             endpoints: config.control_plane,
+            tls: config.tls,
             node: NodeIdentity {
                 id: config.node_id,
                 group: String::new(),

@@ -1,6 +1,7 @@
 //! Typed gRPC client of the control plane and the subscription to its configuration.
 
 mod api;
+mod credentials;
 mod endpoint;
 mod error;
 pub mod follow;
@@ -8,9 +9,11 @@ mod last_good;
 pub mod rejection;
 pub mod subscription;
 
-pub use api::ControlPlane;
+pub use api::{Connection, ControlPlane};
+pub use credentials::{ApiToken, Bearer, Credentials, TokenTextError};
 pub use error::ClientError;
 pub use subscription::{
     Consumer, NackReason, NodeIdentity, NodeRole, Refusal, SubscriptionConfig, SubscriptionStatus, Timing,
     Update,
 };
+pub use tyrscale_tls::{ClientTls, ClientTlsArgs};

@@ -22,11 +22,10 @@ use std::{
 
 use tokio::{sync::watch, task::JoinError, time::Instant};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Endpoint;
 use tyrscale_model::{Rejection, ResourceKey, Snapshot, Version};
 
 use self::{backoff::Backoff, engine::Engine, stream::End};
-use crate::{ClientError, endpoint::endpoint, last_good::LastGood};
+use crate::{ClientError, endpoint::Server, last_good::LastGood};
 
 pub use self::{
     config::{NodeIdentity, NodeRole, SubscriptionConfig, Timing},
@@ -94,7 +93,7 @@ pub async fn run(
 
 struct Subscriber<C> {
     config: SubscriptionConfig,
-    endpoints: Vec<Endpoint>,
+    endpoints: Vec<Server>,
     /// Random per start of the process.
     boot_id: String,
     engine: Arc<Mutex<Engine<C>>>,
@@ -114,7 +113,7 @@ impl<C: Consumer> Subscriber<C> {
         let endpoints = config
             .endpoints
             .iter()
-            .map(|uri| endpoint(uri, config.timing.connect_timeout))
+            .map(|uri| Server::new(uri, config.timing.connect_timeout, &config.tls))
             .collect::<Result<Vec<_>, _>>()?;
         if endpoints.is_empty() {
             return Err(ClientError::NoEndpoint);
@@ -147,7 +146,7 @@ impl<C: Consumer> Subscriber<C> {
         while let Some(endpoint) = next {
             let (held, end) = self.stream(endpoint, backoff.attempt()).await;
             self.note(|status, now| status.note_connected(false, now));
-            let host = endpoint.uri().host();
+            let host = endpoint.host();
             let directed = match end {
                 End::Directed => true,
                 End::Lost(error) => {

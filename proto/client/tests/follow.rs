@@ -34,6 +34,7 @@ fn config(control_plane: Uri) -> FollowerConfig {
         role: NodeRole::Exporter,
         view: View::of(&[Kind::Network, Kind::Rpc]),
         control_plane: vec![control_plane],
+        tls: Default::default(),
         node_id: "exporter-1".into(),
         zone: String::new(),
         build: "test".into(),

@@ -18,6 +18,7 @@ use crate::{
 fn config(plane: &Plane, dir: &Path) -> SubscriptionConfig {
     SubscriptionConfig {
         endpoints: vec![format!("http://{}", plane.grpc).parse().unwrap()],
+        tls: Default::default(),
         node: NodeIdentity {
             id: "gw".to_owned(),
             group: String::new(),

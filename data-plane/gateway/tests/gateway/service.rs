@@ -118,6 +118,7 @@ impl Running {
     async fn start(control_plane: SocketAddr, data_dir: &Path) -> Self {
         let config = Config {
             control_planes: vec![format!("http://{control_plane}").parse().unwrap()],
+            control_plane_tls: Default::default(),
             data_dir: data_dir.to_owned(),
             node_id: None,
             group: "default".to_owned(),

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use http::Uri;
 use tyrscale_model::View;
 use tyrscale_proto::v1;
+use tyrscale_tls::ClientTls;
 
 /// What a subscriber does with the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -80,8 +81,10 @@ impl Default for Timing {
 /// A subscription to the configuration.
 #[derive(Debug, Clone)]
 pub struct SubscriptionConfig {
-    /// `http://host:port` of control planes, tried in turn; at least one.
+    /// `http://host:port` or `https://host:port` of control planes, tried in turn; at least one.
     pub endpoints: Vec<Uri>,
+    /// For control planes at `https`: whom to believe, and the certificate that says who subscribes.
+    pub tls: ClientTls,
     /// Who subscribes.
     pub node: NodeIdentity,
     /// Which kinds are wanted. Must hold, with a kind, the kinds its resources name.

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Streaming, transport::Endpoint};
+use tonic::Streaming;
 use tyrscale_model::{Version, wire};
 use tyrscale_proto::v1::{
     self, StreamConfigRequest, StreamConfigResponse, discovery_service_client::DiscoveryServiceClient,
     stream_config_request::Message,
 };
+
+use crate::endpoint::Server;
 
 use super::{
     Consumer, Ended, Subscriber,
@@ -100,7 +102,7 @@ impl Stream {
 
 impl<C: Consumer> Subscriber<C> {
     /// Holds a stream until it ends.
-    pub(super) async fn stream(&self, endpoint: &Endpoint, attempt: u32) -> Ended {
+    pub(super) async fn stream(&self, endpoint: &Server, attempt: u32) -> Ended {
         let opening = tokio::time::timeout(self.config.timing.connect_timeout, self.open(endpoint, attempt));
         let (mut stream, adopt) = match opening.await {
             Ok(Ok(opened)) => opened,
@@ -114,7 +116,7 @@ impl<C: Consumer> Subscriber<C> {
             return (Duration::ZERO, End::Lost(error));
         }
         self.note(|status, now| status.note_connected(true, now));
-        tracing::info!(host = endpoint.uri().host(), "following the control plane");
+        tracing::info!(host = endpoint.host(), "following the control plane");
         loop {
             let end = match stream.next().await {
                 Ok(message) => match self.obey(&mut stream, message).await {
@@ -128,11 +130,7 @@ impl<C: Consumer> Subscriber<C> {
     }
 
     /// Connects and says hello until the control plane has said welcome, perhaps with a version to adopt.
-    async fn open(
-        &self,
-        endpoint: &Endpoint,
-        attempt: u32,
-    ) -> Result<(Stream, Option<Version>), StreamError> {
+    async fn open(&self, endpoint: &Server, attempt: u32) -> Result<(Stream, Option<Version>), StreamError> {
         let channel = endpoint.connect().await.map_err(StreamError::Connect)?;
         let (outbound, requests) = mpsc::channel(OUTBOUND);
         let hello = StreamConfigRequest {

@@ -64,6 +64,7 @@ pub(crate) fn timing() -> Timing {
 pub(crate) fn config(endpoints: &[&Uri], last_good: Option<&Path>) -> SubscriptionConfig {
     SubscriptionConfig {
         endpoints: endpoints.iter().map(|uri| (*uri).clone()).collect(),
+        tls: Default::default(),
         node: NodeIdentity {
             id: "node-1".into(),
             group: "group".into(),

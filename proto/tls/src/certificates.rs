@@ -1,24 +1,19 @@
-//! The certificates of the gateway: chosen by server name, read anew when their files change.
+//! The certificates of a server: chosen by server name, read anew when their files change.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::MissedTickBehavior;
 
-use crate::tls::certificate::{Certificate, CertificateError, CertificateFiles, Contents};
-
-/// How often the files are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+use crate::certificate::{Certificate, CertificateError, CertificateFiles, Contents};
 
 /// The certificates that clients are shown; the first is for clients that ask for none of them by name.
 #[derive(Debug)]
-pub(crate) struct Certificates {
+pub struct Certificates {
     sources: Vec<Source>,
     live: ArcSwap<Vec<Arc<Certificate>>>,
     provider: Arc<CryptoProvider>,
@@ -38,10 +33,7 @@ impl Certificates {
     ///
     /// # Errors
     /// [`CertificateError`] of the first that cannot be served.
-    pub(crate) fn read(
-        files: &[CertificateFiles],
-        provider: Arc<CryptoProvider>,
-    ) -> Result<Self, CertificateError> {
+    pub fn read(files: &[CertificateFiles], provider: Arc<CryptoProvider>) -> Result<Self, CertificateError> {
         let hasher = RandomState::new();
         let (mut sources, mut live) = (Vec::new(), Vec::new());
         for files in files {
@@ -64,7 +56,7 @@ impl Certificates {
 
     /// Takes over what has changed in the files; blocks. What cannot be served is logged once, and the
     /// certificate before it stays.
-    pub(crate) fn refresh(&self) {
+    pub fn refresh(&self) {
         let mut live = Vec::clone(&self.live.load());
         let mut changed = false;
         for (source, certificate) in self.sources.iter().zip(&mut live) {
@@ -108,36 +100,8 @@ impl Certificates {
         is_changed.then_some(read)
     }
 
-    /// Looks at the files every few seconds, and at once when the process gets SIGHUP; never ends by itself.
-    pub(crate) async fn follow_files(self: Arc<Self>) {
-        let mut hangup = signal(SignalKind::hangup())
-            .inspect_err(|error| tracing::warn!(%error, "SIGHUP cannot be listened for"))
-            .ok();
-        let mut tick = tokio::time::interval(LOOK_EVERY);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            let asked = async {
-                match &mut hangup {
-                    Some(hangup) => hangup.recv().await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                _ = tick.tick() => {}
-                _ = asked => tracing::info!("certificates are read anew on SIGHUP"),
-            }
-            let certificates = Arc::clone(&self);
-            if tokio::task::spawn_blocking(move || certificates.refresh())
-                .await
-                .is_err()
-            {
-                tracing::error!("certificates could not be looked at");
-            }
-        }
-    }
-
     /// Name and end (seconds of Unix time) of each.
-    pub(crate) fn ends(&self) -> Vec<(String, i64)> {
+    pub fn ends(&self) -> Vec<(String, i64)> {
         let live = self.live.load();
         live.iter().map(|it| (it.name().to_owned(), it.expires)).collect()
     }

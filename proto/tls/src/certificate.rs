@@ -82,6 +82,15 @@ impl Contents {
             key: read(&files.key)?,
         })
     }
+
+    /// The certificate, then those that lead to its authority.
+    pub(crate) fn chain(&self) -> Result<Vec<CertificateDer<'static>>, pem::Error> {
+        CertificateDer::pem_slice_iter(&self.certificate).collect()
+    }
+
+    pub(crate) fn private_key(&self) -> Result<PrivateKeyDer<'static>, pem::Error> {
+        PrivateKeyDer::from_pem_slice(&self.key)
+    }
 }
 
 /// A certificate that can be served.
@@ -107,8 +116,8 @@ impl Certificate {
             let file = file.clone();
             move |source| CertificateError::NotPem { file, what, source }
         };
-        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&contents.certificate)
-            .collect::<Result<_, _>>()
+        let chain = contents
+            .chain()
             .map_err(not_pem(&files.certificate, "certificate"))?;
         let not_x509 = || CertificateError::NotX509 {
             file: files.certificate.clone(),
@@ -116,7 +125,9 @@ impl Certificate {
         let first = chain.first().ok_or_else(not_x509)?;
         let (_, parsed) = X509Certificate::from_der(first).map_err(|_| not_x509())?;
         let (names, expires) = (dns_names(&parsed), parsed.validity().not_after.timestamp());
-        let key = PrivateKeyDer::from_pem_slice(&contents.key).map_err(not_pem(&files.key, "private key"))?;
+        let key = contents
+            .private_key()
+            .map_err(not_pem(&files.key, "private key"))?;
         let key = CertifiedKey::from_der(chain, key, provider).map_err(|source| CertificateError::Key {
             file: files.key.clone(),
             source,
