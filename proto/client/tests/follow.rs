@@ -106,7 +106,7 @@ async fn a_follower_is_ready_with_its_first_content_and_tells_what_it_follows() 
 #[tokio::test]
 async fn a_follower_that_cannot_work_ends_with_the_reason() {
     let admin = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let config = config("https://127.0.0.1:1".parse().unwrap());
+    let config = config("http://127.0.0.1:1/path".parse().unwrap());
     let ended = timeout(PATIENCE, follow(config, admin, CancellationToken::new())).await;
     assert!(ended.unwrap().is_err());
 }

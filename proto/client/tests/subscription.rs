@@ -476,8 +476,8 @@ async fn a_subscription_that_cannot_work_says_so_at_once() {
     let good = "http://127.0.0.1:1".parse().unwrap();
     let mut nameless = config(&[&good], None);
     nameless.node.id = "with blank".into();
-    let tls = "https://127.0.0.1:1".parse().unwrap();
-    for bad in [nameless, config(&[], None), config(&[&tls], None)] {
+    let with_user = "http://user@127.0.0.1:1".parse().unwrap();
+    for bad in [nameless, config(&[], None), config(&[&with_user], None)] {
         let (status, _) = tokio::sync::watch::channel(tyrscale_client::SubscriptionStatus::default());
         let consumer = |_: &tyrscale_client::Update| Ok(vec![]);
         let ended = tyrscale_client::subscription::run(bad, consumer, status, Default::default());

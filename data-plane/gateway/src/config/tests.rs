@@ -95,7 +95,7 @@ fn a_control_plane_is_an_http_url_without_secrets() {
         ("http://[::1]:8889/", true),
         ("http://control.example", true),
         ("localhost", false),
-        ("https://127.0.0.1:8889", false),
+        ("https://127.0.0.1:8889", true),
         ("http://user:pass@127.0.0.1:8889", false),
         ("http://127.0.0.1:8889/v1", false),
         ("http://127.0.0.1:8889?key=1", false),
@@ -103,7 +103,7 @@ fn a_control_plane_is_an_http_url_without_secrets() {
         match config(&["--control-plane", url]) {
             Ok(_) => assert!(is_one, "{url}"),
             Err(error) => {
-                let rule = "--control-plane must be an http URL of a host and port only, such as http://127.0.0.1:8889";
+                let rule = "--control-plane must be an http or https URL of a host and port only, such as http://127.0.0.1:8889";
                 assert!(!is_one && error.to_string() == rule, "{url} {error}");
             }
         }
