@@ -1,14 +1,21 @@
 //! The last good content on disk, so that a subscriber serves before the control plane answers.
 //!
-//! A directory holds two generations, each one file of mode 0600 (payloads hold secrets):
+//! A directory for one subscription, its files of mode 0600 because payloads hold secrets:
 //!
-//! ```text
-//! magic 8 · format u32 · view u32 · lineage 16 · revision u64 · digest 32 · body length u64 · checksum 32 · body
-//! ```
+//! | file | |
+//! |---|---|
+//! | `<lineage>-<revision>.snap` | a whole content ([`snapshot_file`]) |
+//! | `<lineage>-<revision>.log` | the updates since ([`update_log`]) |
+//! | `CURRENT` | the names of the generations, newest first, one a line |
+//! | `attempt` | what the process has not proved to live with ([`trial`]) |
 //!
-//! Numbers are little-endian. The view has one bit per kind number. The body is length-delimited
-//! `tyrscale.v1.DiscoveryResource` messages with their payloads as they were sent. The checksum is BLAKE3 over
-//! all the rest. A file is written under another name, synced and renamed, so a crash leaves a whole one.
+//! An update is appended to the newest log, until it is no longer small beside its snapshot: then a new
+//! generation begins, and of the earlier ones two are kept. Files are written under another name, synced and renamed,
+//! so a crash leaves whole ones; the torn end of a log is cut.
+
+mod snapshot_file;
+mod trial;
+mod update_log;
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -17,43 +24,25 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bytes::{Buf, BufMut, Bytes};
-use prost::Message;
-use tyrscale_model::{Digest, Lineage, Revision, Row, Snapshot, View, wire};
-use tyrscale_proto::v1::DiscoveryResource;
+use tyrscale_model::{Snapshot, Version, View};
 
-const MAGIC: &[u8; 8] = b"tyrscale";
-const FORMAT: u32 = 1;
-const CHECKSUM: usize = 32;
-/// Everything before the checksum.
-const HEADER: usize = 8 + 4 + 4 + 16 + 8 + 32 + 8;
+use crate::subscription::Update;
+
+pub(crate) use trial::Trial;
+
 /// A larger file is not one of ours.
 const MAX_FILE: u64 = 1 << 30;
+const GENERATIONS: usize = 3;
+/// A log of more records begins a new generation.
+const MAX_RECORDS: u32 = 1_000;
+/// So does one longer than this and than a quarter of its snapshot, in bytes.
+const SMALL_LOG: u64 = 64 * 1024;
 
-const CURRENT: &str = "current.snap";
-const PREVIOUS: &str = "previous.snap";
-const UNFINISHED: &str = "unfinished.snap";
+const CURRENT: &str = "CURRENT";
+const UNFINISHED: &str = "unfinished";
 const DAMAGED: &str = "damaged.snap";
 
-/// Which of the two files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Generation {
-    Current,
-    Previous,
-}
-
-impl Generation {
-    pub(crate) const NEWEST_FIRST: [Self; 2] = [Self::Current, Self::Previous];
-
-    const fn file(self) -> &'static str {
-        match self {
-            Self::Current => CURRENT,
-            Self::Previous => PREVIOUS,
-        }
-    }
-}
-
-/// Why a file gives no content.
+/// Why a generation gives no content.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoadError {
     #[error("last good content could not be read")]
@@ -64,6 +53,19 @@ pub(crate) enum LoadError {
     OtherFormat(u32),
     #[error("last good content is of another view")]
     OtherView,
+    #[error("the process died with it")]
+    Quarantined,
+}
+
+/// The generation that updates are appended to.
+#[derive(Debug, Clone)]
+struct Tail {
+    name: String,
+    /// What its log leads to.
+    version: Version,
+    snapshot_bytes: u64,
+    log_bytes: u64,
+    records: u32,
 }
 
 /// A directory with the last good content of one subscription. All calls block.
@@ -71,61 +73,176 @@ pub(crate) enum LoadError {
 pub(crate) struct LastGood {
     directory: PathBuf,
     view: View,
+    tail: Option<Tail>,
+    pub(crate) trial: Trial,
 }
 
 impl LastGood {
-    pub(crate) const fn new(directory: PathBuf, view: View) -> Self {
-        Self { directory, view }
+    pub(crate) fn new(directory: PathBuf, view: View, build: &str) -> Self {
+        Self {
+            trial: Trial::open(directory.clone(), build),
+            directory,
+            view,
+            tail: None,
+        }
     }
 
-    /// Makes `snapshot` the current generation and the current one the previous.
-    pub(crate) fn save(&self, snapshot: &Snapshot) -> io::Result<()> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.directory)?;
+    /// Keeps an update that was taken.
+    pub(crate) fn save(&mut self, base: Option<&Version>, update: &Update) -> io::Result<()> {
+        if let Some((base, tail)) = base
+            .zip(self.tail.as_mut())
+            .filter(|(base, tail)| tail.version == **base)
+        {
+            let record = update_log::encode(base, update);
+            let log_bytes = tail.log_bytes + record.len() as u64;
+            let is_small = log_bytes <= SMALL_LOG.max(tail.snapshot_bytes / 4);
+            if is_small && tail.records < MAX_RECORDS {
+                let path = self.directory.join(format!("{}.log", tail.name));
+                if let Err(error) = append(&path, tail.log_bytes, &record) {
+                    // How much of it is there is not known.
+                    self.tail = None;
+                    return Err(error);
+                }
+                tail.version = update.version;
+                tail.log_bytes = log_bytes;
+                tail.records += 1;
+                return Ok(());
+            }
+        }
+        self.save_whole(&update.snapshot)
+    }
+
+    /// Begins a generation.
+    pub(crate) fn save_whole(&mut self, snapshot: &Snapshot) -> io::Result<()> {
+        self.tail = None;
+        make_directory(&self.directory)?;
+        let version = snapshot.version(self.view);
+        let name = format!("{}-{}", version.lineage, version.revision);
+        let bytes = snapshot_file::encode(snapshot, self.view);
+        missing_is_fine(fs::remove_file(self.file(&name, "log")))?;
+        self.replace(&format!("{name}.snap"), &bytes)?;
+        let mut names = self.generations();
+        names.retain(|other| *other != name);
+        names.insert(0, name.clone());
+        let surplus = names.split_off(names.len().min(GENERATIONS));
+        self.replace(CURRENT, names.join("\n").as_bytes())?;
+        for old in surplus {
+            missing_is_fine(fs::remove_file(self.file(&old, "log")))?;
+            missing_is_fine(fs::remove_file(self.file(&old, "snap")))?;
+        }
+        self.tail = Some(Tail {
+            name,
+            version,
+            snapshot_bytes: bytes.len() as u64,
+            log_bytes: 0,
+            records: 0,
+        });
+        Ok(())
+    }
+
+    /// The names of the generations, newest first; none when there is no list, or it is not ours.
+    pub(crate) fn generations(&self) -> Vec<String> {
+        let list = read_bounded(&self.directory.join(CURRENT)).unwrap_or_default();
+        let list = String::from_utf8(list).unwrap_or_default();
+        let is_name = |name: &&str| {
+            !name.is_empty()
+                && name
+                    .bytes()
+                    .all(|byte| byte == b'-' || byte.is_ascii_alphanumeric())
+        };
+        list.lines()
+            .filter(is_name)
+            .map(str::to_owned)
+            .take(GENERATIONS)
+            .collect()
+    }
+
+    /// The content of a generation, with the updates since as far as they are whole and not in quarantine.
+    pub(crate) fn load(&mut self, name: &str) -> Result<Snapshot, LoadError> {
+        let bytes = read_bounded(&self.file(name, "snap"))?;
+        let start = snapshot_file::decode(&bytes, self.view)?;
+        if self.trial.is_quarantined(&start.version(self.view)) {
+            return Err(LoadError::Quarantined);
+        }
+        let path = self.file(name, "log");
+        let log = match read_bounded(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            log => log?,
+        };
+        let is_unwanted = |version: &Version| self.trial.is_quarantined(version);
+        let replayed = update_log::replay(start, self.view, &log, is_unwanted);
+        let torn = log.len() - replayed.length;
+        if torn > 0 {
+            tracing::warn!(
+                bytes = torn,
+                stopped = replayed.stopped,
+                "the end of the log is not used"
+            );
+        }
+        // The next save begins a generation when something newer is there that must not follow.
+        self.tail = (!replayed.stopped).then(|| Tail {
+            name: name.to_owned(),
+            version: replayed.snapshot.version(self.view),
+            snapshot_bytes: bytes.len() as u64,
+            log_bytes: replayed.length as u64,
+            records: replayed.records,
+        });
+        Ok(replayed.snapshot)
+    }
+
+    /// Moves a damaged snapshot out of the way, for people to look at.
+    pub(crate) fn set_aside(&self, name: &str) -> io::Result<()> {
+        fs::rename(self.file(name, "snap"), self.directory.join(DAMAGED))
+    }
+
+    fn file(&self, name: &str, extension: &str) -> PathBuf {
+        self.directory.join(format!("{name}.{extension}"))
+    }
+
+    fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let unfinished = self.directory.join(UNFINISHED);
-        // Not reused: an old file might be open to others.
-        missing_is_fine(fs::remove_file(&unfinished))?;
-        if let Err(error) = write_new(&unfinished, &encode(snapshot, self.view)) {
+        if let Err(error) = write_file(&unfinished, bytes, true) {
             // On a full disk it would only be in the way.
             missing_is_fine(fs::remove_file(&unfinished))?;
             return Err(error);
         }
-        let current = self.directory.join(CURRENT);
-        missing_is_fine(fs::rename(&current, self.directory.join(PREVIOUS)))?;
-        fs::rename(&unfinished, &current)?;
+        fs::rename(&unfinished, self.directory.join(name))?;
         File::open(&self.directory)?.sync_all()
-    }
-
-    /// The content of a generation; `None` when there is no such file.
-    pub(crate) fn load(&self, generation: Generation) -> Result<Option<Snapshot>, LoadError> {
-        let path = self.directory.join(generation.file());
-        let file = match File::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let mut bytes = Vec::new();
-        file.take(MAX_FILE).read_to_end(&mut bytes)?;
-        decode(&bytes, self.view).map(Some)
-    }
-
-    /// Moves a damaged file out of the way, for people to look at.
-    pub(crate) fn set_aside(&self, generation: Generation) -> io::Result<()> {
-        let path = self.directory.join(generation.file());
-        fs::rename(path, self.directory.join(DAMAGED))
     }
 }
 
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn make_directory(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_FILE).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn write_file(path: &Path, bytes: &[u8], sync: bool) -> io::Result<()> {
+    // Not reused: an old file might be open to others.
+    missing_is_fine(fs::remove_file(path))?;
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(path)?;
     file.write_all(bytes)?;
-    file.sync_all()
+    if sync { file.sync_all() } else { Ok(()) }
+}
+
+/// Writes `record` at `end`, in the place of whatever was torn there.
+fn append(path: &Path, end: u64, record: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)?;
+    file.set_len(end)?;
+    file.write_all(record)?;
+    file.sync_data()
 }
 
 fn missing_is_fine(result: io::Result<()>) -> io::Result<()> {
@@ -133,95 +250,6 @@ fn missing_is_fine(result: io::Result<()>) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result,
     }
-}
-
-fn view_bits(view: View) -> u32 {
-    view.kinds().fold(0, |bits, kind| bits | (1 << kind.number()))
-}
-
-fn checksum(header: &[u8], body: &[u8]) -> [u8; CHECKSUM] {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(header);
-    hasher.update(body);
-    *hasher.finalize().as_bytes()
-}
-
-fn encode(snapshot: &Snapshot, view: View) -> Vec<u8> {
-    let mut body = Vec::new();
-    for (key, entry) in snapshot.iter() {
-        let row = Row {
-            key: key.clone(),
-            revision: entry.meta.modify_revision,
-            payload: entry.payload.clone(),
-        };
-        body.put_slice(&wire::row_to_wire(&row).encode_length_delimited_to_vec());
-    }
-    let mut bytes = Vec::with_capacity(HEADER + CHECKSUM + body.len());
-    bytes.put_slice(MAGIC);
-    bytes.put_u32_le(FORMAT);
-    bytes.put_u32_le(view_bits(view));
-    bytes.put_slice(&snapshot.lineage().0);
-    bytes.put_u64_le(snapshot.revision().0);
-    bytes.put_slice(&snapshot.digest(view).0);
-    bytes.put_u64_le(body.len() as u64);
-    let sum = checksum(&bytes, &body);
-    bytes.put_slice(&sum);
-    bytes.put_slice(&body);
-    bytes
-}
-
-fn decode(bytes: &[u8], view: View) -> Result<Snapshot, LoadError> {
-    let (mut header, rest) = bytes
-        .split_at_checked(HEADER)
-        .ok_or(LoadError::Damaged("header is cut off"))?;
-    let (sum, body) = rest
-        .split_at_checked(CHECKSUM)
-        .ok_or(LoadError::Damaged("checksum is cut off"))?;
-    let whole_header = header;
-    let mut magic = [0; 8];
-    header.copy_to_slice(&mut magic);
-    if magic != *MAGIC {
-        return Err(LoadError::Damaged("magic is wrong"));
-    }
-    let format = header.get_u32_le();
-    if format != FORMAT {
-        return Err(LoadError::OtherFormat(format));
-    }
-    if checksum(whole_header, body) != sum {
-        return Err(LoadError::Damaged("checksum is wrong"));
-    }
-    if header.get_u32_le() != view_bits(view) {
-        return Err(LoadError::OtherView);
-    }
-    let (mut lineage, mut digest) = ([0; 16], [0; 32]);
-    header.copy_to_slice(&mut lineage);
-    let revision = Revision(header.get_u64_le());
-    header.copy_to_slice(&mut digest);
-    if header.get_u64_le() != body.len() as u64 {
-        return Err(LoadError::Damaged("length is wrong"));
-    }
-    let lineage = Lineage(lineage);
-    let snapshot = Snapshot::empty(lineage)
-        .advance(lineage, revision, decode_rows(body)?, &[])
-        .map_err(|_| LoadError::Damaged("content is not valid"))?;
-    if snapshot.digest(view) != Digest(digest) {
-        return Err(LoadError::Damaged("digest is wrong"));
-    }
-    Ok(snapshot)
-}
-
-fn decode_rows(mut body: &[u8]) -> Result<Vec<Row>, LoadError> {
-    let mut rows = Vec::new();
-    while body.has_remaining() {
-        let message = DiscoveryResource::decode_length_delimited(&mut body)
-            .map_err(|_| LoadError::Damaged("body has no resource where one is due"))?;
-        let row = wire::row_from_wire(&message).ok_or(LoadError::Damaged("resource has an unknown kind"))?;
-        rows.push(Row {
-            payload: Bytes::copy_from_slice(&row.payload),
-            ..row
-        });
-    }
-    Ok(rows)
 }
 
 #[cfg(test)]

@@ -83,9 +83,10 @@ pub async fn run(
     tokio::select! {
         () = shutdown.cancelled() => {}
         () = subscriber.follow() => {}
+        () = subscriber.prove() => {}
     }
     subscriber.note(|status, now| status.note_connected(false, now));
-    if subscriber.blocking(|_| ()).await.is_err() {
+    if subscriber.blocking(Engine::stop).await.is_err() {
         tracing::warn!("subscription stopped while an update was under way");
     }
     Ok(())
@@ -121,7 +122,7 @@ impl<C: Consumer> Subscriber<C> {
         let last_good = config
             .last_good
             .clone()
-            .map(|directory| LastGood::new(directory, config.view));
+            .map(|directory| LastGood::new(directory, config.view, &config.node.build));
         Ok(Self {
             endpoints,
             boot_id: format!("{:032x}", fastrand::u128(..)),
@@ -133,11 +134,13 @@ impl<C: Consumer> Subscriber<C> {
 
     async fn follow(&self) {
         match self.blocking(Engine::restore).await {
-            Ok(Some(version)) => {
-                tracing::info!(revision = version.revision.0, "running the last good content");
-                self.note(|status, now| status.note_running(version, true, now));
+            Ok(restored) => {
+                if let Some(version) = restored.running {
+                    tracing::info!(revision = version.revision.0, "running the last good content");
+                    self.note(|status, now| status.note_running(version, true, now));
+                }
+                self.note(|status, _| status.quarantined = restored.quarantined);
             }
-            Ok(None) => {}
             Err(error) => tracing::error!(%error, "last good content could not be restored"),
         }
         let mut backoff = Backoff::default();
@@ -166,6 +169,27 @@ impl<C: Consumer> Subscriber<C> {
             }
             if directed || !held_well {
                 next = endpoints.next();
+            }
+        }
+    }
+
+    /// Ends the trial of what runs whenever it has run for long enough.
+    async fn prove(&self) {
+        let mut status = self.status.subscribe();
+        loop {
+            let running = status.borrow_and_update().running;
+            let replaced = status.wait_for(|status| status.running != running);
+            if tokio::time::timeout(self.config.timing.proven_after, replaced)
+                .await
+                .is_ok()
+            {
+                continue;
+            }
+            if self.blocking(Engine::pass).await.is_err() {
+                tracing::warn!("what runs could not be noted as proved");
+            }
+            if status.wait_for(|status| status.running != running).await.is_err() {
+                return;
             }
         }
     }

@@ -7,6 +7,8 @@
     reason = "a test that cannot go on fails"
 )]
 
+#[path = "subscription/crash_loop.rs"]
+mod crash_loop;
 #[path = "subscription/server.rs"]
 mod server;
 #[path = "subscription/subscriber.rs"]
@@ -316,7 +318,7 @@ async fn a_restarted_subscriber_runs_from_disk_before_any_connection_and_says_wh
 
 /// C104
 #[tokio::test]
-async fn a_damaged_file_gives_way_to_the_generation_before() {
+async fn the_damaged_end_of_a_log_gives_way_to_what_was_before() {
     let directory = tempfile::tempdir().unwrap();
     let server = ScriptedServer::start().await;
     let config = config(&[&server.uri], Some(directory.path()));
@@ -331,14 +333,16 @@ async fn a_damaged_file_gives_way_to_the_generation_before() {
         .await;
     subscriber.stop().await;
 
-    let current = directory.path().join("current.snap");
-    let mut bytes = fs::read(&current).unwrap();
+    let files = fs::read_dir(directory.path()).unwrap();
+    let mut paths = files.map(|file| file.unwrap().path());
+    let log = paths.find(|path| path.extension().is_some_and(|extension| extension == "log"));
+    let log = log.unwrap();
+    let mut bytes = fs::read(&log).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
-    fs::write(&current, bytes).unwrap();
+    fs::write(&log, bytes).unwrap();
     let mut subscriber = Subscriber::start(config);
     assert_eq!(subscriber.update().await.version, older_version);
     assert_eq!(server.accept().await.have(), Some(older_version));
-    assert!(!current.exists());
     subscriber.stop().await;
 }
 
@@ -352,7 +356,12 @@ async fn a_full_disk_does_not_stop_an_update_and_is_tried_again() {
     let rows = [network("a", 1)];
     let target = version(&content(LINEAGE, 5, &rows));
     let mut stream = server.welcome().await;
-    assert!(!stream.ask_for_ack(snapshot_of(&target, &rows)).await.persisted);
+    let ack = stream.ask_for_ack(snapshot_of(&target, &rows)).await;
+    assert!(!ack.persisted);
+    assert!(
+        ack.warnings[1].contains("could not be written to disk"),
+        "{ack:?}"
+    );
     assert_eq!(subscriber.update().await.version, target);
 
     fs::remove_file(&in_the_way).unwrap();
@@ -362,7 +371,7 @@ async fn a_full_disk_does_not_stop_an_update_and_is_tried_again() {
         }))
         .await;
     subscriber.status(|status| status.persisted).await;
-    assert!(in_the_way.join("current.snap").exists());
+    assert!(in_the_way.join("CURRENT").exists());
 }
 
 #[tokio::test]

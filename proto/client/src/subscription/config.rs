@@ -62,6 +62,8 @@ pub struct Timing {
     pub heartbeat: Duration,
     /// So many heartbeats without any message: the stream is given up.
     pub heartbeat_misses: u32,
+    /// A content that has run this long is not what a later crash is blamed on.
+    pub proven_after: Duration,
 }
 
 impl Default for Timing {
@@ -74,6 +76,7 @@ impl Default for Timing {
             reconnect_spread: Duration::from_secs(2),
             heartbeat: Duration::from_secs(15),
             heartbeat_misses: 3,
+            proven_after: Duration::from_secs(30),
         }
     }
 }

@@ -14,7 +14,7 @@ use super::{
     replica,
     session::Fault,
 };
-use crate::last_good::{Generation, LastGood, LoadError};
+use crate::last_good::{LastGood, LoadError};
 
 /// Warnings an Ack carries at most.
 const MAX_WARNINGS: usize = 32;
@@ -27,6 +27,14 @@ pub(crate) struct Applied {
     pub(crate) apply: Duration,
     pub(crate) warnings: Vec<String>,
     pub(crate) persisted: bool,
+}
+
+/// What was found on disk.
+#[derive(Debug, Default)]
+pub(crate) struct Restored {
+    pub(crate) running: Option<Version>,
+    /// What the process died with, and does not take.
+    pub(crate) quarantined: Vec<Version>,
 }
 
 pub(crate) struct Engine<C> {
@@ -46,23 +54,34 @@ impl<C: Consumer> Engine<C> {
         }
     }
 
-    /// Runs the newest generation on disk that is whole and that the consumer takes.
-    pub(crate) fn restore(&mut self) -> Option<Version> {
-        Generation::NEWEST_FIRST
-            .into_iter()
-            .find_map(|generation| self.restore_generation(generation))
+    /// Runs the newest generation on disk that is whole, that the process did not die with and that the consumer
+    /// takes.
+    pub(crate) fn restore(&mut self) -> Restored {
+        let Some(last_good) = self.last_good.as_mut() else {
+            return Restored::default();
+        };
+        if let Some(version) = last_good.trial.start() {
+            tracing::error!(
+                revision = version.revision.0,
+                "the process died with this content again and again; it is not taken any more"
+            );
+        }
+        let quarantined = last_good.trial.quarantined();
+        let generations = last_good.generations();
+        let running = generations.iter().find_map(|name| self.restore_generation(name));
+        Restored { running, quarantined }
     }
 
-    fn restore_generation(&mut self, generation: Generation) -> Option<Version> {
-        let last_good = self.last_good.as_ref()?;
+    fn restore_generation(&mut self, generation: &str) -> Option<Version> {
+        let last_good = self.last_good.as_mut()?;
         let snapshot = match last_good.load(generation) {
-            Ok(snapshot) => snapshot?,
+            Ok(snapshot) => snapshot,
             Err(error) => {
-                tracing::warn!(?generation, %error, "last good content is not used");
+                tracing::warn!(generation, %error, "last good content is not used");
                 if let LoadError::Damaged(_) = error
                     && let Err(error) = last_good.set_aside(generation)
                 {
-                    tracing::warn!(?generation, %error, "damaged content could not be set aside");
+                    tracing::warn!(generation, %error, "damaged content could not be set aside");
                 }
                 return None;
             }
@@ -72,10 +91,10 @@ impl<C: Consumer> Engine<C> {
             changed: replica::differing(None, &snapshot),
             snapshot,
         };
-        match self.hand_over(update) {
+        match self.hand_over(&update) {
             Ok((version, _)) => Some(version),
             Err(refusal) => {
-                tracing::warn!(?generation, rejection = %refusal.rejection, "last good content is refused");
+                tracing::warn!(generation, rejection = %refusal.rejection, "last good content is refused");
                 None
             }
         }
@@ -89,7 +108,39 @@ impl<C: Consumer> Engine<C> {
             replica::judge(self.running.as_ref(), self.view, offer)
         }));
         let update = judged.unwrap_or_else(|_| Err(panicked(target)))?;
-        self.take(update, began)
+        self.try_out(update, began)
+    }
+
+    /// Takes a content unless the process died with it before, and leaves word in case it dies with it now.
+    fn try_out(&mut self, update: Update, began: Instant) -> Result<Applied, Refusal> {
+        let version = update.version;
+        if let Some(last_good) = &mut self.last_good {
+            if last_good.trial.is_quarantined(&version) {
+                return Err(crashed(version));
+            }
+            last_good.trial.begin(&version);
+        }
+        let taken = self.take(update, began);
+        if taken.is_err()
+            && let Some(last_good) = &mut self.last_good
+        {
+            last_good.trial.withdraw(&version);
+        }
+        taken
+    }
+
+    /// The process has lived with what it runs for long enough.
+    pub(crate) fn pass(&mut self) {
+        if let Some(last_good) = &mut self.last_good {
+            last_good.trial.pass();
+        }
+    }
+
+    /// The process ends as it was told to.
+    pub(crate) fn stop(&mut self) {
+        if let Some(last_good) = &mut self.last_good {
+            last_good.trial.stop();
+        }
     }
 
     /// Runs on under the control plane's version of the same content; `None` when that runs already.
@@ -106,34 +157,48 @@ impl<C: Consumer> Engine<C> {
 
     fn take(&mut self, update: Update, began: Instant) -> Result<Applied, Refusal> {
         let validated = Instant::now();
-        let (version, mut warnings) = self.hand_over(update)?;
-        warnings.truncate(MAX_WARNINGS);
+        let before = self.running.as_ref().map(|running| running.version(self.view));
+        let (version, mut warnings) = self.hand_over(&update)?;
         let apply = validated.elapsed();
+        warnings.truncate(MAX_WARNINGS - 1);
+        let persisted = match self
+            .last_good
+            .as_mut()
+            .map(|disk| disk.save(before.as_ref(), &update))
+        {
+            None => false,
+            Some(Ok(())) => true,
+            Some(Err(error)) => {
+                tracing::warn!(%error, "last good content could not be written");
+                warnings.push(format!("what runs could not be written to disk: {error}"));
+                false
+            }
+        };
         Ok(Applied {
             version,
             validate: validated - began,
             apply,
             warnings,
-            persisted: self.persist(),
+            persisted,
         })
     }
 
-    fn hand_over(&mut self, update: Update) -> Result<(Version, Vec<String>), Refusal> {
+    fn hand_over(&mut self, update: &Update) -> Result<(Version, Vec<String>), Refusal> {
         let version = update.version;
         let consumer = &mut self.consumer;
-        let accepted = catch_unwind(AssertUnwindSafe(|| consumer.accept(&update)));
+        let accepted = catch_unwind(AssertUnwindSafe(|| consumer.accept(update)));
         let refused = |rejection: Rejection| Refusal::new(NackReason::Invalid, Some(version), rejection);
         let warnings = accepted.map_err(|_| panicked(version))?.map_err(refused)?;
-        self.running = Some(update.snapshot);
+        self.running = Some(update.snapshot.clone());
         Ok((version, warnings))
     }
 
     /// Writes what runs to disk; `false` when there is no place for it, or it cannot be written.
-    pub(crate) fn persist(&self) -> bool {
-        let (Some(last_good), Some(running)) = (&self.last_good, &self.running) else {
+    pub(crate) fn persist(&mut self) -> bool {
+        let (Some(last_good), Some(running)) = (&mut self.last_good, &self.running) else {
             return false;
         };
-        match last_good.save(running) {
+        match last_good.save_whole(running) {
             Ok(()) => true,
             Err(error) => {
                 tracing::warn!(%error, "last good content could not be written");
@@ -141,6 +206,12 @@ impl<C: Consumer> Engine<C> {
             }
         }
     }
+}
+
+fn crashed(target: Version) -> Refusal {
+    let message = "the process died with this content again and again";
+    let violation = Violation::new("", ViolationCode::Invalid, message);
+    Refusal::new(NackReason::Crashed, Some(target), violation)
 }
 
 fn panicked(target: Version) -> Refusal {

@@ -24,6 +24,8 @@ pub struct SubscriptionStatus {
     pub persisted: bool,
     /// Why the last update was refused; none once one was taken.
     pub last_refusal: Option<Refusal>,
+    /// What the process died with again and again, and does not take.
+    pub quarantined: Vec<Version>,
     /// Updates taken from the control plane.
     pub updates_applied: u64,
     /// Updates refused.

@@ -177,7 +177,13 @@ impl<C: Consumer> Subscriber<C> {
             protocol_max: PROTOCOL,
             features: Vec::new(),
             have: self.running().iter().map(wire::version_to_wire).collect(),
-            quarantined: Vec::new(),
+            quarantined: self
+                .status
+                .borrow()
+                .quarantined
+                .iter()
+                .map(wire::version_to_wire)
+                .collect(),
             selector: Some(wire::view_to_wire(self.config.view)),
             codecs: Vec::new(),
             max_message_bytes: self.config.max_message_bytes,

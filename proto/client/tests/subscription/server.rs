@@ -120,6 +120,12 @@ impl ScriptedStream {
         self.responses.send(Ok(response)).await.unwrap();
     }
 
+    /// Sends what wants an answer that never comes.
+    pub(crate) async fn send_unanswered(&mut self, message: Message) {
+        self.nonce += 1;
+        self.send_with_nonce(message, self.nonce).await;
+    }
+
     /// Sends what wants an answer and gives the answer.
     pub(crate) async fn ask(&mut self, message: Message) -> Said {
         self.nonce += 1;
