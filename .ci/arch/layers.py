@@ -15,7 +15,7 @@ LAYERS = [
     {"tyrscale-proto", "tyrscale-jsonrpc", "tyrscale-telemetry", "tyrscale-tls"},
     {"tyrscale-model"},
     {"tyrscale-store", "tyrscale-client", "tyrscale-balance", "tyrscale-http1"},
-    {"tyrscale-rest"},
+    {"tyrscale-rest", "tyrscale-transcode"},
     {
         "tyrscale-control-plane",
         "tyrscale-recommender",
@@ -31,6 +31,7 @@ WRAPPERS = {
     "sled": {"tyrscale-store"},
     "tyrscale-store": {"tyrscale-rest", "tyrscale-control-plane"},
     "tyrscale-rest": {"tyrscale-control-plane"},
+    "tyrscale-transcode": {"tyrscale-control-plane"},
     "tyrscale-control-plane": {"tyrctl"},
     "tyrscale-gateway": {"tyrctl", "tyrscale-bench"},
     "opentelemetry-prometheus": {"tyrscale-telemetry"},

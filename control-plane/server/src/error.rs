@@ -30,6 +30,9 @@ pub enum ControlPlaneError {
     /// The descriptors for reflection could not be read.
     #[error("reflection could not be set up")]
     Reflection(#[from] tonic_reflection::server::Error),
+    /// The descriptors for `/api/v2` could not be read.
+    #[error("/api/v2 could not be set up")]
+    Transcode(#[from] tyrscale_transcode::DescriptorError),
     /// The gRPC server failed.
     #[error("gRPC server failed")]
     Grpc(#[from] tonic::transport::Error),

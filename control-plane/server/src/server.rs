@@ -135,7 +135,8 @@ async fn serve(
     add_services(&mut routes, store, &fleet, &stop);
     let discovery = DiscoveryServiceServer::new(discovery).max_decoding_message_size(MAX_ANSWER);
     let routes = routes.add_service(discovery);
-    let rest = tyrscale_rest::router(RestState::new(store.clone(), plugins));
+    let shim = tyrscale_rest::router(RestState::new(store.clone(), plugins));
+    let rest = tyrscale_transcode::router(routes.clone())?.fallback_service(shim);
     tracing::info!(
         revision = %store.head().snapshot.revision(),
         grpc = listeners.grpc.local_addr().ok().map(tracing::field::display),

@@ -10,6 +10,7 @@ mod field_masks;
 mod follower;
 mod opening;
 mod plane;
+mod rest_v2;
 mod resuming;
 mod services;
 mod status;
