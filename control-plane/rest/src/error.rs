@@ -112,7 +112,10 @@ fn refused(violation: &Violation, url: Option<&HttpUrl>) -> ApiError {
             detail: in_use(violation, subject),
             context: None,
         },
-        ViolationCode::EtagMismatch | ViolationCode::RevisionMismatch => ApiError::Conflict {
+        ViolationCode::EtagMismatch
+        | ViolationCode::RevisionMismatch
+        | ViolationCode::ManagedByAnother
+        | ViolationCode::LimitExceeded => ApiError::Conflict {
             detail: violation.message.clone(),
             context: None,
         },

@@ -80,7 +80,9 @@ pub(crate) async fn create(
         expectation: Expectation::Absent,
         etag: None,
     };
-    state.commit("create network", |_| Ok(vec![create])).await?;
+    state
+        .commit("create network", move |_| Ok(vec![create.clone()]))
+        .await?;
     Ok(created(CreatedNetwork { chain_id }))
 }
 
@@ -137,7 +139,9 @@ pub(crate) async fn delete(
         etag: None,
         cascade: true,
     };
-    state.commit("delete network", |_| Ok(vec![delete])).await?;
+    state
+        .commit("delete network", move |_| Ok(vec![delete.clone()]))
+        .await?;
     Ok(found(DeletedNetwork { name }))
 }
 

@@ -45,7 +45,7 @@ pub(crate) struct PluginItem {
 }
 
 /// A plugin to attach, once per name and route.
-#[derive(Debug, ToSchema)]
+#[derive(Debug, Clone, ToSchema)]
 pub(crate) struct AttachBody {
     #[schema(value_type = String)]
     name: Name,
@@ -74,7 +74,7 @@ impl AttachBody {
 }
 
 /// A plugin to detach.
-#[derive(Debug, ToSchema)]
+#[derive(Debug, Clone, ToSchema)]
 pub(crate) struct DetachBody {
     name: String,
     /// Required, without effect: a route has a name once.
@@ -194,11 +194,11 @@ pub(crate) async fn attach(
     let plan = move |snapshot: &Snapshot| {
         let attachment = PluginAttachment {
             route_id: routes::stored(snapshot, &route)?.id,
-            name: wish.name,
+            name: wish.name.clone(),
             plugin_type: wish.plugin_type,
             priority: wish.priority,
-            description: wish.description,
-            config_json: wish.config,
+            description: wish.description.clone(),
+            config_json: wish.config.clone(),
         };
         Ok(vec![Operation::Upsert {
             resource: Resource::Plugin(attachment),

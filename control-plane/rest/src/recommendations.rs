@@ -39,7 +39,7 @@ pub(crate) struct CreatedRecommendation {
 }
 
 /// A recommendation: has the weights of a route computed.
-#[derive(Debug, ToSchema)]
+#[derive(Debug, Clone, ToSchema)]
 pub(crate) struct RecommendationBody {
     #[schema(value_type = String, pattern = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
     route_uuid: RouteId,
@@ -113,7 +113,7 @@ pub(crate) async fn create(
 ) -> Result<Success<CreatedRecommendation>, ApiError> {
     let wish = RecommendationBody::read(&body)?;
     let route_uuid = wish.route_uuid.to_string();
-    let plan = |snapshot: &Snapshot| Ok(vec![wish.plan(snapshot, Expectation::Absent)?]);
+    let plan = move |snapshot: &Snapshot| Ok(vec![wish.clone().plan(snapshot, Expectation::Absent)?]);
     state.commit("create recommendation", plan).await?;
     Ok(created(CreatedRecommendation { route_uuid }))
 }
@@ -171,12 +171,12 @@ pub(crate) async fn update(
     JsonBody(body): JsonBody,
 ) -> Result<Success<Nothing>, ApiError> {
     let wish = RecommendationBody::read(&body)?;
-    let plan = |snapshot: &Snapshot| {
+    let plan = move |snapshot: &Snapshot| {
         let key = Recommendation::key_of(wish.route_uuid);
         if snapshot.get(&key).is_none() {
             return Err(absent(key));
         }
-        Ok(vec![wish.plan(snapshot, Expectation::Present)?])
+        Ok(vec![wish.clone().plan(snapshot, Expectation::Present)?])
     };
     state.commit("update recommendation", plan).await?;
     Ok(done())
@@ -203,7 +203,7 @@ pub(crate) async fn delete(
         cascade: false,
     };
     state
-        .commit("delete recommendation", |_| Ok(vec![delete]))
+        .commit("delete recommendation", move |_| Ok(vec![delete.clone()]))
         .await?;
     Ok(done())
 }

@@ -24,7 +24,7 @@ fn needed<T>(name: &str, value: Option<T>) -> Result<T, Violation> {
 }
 
 /// A circuit breaker. In lists members that are zero are left out.
-#[derive(Debug, Default, Serialize, ToSchema)]
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
 pub(crate) struct BreakerItem {
     #[serde(skip_serializing_if = "Option::is_none")]
     enabled: Option<bool>,
@@ -143,7 +143,7 @@ impl From<&HealthCheck> for HealthCheckItem {
 }
 
 /// What a body says of a custom check's request.
-#[derive(Debug, ToSchema)]
+#[derive(Debug, Clone, ToSchema)]
 pub(crate) struct CheckRequestUpdate {
     status_code: Option<u32>,
     body: Option<String>,
@@ -173,7 +173,7 @@ impl CheckRequestUpdate {
 }
 
 /// What a body says of a health check; what is absent stays.
-#[derive(Debug, ToSchema)]
+#[derive(Debug, Clone, ToSchema)]
 pub(crate) struct HealthCheckUpdate {
     enabled: Option<bool>,
     /// `eth_block_number`, `eth_syncing` or `custom`; required when enabled.

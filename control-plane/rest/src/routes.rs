@@ -49,7 +49,7 @@ impl From<&Route> for RouteItem {
 }
 
 /// A new route.
-#[derive(Debug, ToSchema)]
+#[derive(Debug, Clone, ToSchema)]
 pub(crate) struct NewRoute {
     #[schema(example = "eth.example")]
     host: String,
@@ -88,7 +88,7 @@ impl NewRoute {
 }
 
 /// What changes of a route; what is absent stays, also inside the breaker and the health check.
-#[derive(Debug, ToSchema)]
+#[derive(Debug, Clone, ToSchema)]
 pub(crate) struct RouteUpdate {
     host: Option<String>,
     path: Option<String>,
@@ -187,7 +187,7 @@ pub(crate) async fn create(
     let id = RouteId(Uuid::new_v4());
     let plan = move |_: &Snapshot| {
         Ok(vec![Operation::Upsert {
-            resource: Resource::Route(new.route(id)?),
+            resource: Resource::Route(new.clone().route(id)?),
             expectation: Expectation::Absent,
             etag: None,
         }])
@@ -249,7 +249,7 @@ pub(crate) async fn update(
 ) -> Result<Success<Nothing>, ApiError> {
     let update = RouteUpdate::read(&body)?;
     let plan = move |snapshot: &Snapshot| {
-        let route = update.over(stored(snapshot, &uuid)?)?;
+        let route = update.clone().over(stored(snapshot, &uuid)?)?;
         Ok(vec![Operation::Upsert {
             resource: Resource::Route(route),
             expectation: Expectation::Present,

@@ -36,7 +36,7 @@ pub(crate) struct RpcItem {
 }
 
 /// A new rpc.
-#[derive(Debug, ToSchema)]
+#[derive(Debug, Clone, ToSchema)]
 pub(crate) struct NewRpc {
     /// http or https; unique.
     #[schema(value_type = String, example = "https://rpc.example/v1")]
@@ -70,7 +70,7 @@ impl NewRpc {
 }
 
 /// What changes of an rpc; what is absent or empty stays.
-#[derive(Debug, ToSchema)]
+#[derive(Debug, Clone, ToSchema)]
 pub(crate) struct RpcUpdate {
     /// Which rpc.
     uuid: String,
@@ -128,7 +128,7 @@ impl RpcUpdate {
 }
 
 /// Whether and how an rpc goes.
-#[derive(Debug, ToSchema)]
+#[derive(Debug, Clone, ToSchema)]
 pub(crate) struct DeleteRpcOptions {
     /// Absent or true: its upstreams go with it. False: refused while it has any.
     #[expect(dead_code, reason = "read by name; the field describes the body")]
@@ -192,7 +192,7 @@ pub(crate) async fn create(
         match snapshot.rpc(rpc.id) {
             Some(known) if known.url.normalized() == rpc.url.normalized() => Err(url_taken(&rpc)),
             _ => Ok(vec![Operation::Upsert {
-                resource: Resource::Rpc(rpc),
+                resource: Resource::Rpc(rpc.clone()),
                 expectation: Expectation::Absent,
                 etag: None,
             }]),
@@ -330,7 +330,7 @@ pub(crate) async fn update(
 ) -> Result<Success<Nothing>, ApiError> {
     let update = RpcUpdate::read(&body)?;
     let url = update.url.clone();
-    let plan = |snapshot: &Snapshot| Ok(vec![update.apply(snapshot)?]);
+    let plan = move |snapshot: &Snapshot| Ok(vec![update.clone().apply(snapshot)?]);
     state.commit_url("update rpc", url.as_ref(), plan).await?;
     Ok(done())
 }

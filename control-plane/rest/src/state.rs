@@ -39,7 +39,7 @@ impl RestState {
     /// Commits the operations that `plan` makes of the newest snapshot. `reason` goes into the log.
     pub(crate) async fn commit<P>(&self, reason: &str, plan: P) -> Result<Committed, ApiError>
     where
-        P: FnOnce(&Snapshot) -> Result<Vec<Operation>, Violation> + Send + 'static,
+        P: Fn(&Snapshot) -> Result<Vec<Operation>, Violation> + Send + 'static,
     {
         self.commit_url(reason, None, plan).await
     }
@@ -52,15 +52,15 @@ impl RestState {
         plan: P,
     ) -> Result<Committed, ApiError>
     where
-        P: FnOnce(&Snapshot) -> Result<Vec<Operation>, Violation> + Send + 'static,
+        P: Fn(&Snapshot) -> Result<Vec<Operation>, Violation> + Send + 'static,
     {
         let message = reason.to_owned();
         let plan = move |snapshot: &Snapshot| {
             Ok(ChangeSet {
-                expected_revision: None,
                 operations: plan(snapshot)?,
                 author: "rest".to_owned(),
-                message,
+                message: message.clone(),
+                ..ChangeSet::default()
             })
         };
         let committed = self.store.commit(plan).await;

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// How an upstream is reached.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct FasthttpSettings {
     /// HTTP CONNECT proxy, `[user:password@]host:port`; credentials are masked in lists.
     #[schema(example = "localhost:9050")]
@@ -47,7 +47,7 @@ pub(crate) struct UpstreamItem {
 }
 
 /// A new upstream, or one that replaces the one of its UUID: at an rpc or at an address of its own.
-#[derive(Debug, ToSchema)]
+#[derive(Debug, Clone, ToSchema)]
 #[expect(
     dead_code,
     reason = "describes the body, which is read into an upstream member by member"
@@ -71,12 +71,14 @@ pub(crate) struct UpstreamBody {
 }
 
 /// Where a body says an upstream is; the rpc is still text, whatever it is must exist.
+#[derive(Clone)]
 enum Place {
     Rpc(String),
     Address(Address),
 }
 
 /// A body read.
+#[derive(Clone)]
 struct Wish {
     id: Option<UpstreamId>,
     place: Place,
@@ -171,7 +173,7 @@ async fn write(state: &RestState, route: String, body: &Object) -> Result<Succes
     let wish = Wish::read(body)?;
     let new_id = UpstreamId(Uuid::new_v4());
     let id = wish.id.unwrap_or(new_id);
-    let plan = move |snapshot: &Snapshot| Ok(vec![wish.plan(snapshot, &route, new_id)?]);
+    let plan = move |snapshot: &Snapshot| Ok(vec![wish.clone().plan(snapshot, &route, new_id)?]);
     state.commit("write upstream", plan).await?;
     Ok(created(Identified { uuid: id.to_string() }))
 }

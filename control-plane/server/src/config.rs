@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
+use tyrscale_store::Retention;
 
 /// How a control plane runs.
 #[derive(Debug, Clone, Args)]
@@ -23,9 +24,12 @@ pub struct ControlPlaneConfig {
         default_value = "./tyrscale-data/control-plane"
     )]
     pub data_dir: PathBuf,
-    /// Revisions kept, so that a subscriber that comes back gets only the difference; 1 to 1000000.
+    /// Newest revisions kept, to be listed, compared, restored, and for subscribers that come back; 1 to 1000000.
     #[arg(long, env = "TYRSCALE_HISTORY", default_value_t = 10_000)]
     pub history: usize,
+    /// Days for which older revisions are kept as well, up to 1000000 of them; 0 to 3650.
+    #[arg(long, env = "TYRSCALE_HISTORY_DAYS", default_value_t = 30)]
+    pub history_days: u64,
     /// Milliseconds between two heartbeats to a subscriber; 10 to 600000.
     #[arg(long, env = "TYRSCALE_HEARTBEAT_MS", default_value_t = 15_000)]
     pub heartbeat_ms: u64,
@@ -67,6 +71,7 @@ impl ControlPlaneConfig {
         };
         let history = u64::try_from(self.history).unwrap_or(u64::MAX);
         within("--history", history, 1, 1_000_000)?;
+        within("--history-days", self.history_days, 0, 3650)?;
         within("--heartbeat-ms", self.heartbeat_ms, 10, 600_000)?;
         within("--ack-deadline-ms", self.ack_deadline_ms, 10, 600_000)?;
         within("--hello-deadline-ms", self.hello_deadline_ms, 10, 600_000)?;
@@ -78,6 +83,14 @@ impl ControlPlaneConfig {
             });
         }
         Ok(())
+    }
+
+    pub(crate) fn retention(&self) -> Retention {
+        Retention {
+            revisions: self.history,
+            age: Duration::from_secs(self.history_days * 24 * 60 * 60),
+            ..Retention::default()
+        }
     }
 
     pub(crate) const fn timing(&self) -> crate::discovery::Timing {
@@ -114,6 +127,7 @@ mod tests {
     fn a_bad_value_names_its_flag_and_the_rule() {
         for (args, words) in [
             (["--history", "0"], "--history must be 1 to 1000000"),
+            (["--history-days", "3651"], "--history-days must be 0 to 3650"),
             (["--heartbeat-ms", "1"], "--heartbeat-ms must be 10 to 600000"),
             (
                 ["--ack-deadline-ms", "0"],

@@ -58,6 +58,9 @@ pub(crate) fn rejected(refusal: &Rejection) -> Status {
 pub(crate) fn store_status(error: StoreError) -> Status {
     match error {
         StoreError::Rejected(refusal) => rejected(&refusal),
+        error @ (StoreError::UnknownRevision { .. } | StoreError::Compacted { .. }) => {
+            Status::out_of_range(error.to_string())
+        }
         other => Status::unavailable(other.to_string()),
     }
 }

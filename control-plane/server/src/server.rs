@@ -96,7 +96,7 @@ pub async fn run(
 ) -> Result<(), ControlPlaneError> {
     config.validate()?;
     let options = StoreOptions {
-        history: config.history,
+        retention: config.retention(),
         ..StoreOptions::default()
     };
     let plugins = options.policy.plugins.clone();

@@ -1,9 +1,11 @@
 //! What readers see: the newest durable snapshot, and the history in memory.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::RangeBounds, sync::Arc};
 
 use rpds::RedBlackTreeMapSync;
 use tyrscale_model::{KindHashes, ResourceKey, Revision, Snapshot};
+
+use crate::log::RevisionSummary;
 
 /// The newest durable state.
 #[derive(Debug, Clone)]
@@ -14,76 +16,100 @@ pub struct Head {
     pub history: History,
 }
 
-/// What one revision did: which keys it touched, and the hashes after it.
-#[derive(Debug, Clone)]
-pub(crate) struct Step {
-    pub(crate) keys: Vec<ResourceKey>,
-    pub(crate) hashes: KindHashes,
-}
-
-/// The last revisions, as many as the store keeps.
+/// The revisions above the floor, without their contents, which rest in the log.
 #[derive(Debug, Clone)]
 pub struct History {
-    steps: RedBlackTreeMapSync<Revision, std::sync::Arc<Step>>,
-    /// The content of the empty store, which needs no record.
-    origin: KindHashes,
-    limit: usize,
+    summaries: RedBlackTreeMapSync<Revision, Arc<RevisionSummary>>,
+    floor: Revision,
+    floor_hashes: KindHashes,
 }
 
 impl History {
-    pub(crate) fn new(limit: usize) -> Self {
-        let origin = tyrscale_model::ContentDigest::default().hashes();
+    pub(crate) fn new(floor: Revision, floor_hashes: KindHashes) -> Self {
         Self {
-            steps: RedBlackTreeMapSync::new_sync(),
-            origin,
-            limit,
+            summaries: RedBlackTreeMapSync::new_sync(),
+            floor,
+            floor_hashes,
         }
     }
 
-    /// Takes the next revision in; the oldest beyond the limit goes.
-    pub(crate) fn push(&mut self, revision: Revision, step: Step) {
-        self.steps.insert_mut(revision, std::sync::Arc::new(step));
-        if self.steps.size() > self.limit
-            && let Some(oldest) = self.oldest()
+    /// Takes the next revision in.
+    pub(crate) fn push(&mut self, summary: RevisionSummary) {
+        self.summaries.insert_mut(summary.revision, Arc::new(summary));
+    }
+
+    /// Forgets how the content came to be what it was at `floor`.
+    pub(crate) fn compact(&mut self, floor: Revision) {
+        let Some(hashes) = self.hashes_at(floor) else {
+            return;
+        };
+        while let Some(oldest) = self.summaries.first().map(|(revision, _)| *revision)
+            && oldest <= floor
         {
-            self.steps.remove_mut(&oldest);
+            self.summaries.remove_mut(&oldest);
         }
+        self.floor = floor;
+        self.floor_hashes = hashes;
     }
 
-    /// The oldest revision it knows.
-    pub(crate) fn oldest(&self) -> Option<Revision> {
-        self.steps.first().map(|(revision, _)| *revision)
+    /// The oldest revision whose content can be had.
+    #[must_use]
+    pub const fn floor(&self) -> Revision {
+        self.floor
+    }
+
+    /// How many revisions there are above the floor.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.summaries.size()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.summaries.is_empty()
+    }
+
+    /// A revision; `None` at the floor and below, and above the head.
+    #[must_use]
+    pub fn get(&self, revision: Revision) -> Option<&Arc<RevisionSummary>> {
+        self.summaries.get(&revision)
+    }
+
+    /// Revisions in order, the oldest first.
+    pub fn range(
+        &self,
+        range: impl RangeBounds<Revision>,
+    ) -> impl DoubleEndedIterator<Item = &Arc<RevisionSummary>> {
+        self.summaries.range(range).map(|(_, summary)| summary)
     }
 
     /// The hashes of no content at all.
     #[must_use]
-    pub const fn nothing(&self) -> KindHashes {
-        self.origin
+    pub fn nothing(&self) -> KindHashes {
+        tyrscale_model::ContentDigest::default().hashes()
     }
 
-    /// The hashes of the content at a revision, from which any view's digest is had; `None` when it is not in
-    /// memory.
+    /// The hashes of the content at a revision, from which any view's digest is had; `None` below the floor and
+    /// above the head.
     #[must_use]
     pub fn hashes_at(&self, revision: Revision) -> Option<KindHashes> {
-        if revision == Revision(0) {
-            return Some(self.origin);
+        if revision == self.floor {
+            return Some(self.floor_hashes);
         }
-        self.steps.get(&revision).map(|step| step.hashes)
+        self.summaries.get(&revision).map(|summary| summary.hashes)
     }
 
-    /// The keys touched after `from`, each once; `None` when the history does not reach back that far.
+    /// The keys whose content changed after `from`, each once; `None` when the history does not reach back that
+    /// far.
     #[must_use]
     pub fn changed_since(&self, from: Revision) -> Option<BTreeSet<ResourceKey>> {
-        let next = from.next();
-        match self.steps.last() {
-            None if from == Revision(0) => return Some(BTreeSet::new()),
-            Some((newest, _)) if from == *newest => return Some(BTreeSet::new()),
-            _ => self.steps.get(&next)?,
-        };
+        self.hashes_at(from)?;
         Some(
-            self.steps
-                .range(next..)
-                .flat_map(|(_, step)| step.keys.iter().cloned())
+            self.range(from.next()..)
+                .flat_map(|summary| &summary.touched)
+                .filter(|touched| touched.changes_content)
+                .map(|touched| touched.key.clone())
                 .collect(),
         )
     }
@@ -91,43 +117,67 @@ impl History {
 
 #[cfg(test)]
 mod tests {
-    use tyrscale_model::Kind;
+    use tyrscale_model::{ChangeAction, Kind, UnixMillis};
 
     use super::*;
+    use crate::log::Touched;
 
-    fn step(id: &str) -> Step {
-        Step {
-            keys: vec![ResourceKey::new(Kind::Network, id)],
+    fn summary(revision: u64, id: &str, changes_content: bool) -> RevisionSummary {
+        RevisionSummary {
+            revision: Revision(revision),
+            time: UnixMillis(0),
+            actor: String::new(),
+            client: String::new(),
+            request_id: String::new(),
+            message: String::new(),
+            labels: std::collections::BTreeMap::new(),
+            reverts_to: None,
+            touched: vec![Touched {
+                key: ResourceKey::new(Kind::Network, id),
+                action: ChangeAction::Updated,
+                changes_content,
+            }],
             hashes: tyrscale_model::ContentDigest::default().hashes(),
         }
     }
 
-    #[test]
-    fn changes_since_a_revision_name_each_key_once() {
-        let mut history = History::new(10);
+    fn history() -> History {
+        let mut history = History::new(Revision(0), tyrscale_model::ContentDigest::default().hashes());
         for (revision, id) in [(1, "a"), (2, "b"), (3, "a")] {
-            history.push(Revision(revision), step(id));
+            history.push(summary(revision, id, true));
         }
-        let ids = |from| {
-            let keys = history.changed_since(Revision(from))?;
-            Some(keys.iter().map(|key| key.id.to_string()).collect::<Vec<_>>())
-        };
-        assert_eq!(ids(0), Some(vec!["a".into(), "b".into()]));
-        assert_eq!(ids(2), Some(vec!["a".into()]));
-        assert_eq!(ids(3), Some(vec![]));
-        assert_eq!(ids(4), None);
+        history
+    }
+
+    fn ids(history: &History, from: u64) -> Option<Vec<String>> {
+        let keys = history.changed_since(Revision(from))?;
+        Some(keys.iter().map(|key| key.id.to_string()).collect())
     }
 
     #[test]
-    fn the_history_is_bounded_and_says_what_it_no_longer_knows() {
-        let mut history = History::new(2);
-        for (revision, id) in [(1, "a"), (2, "b"), (3, "c")] {
-            history.push(Revision(revision), step(id));
-        }
-        assert_eq!(history.oldest(), Some(Revision(2)));
-        assert!(history.changed_since(Revision(0)).is_none());
-        assert!(history.changed_since(Revision(1)).is_some());
+    fn changes_since_a_revision_name_each_key_once() {
+        let history = history();
+        assert_eq!(ids(&history, 0), Some(vec!["a".into(), "b".into()]));
+        assert_eq!(ids(&history, 2), Some(vec!["a".into()]));
+        assert_eq!(ids(&history, 3), Some(vec![]));
+        assert_eq!(ids(&history, 4), None);
+    }
+
+    #[test]
+    fn a_change_of_meta_alone_is_no_news_to_subscribers() {
+        let mut history = history();
+        history.push(summary(4, "c", false));
+        assert_eq!(ids(&history, 3), Some(vec![]));
+    }
+
+    #[test]
+    fn a_compacted_history_says_what_it_no_longer_knows() {
+        let mut history = history();
+        history.compact(Revision(2));
+        assert_eq!((history.floor(), history.len()), (Revision(2), 1));
+        assert_eq!(ids(&history, 1), None);
+        assert_eq!(ids(&history, 2), Some(vec!["a".into()]));
         assert!(history.hashes_at(Revision(1)).is_none());
-        assert!(history.hashes_at(Revision(0)).is_some());
+        assert!(history.hashes_at(Revision(2)).is_some());
     }
 }

@@ -1,21 +1,42 @@
-//! The durable store of the configuration: one writer over sled.
+//! The durable store of the configuration: a log, kept by one writer.
 //!
 //! [`Store::commit`] hands a plan to the one writer thread. The writer runs it against the newest snapshot,
-//! applies the change set ([`tyrscale_model::apply`]), writes the rows and the log record of the new revision in
-//! one sled transaction, flushes and fsyncs once for all commits that waited together, publishes the new
-//! [`Head`] and only then answers. So what was answered is durable, what is published is durable, and readers
-//! never touch the disk.
+//! applies the change set ([`tyrscale_model::apply`]), appends the record of the new revision to the log with
+//! what every resource was before and after, flushes once for all writes that waited together, publishes the
+//! new [`Head`] and only then answers. So what was answered is durable, what is published is durable, and
+//! readers of the newest state never touch the disk. [`Store::at`] gives the content of an earlier revision by
+//! undoing the log.
 //!
-//! At start every row's checksum is compared, the rows' digest is compared with the one stored with the head,
-//! and the log must be dense: a store that does not prove its content is refused, never served.
+//! Where the log rests is an [`Engine`]'s matter; [`Store::open`] keeps it in a directory, on sled. At start
+//! every row's checksum is compared, the log must be dense and each of its records begin where the one before
+//! ended, and the resources must have the hashes that it ends with: a store that does not prove its content is
+//! refused, never served.
+//!
+//! [`Store::documents`] keeps small durable documents beside the configuration.
 
-mod files;
+mod answers;
+mod documents;
+mod engine;
 mod head;
-mod open;
+mod load;
+mod log;
+mod past;
+mod pins;
 mod record;
-mod rows;
+mod retention;
+mod sled_engine;
 mod store;
+mod table;
+mod tags;
 mod writer;
 
+pub use answers::RequestId;
+pub use documents::Documents;
+pub use engine::{Append, Appended, Document, DocumentWrite, Engine, EngineError, Loaded, Stamp};
 pub use head::{Head, History};
-pub use store::{Committed, Store, StoreError, StoreOptions};
+pub use log::{Image, LogRecord, LoggedOperation, RevisionSummary, Touched};
+pub use pins::Pin;
+pub use retention::Retention;
+pub use store::{Committed, Outcome, Store, StoreError, StoreOptions};
+pub use table::Table;
+pub use tags::Tag;

@@ -1,25 +1,35 @@
-//! The handle that services hold.
+//! The store as its users see it.
 
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Weak},
 };
 
+use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
-use tyrscale_model::{Change, ChangeSet, Policy, Rejection, Snapshot, apply};
+use tyrscale_model::{Change, ChangeSet, Policy, Rejection, Revision, Snapshot, UnixMillis, apply};
 
 use crate::{
-    head::{Head, Step},
-    open::open,
-    writer::{Command, Plan, now, spawn_writer},
+    answers::RequestId,
+    documents::{self, Documents},
+    engine::{DocumentWrite, Engine, EngineError, Stamp},
+    head::Head,
+    load::load,
+    log::LogRecord,
+    past::{self, Past},
+    pins::{Pin, Pins},
+    retention::Retention,
+    sled_engine::SledEngine,
+    table::Table,
+    writer::{Channels, Command, Commit, Encode, Plan, now, spawn_writer},
 };
 
 /// How a store is kept.
 #[derive(Debug, Clone)]
 pub struct StoreOptions {
-    /// How many revisions the history keeps, at least 1.
-    pub history: usize,
+    /// How much history is kept.
+    pub retention: Retention,
     /// How much sled may cache, in bytes.
     pub cache_bytes: u64,
     /// What the rules depend on besides the configuration.
@@ -29,7 +39,7 @@ pub struct StoreOptions {
 impl Default for StoreOptions {
     fn default() -> Self {
         Self {
-            history: 10_000,
+            retention: Retention::default(),
             cache_bytes: 64 * 1024 * 1024,
             policy: Policy::default(),
         }
@@ -46,6 +56,38 @@ pub enum StoreError {
     /// the change; whether the disk has it is known when the store is opened again.
     #[error("store takes no writes: {0}")]
     Unavailable(String),
+    /// The revision is not there yet.
+    #[error("there is no revision {revision}: the configuration is at {head}")]
+    UnknownRevision {
+        /// Which.
+        revision: Revision,
+        /// The newest.
+        head: Revision,
+    },
+    /// The revision was forgotten.
+    #[error("revision {revision} was compacted: the history begins at {floor}")]
+    Compacted {
+        /// Which.
+        revision: Revision,
+        /// The oldest that can be had.
+        floor: Revision,
+    },
+    /// A document was written meanwhile.
+    #[error("{table}/{key} is not what was expected")]
+    DocumentMoved {
+        /// Its table.
+        table: Table,
+        /// Its key.
+        key: String,
+    },
+    /// A document cannot be stored.
+    #[error("a document of {table} cannot be stored: {rule}")]
+    BadDocument {
+        /// Its table.
+        table: Table,
+        /// The rule it breaks.
+        rule: &'static str,
+    },
     /// The content does not prove itself.
     #[error("store {} is damaged: {reason}", path.display())]
     Damaged {
@@ -87,6 +129,16 @@ impl StoreError {
             message: error.to_string(),
         }
     }
+
+    pub(crate) fn of_engine(engine: &dyn Engine, error: EngineError) -> Self {
+        match error {
+            EngineError::Damaged(reason) => Self::Damaged {
+                path: engine.place().into(),
+                reason,
+            },
+            EngineError::Unavailable(reason) => Self::Unavailable(reason),
+        }
+    }
 }
 
 /// A change that is durable, or would be.
@@ -98,13 +150,61 @@ pub struct Committed {
     pub changes: Vec<Change>,
 }
 
+impl Committed {
+    /// What a change set makes of a state, and the record to write unless it makes nothing of it.
+    pub(crate) fn of(
+        head: &Head,
+        change_set: &ChangeSet,
+        policy: &Policy,
+        now: UnixMillis,
+    ) -> Result<(Self, Option<LogRecord>), Rejection> {
+        let applied = apply(&head.snapshot, change_set, policy, now)?;
+        if applied.changes.is_empty() {
+            let committed = Self {
+                head: Arc::new(head.clone()),
+                changes: applied.changes,
+            };
+            return Ok((committed, None));
+        }
+        let record = LogRecord::of(change_set, &applied.changes, &applied.snapshot, now);
+        let mut history = head.history.clone();
+        history.push(record.summary());
+        let head = Head {
+            snapshot: applied.snapshot,
+            history,
+        };
+        let committed = Self {
+            head: Arc::new(head),
+            changes: applied.changes,
+        };
+        Ok((committed, Some(record)))
+    }
+}
+
+/// What became of a request with an id.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// It was done now.
+    Done(Committed),
+    /// It had been done before, and this was its answer.
+    Repeated(Bytes),
+}
+
 /// A handle to the store; clones share it.
 #[derive(Debug, Clone)]
 pub struct Store {
     commands: mpsc::Sender<Command>,
     head: watch::Receiver<Arc<Head>>,
     failure: watch::Receiver<Option<String>>,
+    /// The writer owns the engine, so that closing releases it.
+    engine: Weak<dyn Engine>,
+    past: Arc<Past>,
+    pins: Pins,
     policy: Arc<Policy>,
+}
+
+fn closed() -> StoreError {
+    StoreError::Unavailable("it is closed".into())
 }
 
 impl Store {
@@ -114,18 +214,42 @@ impl Store {
     /// [`StoreError`] when it is locked, damaged, of a newer format, or the disk refuses. A damaged store is
     /// left as it is.
     pub async fn open(dir: &Path, options: StoreOptions) -> Result<Self, StoreError> {
-        let dir = dir.to_owned();
-        let policy = Arc::new(options.policy.clone());
-        let opening =
-            tokio::task::spawn_blocking(move || open(&dir, &options).map(|opened| (opened, options)));
-        let (opened, options) = opening
+        let (dir, cache_bytes) = (dir.to_owned(), options.cache_bytes);
+        let opening = tokio::task::spawn_blocking(move || SledEngine::open(&dir, cache_bytes));
+        let engine = opening
             .await
             .map_err(|error| StoreError::Unavailable(format!("opening failed: {error}")))??;
-        let (commands, head, failure) = spawn_writer(opened, options);
+        Self::over(Arc::new(engine), options).await
+    }
+
+    /// The store that an engine holds, its content proved.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it is damaged or cannot be read.
+    pub async fn over(engine: Arc<dyn Engine>, options: StoreOptions) -> Result<Self, StoreError> {
+        let policy = Arc::new(options.policy.clone());
+        let pins = Pins::default();
+        let writers_pins = pins.clone();
+        let loading = tokio::task::spawn_blocking(move || {
+            let head = load(&*engine).map_err(|error| StoreError::of_engine(&*engine, error))?;
+            let weak = Arc::downgrade(&engine);
+            Ok::<_, StoreError>((weak, spawn_writer(engine, head, writers_pins, options)))
+        });
+        let (engine, channels) = loading
+            .await
+            .map_err(|error| StoreError::Unavailable(format!("opening failed: {error}")))??;
+        let Channels {
+            commands,
+            head,
+            failure,
+        } = channels;
         Ok(Self {
             commands,
             head,
             failure,
+            engine,
+            past: Arc::default(),
+            pins,
             policy,
         })
     }
@@ -143,22 +267,54 @@ impl Store {
     }
 
     /// Runs a plan on the writer against the newest snapshot and commits the change set it makes. Once this
-    /// returns the change is durable and published. Dropping the future does not take the change back.
+    /// returns the change is durable and published. Dropping the future does not take the change back. The plan
+    /// runs again when another process wrote meanwhile.
     ///
     /// # Errors
     /// [`StoreError::Rejected`] with the plan's or the rules' violations, [`StoreError::Unavailable`] when the
     /// store takes no writes.
-    pub async fn commit<P>(&self, plan: P) -> Result<Committed, StoreError>
+    pub async fn commit<P, C>(&self, plan: P) -> Result<Committed, StoreError>
     where
-        P: FnOnce(&Snapshot) -> Result<ChangeSet, Rejection> + Send + 'static,
+        P: Fn(&Snapshot) -> Result<C, Rejection> + Send + 'static,
+        C: Into<Arc<ChangeSet>>,
     {
-        let (answer, answered) = oneshot::channel();
-        let plan: Plan = Box::new(plan);
-        let closed = || StoreError::Unavailable("it is closed".into());
-        self.commands
-            .send(Command::Commit { plan, answer })
+        match self.send_commit(boxed(plan), None).await? {
+            Outcome::Done(committed) => Ok(committed),
+            Outcome::Repeated(_) => Err(StoreError::Unavailable(
+                "a request without id was repeated".into(),
+            )),
+        }
+    }
+
+    /// As [`Store::commit`], once per request id: for 24 hours, restarts included, the same request gets what
+    /// `encode` made of the first outcome.
+    ///
+    /// # Errors
+    /// As [`Store::commit`]; [`StoreError::Rejected`] also when the id was used for another request.
+    pub async fn commit_once<P, C, E>(
+        &self,
+        request: RequestId,
+        plan: P,
+        encode: E,
+    ) -> Result<Outcome, StoreError>
+    where
+        P: Fn(&Snapshot) -> Result<C, Rejection> + Send + 'static,
+        C: Into<Arc<ChangeSet>>,
+        E: Fn(&Committed) -> Bytes + Send + 'static,
+    {
+        self.send_commit(boxed(plan), Some((request, Box::new(encode))))
             .await
-            .map_err(|_| closed())?;
+    }
+
+    async fn send_commit(
+        &self,
+        plan: Plan,
+        once: Option<(RequestId, Encode)>,
+    ) -> Result<Outcome, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let commit = Commit { plan, once, answer };
+        let sent = self.commands.send(Command::Commit(commit)).await;
+        sent.map_err(|_| closed())?;
         answered.await.map_err(|_| closed())?
     }
 
@@ -167,25 +323,100 @@ impl Store {
     /// # Errors
     /// As [`Store::commit`].
     pub fn dry_run(&self, change_set: &ChangeSet) -> Result<Committed, StoreError> {
+        let (committed, _) = Committed::of(&self.head(), change_set, &self.policy, now())?;
+        Ok(committed)
+    }
+
+    /// Whether the content of a revision can be had: its head is in memory, others rest in the log.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownRevision`], [`StoreError::Compacted`].
+    pub(crate) fn find(&self, revision: Revision) -> Result<Arc<Head>, StoreError> {
         let head = self.head();
-        let applied = apply(&head.snapshot, change_set, &self.policy, now())?;
-        if applied.changes.is_empty() {
-            return Ok(Committed {
-                head,
-                changes: applied.changes,
+        let (floor, newest) = (head.history.floor(), head.snapshot.revision());
+        if revision > newest {
+            return Err(StoreError::UnknownRevision {
+                revision,
+                head: newest,
             });
         }
-        let mut history = head.history.clone();
-        let step = Step::of(&applied.changes, &applied.snapshot);
-        history.push(applied.snapshot.revision(), step);
-        let head = Arc::new(Head {
-            snapshot: applied.snapshot,
-            history,
+        if revision < floor {
+            return Err(StoreError::Compacted { revision, floor });
+        }
+        Ok(head)
+    }
+
+    /// The content of a revision: the newest one with what came after undone, proved by its hashes.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownRevision`], [`StoreError::Compacted`], [`StoreError::Damaged`].
+    pub async fn at(&self, revision: Revision) -> Result<Snapshot, StoreError> {
+        let _pin = self.pin(revision);
+        let head = self.find(revision)?;
+        if revision == head.snapshot.revision() {
+            return Ok(head.snapshot.clone());
+        }
+        if let Some(kept) = self.past.get(revision) {
+            return Ok(kept);
+        }
+        let later = self.past.nearest(&head, revision);
+        let rewinding = move |engine: &dyn Engine| past::rewind(engine, &head.history, &later, revision);
+        let earlier = self.read(rewinding).await?;
+        self.past.keep(earlier.clone());
+        Ok(earlier)
+    }
+
+    /// The records of revisions `first` to `last`, with contents.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownRevision`], [`StoreError::Compacted`], [`StoreError::Damaged`].
+    pub async fn log(&self, first: Revision, last: Revision) -> Result<Vec<LogRecord>, StoreError> {
+        let before = Revision(first.0.saturating_sub(1));
+        let _pin = self.pin(before);
+        self.find(last)?;
+        self.find(before)?;
+        self.read(move |engine| engine.read_log(first.max(Revision(1)), last))
+            .await
+    }
+
+    /// Keeps the content of a revision, and what came after it, while the pin lives.
+    #[must_use]
+    pub fn pin(&self, revision: Revision) -> Pin {
+        self.pins.pin(revision)
+    }
+
+    /// The documents of a table.
+    #[must_use]
+    pub fn documents(&self, table: Table) -> Documents {
+        Documents::new(self.clone(), table)
+    }
+
+    /// Writes and removes documents, all or nothing. Once this returns it is durable.
+    ///
+    /// # Errors
+    /// [`StoreError::DocumentMoved`] when one has another stamp than expected, [`StoreError::BadDocument`],
+    /// [`StoreError::Unavailable`].
+    pub async fn write_documents(&self, writes: Vec<DocumentWrite>) -> Result<Stamp, StoreError> {
+        writes.iter().try_for_each(documents::check)?;
+        let (answer, answered) = oneshot::channel();
+        let sent = self.commands.send(Command::Documents { writes, answer }).await;
+        sent.map_err(|_| closed())?;
+        answered.await.map_err(|_| closed())?
+    }
+
+    /// Reads from the engine on a thread that may wait.
+    pub(crate) async fn read<T, R>(&self, read: R) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        R: FnOnce(&dyn Engine) -> Result<T, EngineError> + Send + 'static,
+    {
+        let engine = self.engine.upgrade().ok_or_else(closed)?;
+        let reading = tokio::task::spawn_blocking(move || {
+            read(&*engine).map_err(|error| StoreError::of_engine(&*engine, error))
         });
-        Ok(Committed {
-            head,
-            changes: applied.changes,
-        })
+        reading
+            .await
+            .map_err(|error| StoreError::Unavailable(format!("reading failed: {error}")))?
     }
 
     /// Whether writes are taken.
@@ -196,13 +427,12 @@ impl Store {
         let failure = self.failure.borrow().clone();
         match failure {
             Some(reason) => Err(StoreError::Unavailable(reason)),
-            None if self.commands.is_closed() => Err(StoreError::Unavailable("it is closed".into())),
+            None if self.commands.is_closed() => Err(closed()),
             None => Ok(()),
         }
     }
 
-    /// Finishes what waits, flushes and releases the directory. Later commits are
-    /// [`StoreError::Unavailable`].
+    /// Finishes what waits, flushes and releases the engine. Later commits are [`StoreError::Unavailable`].
     pub async fn close(&self) {
         let (answer, answered) = oneshot::channel();
         if self.commands.send(Command::Close { answer }).await.is_ok() {
@@ -210,4 +440,12 @@ impl Store {
             answered.await.ok();
         }
     }
+}
+
+fn boxed<P, C>(plan: P) -> Plan
+where
+    P: Fn(&Snapshot) -> Result<C, Rejection> + Send + 'static,
+    C: Into<Arc<ChangeSet>>,
+{
+    Box::new(move |snapshot| plan(snapshot).map(Into::into))
 }

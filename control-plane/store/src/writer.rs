@@ -1,66 +1,88 @@
 //! The one thread that writes.
 
 use std::{
-    fs::File,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, warn};
-use tyrscale_model::{Change, ChangeSet, Rejection, Snapshot, UnixMillis, apply};
+use tyrscale_model::{ChangeSet, Rejection, Revision, Snapshot, UnixMillis};
 
 use crate::{
-    head::{Head, Step},
-    open::Opened,
-    record::{HeadRecord, RevisionRecord},
-    rows::{Write, hashes_to_bytes, touch},
-    store::{Committed, StoreError, StoreOptions},
+    answers::{self, Known, RequestId, Sweep},
+    engine::{Append, Appended, DocumentWrite, Engine, EngineError, Stamp},
+    head::Head,
+    load::{CHUNK, replay},
+    log::LogRecord,
+    pins::Pins,
+    store::{Committed, Outcome, StoreError, StoreOptions},
+    tags,
 };
 
-/// How many commits share one flush.
+/// How many writes share one flush.
 const GROUP: usize = 64;
-/// How often and how long to wait for sled to let go of the database.
+/// How many writes may wait.
+const QUEUE: usize = 1024;
+/// How often a change is planned anew because another process was faster.
+const MAX_RACES: u32 = 32;
+/// How often and how long to wait for readers to let go of the engine.
 const RELEASE_LOOKS: u32 = 500;
 const RELEASE_PAUSE: Duration = Duration::from_millis(10);
-/// How many commits may wait.
-const QUEUE: usize = 1024;
 
-pub(crate) type Plan = Box<dyn FnOnce(&Snapshot) -> Result<ChangeSet, Rejection> + Send>;
-type Answer = oneshot::Sender<Result<Committed, StoreError>>;
+/// Makes a change of the newest snapshot; runs again when another process was faster.
+pub(crate) type Plan = Box<dyn Fn(&Snapshot) -> Result<Arc<ChangeSet>, Rejection> + Send>;
+/// What is said to a client, kept for when it asks again.
+pub(crate) type Encode = Box<dyn Fn(&Committed) -> Bytes + Send>;
+type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
+
+pub(crate) struct Commit {
+    pub(crate) plan: Plan,
+    pub(crate) once: Option<(RequestId, Encode)>,
+    pub(crate) answer: Answer<Outcome>,
+}
 
 pub(crate) enum Command {
-    Commit { plan: Plan, answer: Answer },
-    Close { answer: oneshot::Sender<()> },
+    Commit(Commit),
+    Documents {
+        writes: Vec<DocumentWrite>,
+        answer: Answer<Stamp>,
+    },
+    /// Another process wrote.
+    CatchUp,
+    Close {
+        answer: oneshot::Sender<()>,
+    },
 }
 
-impl Step {
-    pub(crate) fn of(changes: &[Change], snapshot: &Snapshot) -> Self {
-        Self {
-            keys: changes.iter().map(|change| change.key.clone()).collect(),
-            hashes: snapshot.hashes(),
-        }
-    }
+/// An answer that waits for its write to be durable.
+type Settle = Box<dyn FnOnce(&Result<(), String>) + Send>;
+
+pub(crate) struct Channels {
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) head: watch::Receiver<Arc<Head>>,
+    pub(crate) failure: watch::Receiver<Option<String>>,
 }
 
-type Channels = (
-    mpsc::Sender<Command>,
-    watch::Receiver<Arc<Head>>,
-    watch::Receiver<Option<String>>,
-);
-
-/// Starts the writer thread over an open store; it ends when it is closed or every handle is gone.
-pub(crate) fn spawn_writer(opened: Opened, options: StoreOptions) -> Channels {
+/// Starts the writer thread over an open engine; it ends when it is closed or every handle is gone.
+pub(crate) fn spawn_writer(
+    engine: Arc<dyn Engine>,
+    head: Head,
+    pins: Pins,
+    options: StoreOptions,
+) -> Channels {
     let (commands, inbox) = mpsc::channel(QUEUE);
-    let (published, head) = watch::channel(Arc::new(opened.head.clone()));
+    let (published, head_seen) = watch::channel(Arc::new(head.clone()));
     let (failing, failure) = watch::channel(None);
+    spawn_follower(Arc::downgrade(&engine), head_seen.clone(), commands.downgrade());
     let writer = Writer {
-        head: opened.head.clone(),
-        record: opened.record.clone(),
-        opened,
+        engine,
         options,
+        pins,
+        head,
+        sweep: Sweep::default(),
         published,
         failing,
     };
@@ -71,132 +93,212 @@ pub(crate) fn spawn_writer(opened: Opened, options: StoreOptions) -> Channels {
         // The inbox went with the closure, so every commit answers that the store is closed.
         error!(%error, "store writer thread cannot be started");
     }
-    (commands, head, failure)
+    Channels {
+        commands,
+        head: head_seen,
+        failure,
+    }
 }
 
 struct Writer {
-    opened: Opened,
+    engine: Arc<dyn Engine>,
     options: StoreOptions,
-    /// The state after the last transaction, durable or about to be.
+    pins: Pins,
+    /// The state after the last write, durable or about to be.
     head: Head,
-    record: HeadRecord,
+    sweep: Sweep,
     published: watch::Sender<Arc<Head>>,
     failing: watch::Sender<Option<String>>,
 }
 
 impl Writer {
     fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
+        self.compact();
         let mut waiting = Vec::with_capacity(GROUP);
         let mut closing = None;
         while closing.is_none() && inbox.blocking_recv_many(&mut waiting, GROUP) > 0 {
-            let mut plans = Vec::with_capacity(waiting.len());
+            let mut settling = Vec::with_capacity(waiting.len());
+            let mut wrote = false;
             for command in waiting.drain(..) {
                 match command {
-                    Command::Commit { plan, answer } => plans.push((plan, answer)),
+                    Command::Commit(commit) => {
+                        let outcome = self.commit(&commit);
+                        wrote |= outcome.as_ref().is_ok_and(|(_, wrote)| *wrote);
+                        settling.push(settle(outcome.map(|(outcome, _)| outcome), commit.answer));
+                    }
+                    Command::Documents { writes, answer } => {
+                        let outcome = self.write_documents(&writes);
+                        wrote |= outcome.is_ok();
+                        settling.push(settle(outcome, answer));
+                    }
+                    Command::CatchUp => self.follow(),
                     Command::Close { answer } => closing = Some(answer),
                 }
             }
-            self.commit_group(plans);
+            self.settle(wrote, settling);
         }
         inbox.close();
-        if let Err(error) = self.opened.db.flush() {
+        if let Err(error) = self.engine.flush() {
             error!(%error, "store flush at close failed");
         }
-        let database = self.opened.files.database_path();
-        drop(self);
-        wait_for_release(&database);
+        release(self.engine);
         if let Some(answer) = closing {
             // Nobody may be waiting any more.
             answer.send(()).ok();
         }
     }
 
-    /// Writes each change as its own transaction, makes all of them durable at once, then publishes and answers.
-    fn commit_group(&mut self, plans: Vec<(Plan, Answer)>) {
-        let mut settled = Vec::with_capacity(plans.len());
-        let mut dirty = false;
-        for (plan, answer) in plans {
-            let outcome = self.write(plan);
-            dirty |= outcome
-                .as_ref()
-                .is_ok_and(|committed| !committed.changes.is_empty());
-            settled.push((outcome, answer));
-        }
-        let durable = if dirty { self.make_durable() } else { Ok(()) };
+    /// Makes everything durable at once, then publishes and answers.
+    fn settle(&mut self, wrote: bool, settling: Vec<Settle>) {
+        let durable = if wrote {
+            self.engine.flush().map_err(|error| error.to_string())
+        } else {
+            Ok(())
+        };
         match &durable {
-            Ok(()) if dirty => {
-                self.published.send_replace(Arc::new(self.head.clone()));
+            Ok(()) => {
+                let revision = self.head.snapshot.revision();
+                if self.published.borrow().snapshot.revision() != revision {
+                    self.compact();
+                    self.published.send_replace(Arc::new(self.head.clone()));
+                }
             }
-            Ok(()) => {}
             Err(reason) => self.fail(reason.clone()),
         }
-        for (outcome, answer) in settled {
-            let outcome = match (&durable, outcome) {
-                (Err(reason), Ok(_)) => Err(StoreError::Unavailable(reason.clone())),
-                (_, outcome) => outcome,
-            };
-            // A caller that went away does not take its change back.
-            answer.send(outcome).ok();
+        for settle in settling {
+            settle(&durable);
         }
     }
 
-    fn write(&mut self, plan: Plan) -> Result<Committed, StoreError> {
-        let failure = self.failing.borrow().clone();
-        if let Some(reason) = failure {
-            return Err(StoreError::Unavailable(reason));
+    /// The outcome, and whether something was written.
+    fn commit(&mut self, commit: &Commit) -> Result<(Outcome, bool), StoreError> {
+        for _ in 0..MAX_RACES {
+            self.writable()?;
+            let now = now();
+            let known = match &commit.once {
+                Some((request, _)) => {
+                    let found = answers::look_up(&*self.engine, request, now);
+                    Some(found.map_err(|error| self.engine_error(error))??)
+                }
+                None => None,
+            };
+            if let Some(Known::Answered(answer)) = known {
+                return Ok((Outcome::Repeated(answer), false));
+            }
+            let (committed, record) = self.plan(&commit.plan, now)?;
+            let documents = match (&commit.once, known) {
+                (Some((request, encode)), Some(Known::New(stamp))) => {
+                    let answer = (encode(&committed), now);
+                    let writes = answers::remember(&*self.engine, &mut self.sweep, request, stamp, answer);
+                    writes.map_err(|error| self.engine_error(error))?
+                }
+                _ => Vec::new(),
+            };
+            if record.is_none() && documents.is_empty() {
+                return Ok((Outcome::Done(committed), false));
+            }
+            let append = Append {
+                record: record.as_ref(),
+                documents: &documents,
+            };
+            match self.append(&append)? {
+                Appended::Written(_) => {
+                    self.head = Head::clone(&committed.head);
+                    return Ok((Outcome::Done(committed), true));
+                }
+                Appended::HeadMoved(_) | Appended::DocumentMoved { .. } => {
+                    self.catch_up().map_err(|error| self.engine_error(error))?;
+                }
+            }
         }
+        Err(StoreError::Unavailable(
+            "other processes were faster every time".into(),
+        ))
+    }
+
+    fn plan(&self, plan: &Plan, now: UnixMillis) -> Result<(Committed, Option<LogRecord>), StoreError> {
         let planned = catch_unwind(AssertUnwindSafe(|| plan(&self.head.snapshot)));
         let change_set =
             planned.map_err(|_| StoreError::Unavailable("the change could not be planned".into()))??;
-        let now = now();
-        let applied = apply(&self.head.snapshot, &change_set, &self.options.policy, now)?;
-        if applied.changes.is_empty() {
-            return Ok(Committed {
-                head: Arc::new(self.head.clone()),
-                changes: applied.changes,
-            });
+        Ok(Committed::of(&self.head, &change_set, &self.options.policy, now)?)
+    }
+
+    fn write_documents(&self, writes: &[DocumentWrite]) -> Result<Stamp, StoreError> {
+        self.writable()?;
+        let append = Append {
+            record: None,
+            documents: writes,
+        };
+        match self.append(&append)? {
+            Appended::Written(stamp) => Ok(stamp),
+            Appended::DocumentMoved { table, key } => Err(StoreError::DocumentMoved { table, key }),
+            Appended::HeadMoved(_) => Err(StoreError::Unavailable("documents have no head".into())),
         }
-        let step = Step::of(&applied.changes, &applied.snapshot);
-        let revision = RevisionRecord {
-            time_ms: now.0,
-            author: change_set.author,
-            message: change_set.message,
-            touched: applied.changes.iter().map(touch).collect(),
-            hashes: hashes_to_bytes(&step.hashes),
-        };
-        let mut history = self.head.history.clone();
-        history.push(applied.snapshot.revision(), step);
-        let log_start = history.oldest().unwrap_or_default().0;
-        let record = HeadRecord {
-            revision: applied.snapshot.revision().0,
-            hashes: revision.hashes.clone(),
-            log_start,
-            ..self.record.clone()
-        };
-        let write = Write {
-            head: &record,
-            revision: &revision,
-            changes: &applied.changes,
-            dropped: self.record.log_start..log_start,
-        };
-        if let Err(error) = self.opened.rows.write(&write) {
+    }
+
+    fn append(&self, append: &Append<'_>) -> Result<Appended, StoreError> {
+        self.engine.append(append).map_err(|error| {
             self.fail(error.to_string());
-            return Err(StoreError::Unavailable(error.to_string()));
-        }
-        self.record = record;
-        self.head = Head {
-            snapshot: applied.snapshot,
-            history,
-        };
-        Ok(Committed {
-            head: Arc::new(self.head.clone()),
-            changes: applied.changes,
+            self.engine_error(error)
         })
     }
 
-    fn make_durable(&mut self) -> Result<(), String> {
-        self.opened.db.flush().map_err(|error| error.to_string())?;
-        self.opened.files.sync().map_err(|error| error.to_string())
+    fn follow(&mut self) {
+        if let Err(error) = self.catch_up() {
+            warn!(%error, "store cannot read what another process wrote");
+        }
+    }
+
+    /// Takes in what other processes wrote.
+    fn catch_up(&mut self) -> Result<(), EngineError> {
+        loop {
+            let at = self.head.snapshot.revision();
+            let head = match self.engine.head()? {
+                head if head <= at => return Ok(()),
+                head => head,
+            };
+            let last = Revision(at.0.saturating_add(CHUNK)).min(head);
+            for record in self.engine.read_log(at.next(), last)? {
+                self.head.snapshot = replay(&self.head.snapshot, &record)?;
+                self.head.history.push(record.summary());
+            }
+        }
+    }
+
+    /// Forgets the oldest revisions when there are too many.
+    fn compact(&mut self) {
+        if !self.options.retention.is_due(&self.head.history) {
+            return;
+        }
+        let tagged = match tags::oldest(&*self.engine) {
+            Ok(tagged) => tagged,
+            Err(error) => {
+                warn!(%error, "store forgets nothing: its tags cannot be read");
+                return;
+            }
+        };
+        let pinned = self.pins.oldest().into_iter().chain(tagged).min();
+        let Some(floor) = self.options.retention.floor(&self.head.history, pinned, now()) else {
+            return;
+        };
+        let Some(hashes) = self.head.history.hashes_at(floor) else {
+            return;
+        };
+        match self.engine.compact(floor, &hashes) {
+            Ok(()) => self.head.history.compact(floor),
+            Err(error) => warn!(%error, "store cannot forget old revisions"),
+        }
+    }
+
+    fn writable(&self) -> Result<(), StoreError> {
+        match &*self.failing.borrow() {
+            Some(reason) => Err(StoreError::Unavailable(reason.clone())),
+            None => Ok(()),
+        }
+    }
+
+    fn engine_error(&self, error: EngineError) -> StoreError {
+        StoreError::of_engine(&*self.engine, error)
     }
 
     /// What reached the disk is unknown now, so no further write is taken until the store is opened again.
@@ -209,20 +311,67 @@ impl Writer {
     }
 }
 
-/// sled's background threads keep the lock on the database for a moment after the last handle is gone.
+fn settle<T: Send + 'static>(outcome: Result<T, StoreError>, answer: Answer<T>) -> Settle {
+    Box::new(move |durable| {
+        let outcome = match (durable, outcome) {
+            (Err(reason), Ok(_)) => Err(StoreError::Unavailable(reason.clone())),
+            (_, outcome) => outcome,
+        };
+        // A caller that went away does not take its change back.
+        answer.send(outcome).ok();
+    })
+}
+
+/// Waits for what other processes write, where there can be any.
+fn spawn_follower(
+    engine: std::sync::Weak<dyn Engine>,
+    head: watch::Receiver<Arc<Head>>,
+    commands: mpsc::WeakSender<Command>,
+) {
+    let follow = move || {
+        let mut told = Revision(0);
+        loop {
+            let Some(engine) = engine.upgrade() else { return };
+            let after = head.borrow().snapshot.revision().max(told);
+            let waited = engine.wait_head(after);
+            drop(engine);
+            let Some(commands) = commands.upgrade() else {
+                return;
+            };
+            match waited {
+                Ok(None) => return,
+                Ok(Some(newer)) if newer > after => {
+                    if commands.blocking_send(Command::CatchUp).is_err() {
+                        return;
+                    }
+                    told = newer;
+                }
+                Ok(Some(_)) => {}
+                Err(error) => warn!(%error, "store cannot hear of other processes"),
+            }
+        }
+    };
+    let spawned = std::thread::Builder::new()
+        .name("store-follower".into())
+        .spawn(follow);
+    if let Err(error) = spawned {
+        error!(%error, "store follower thread cannot be started");
+    }
+}
+
+/// Waits for readers to be done, then drops the engine.
 #[expect(
     clippy::disallowed_methods,
     reason = "the writer's own thread, which has nothing else to do"
 )]
-fn wait_for_release(database: &Path) {
+fn release(engine: Arc<dyn Engine>) {
     for _ in 0..RELEASE_LOOKS {
-        let is_free = File::open(database).is_ok_and(|file| file.try_lock().is_ok());
-        if is_free {
-            return;
+        if Arc::strong_count(&engine) == 1 {
+            break;
         }
         std::thread::sleep(RELEASE_PAUSE);
     }
-    warn!("the store's lock is still held after it was closed");
+    drop(engine);
 }
 
 /// The wall clock, read where a change happens and nowhere else.

@@ -29,7 +29,9 @@ pub fn code_of(rejection: &Rejection) -> Code {
         | ViolationCode::Immutable => Code::InvalidArgument,
         ViolationCode::AlreadyExists => Code::AlreadyExists,
         ViolationCode::NotFound | ViolationCode::ReferenceNotFound => Code::NotFound,
-        ViolationCode::InUse => Code::FailedPrecondition,
+        ViolationCode::InUse | ViolationCode::ManagedByAnother | ViolationCode::LimitExceeded => {
+            Code::FailedPrecondition
+        }
         ViolationCode::EtagMismatch | ViolationCode::RevisionMismatch => Code::Aborted,
     }
 }
@@ -100,7 +102,7 @@ mod tests {
 
     use super::*;
 
-    const CODES: [(ViolationCode, Code); 10] = [
+    const CODES: [(ViolationCode, Code); 12] = [
         (ViolationCode::Required, Code::InvalidArgument),
         (ViolationCode::Invalid, Code::InvalidArgument),
         (ViolationCode::OutOfRange, Code::InvalidArgument),
@@ -111,6 +113,8 @@ mod tests {
         (ViolationCode::InUse, Code::FailedPrecondition),
         (ViolationCode::EtagMismatch, Code::Aborted),
         (ViolationCode::RevisionMismatch, Code::Aborted),
+        (ViolationCode::ManagedByAnother, Code::FailedPrecondition),
+        (ViolationCode::LimitExceeded, Code::FailedPrecondition),
     ];
 
     prop_compose! {

@@ -53,10 +53,18 @@ pub struct ChangeSet {
     pub expected_revision: Option<Revision>,
     /// The steps, in order; references and uniqueness count after the last.
     pub operations: Vec<Operation>,
-    /// Who, as the client named itself.
+    /// Who.
     pub author: String,
+    /// From where and with which program.
+    pub client: String,
+    /// The id the client gave its request; empty when it gave none.
+    pub request_id: String,
     /// Why, for the log.
     pub message: String,
+    /// What the client notes with it, for the log.
+    pub labels: BTreeMap<String, String>,
+    /// Which revision it restores, for the log.
+    pub reverts_to: Option<Revision>,
 }
 
 /// What the rules depend on besides the configuration.
@@ -84,6 +92,8 @@ pub struct Change {
     pub key: ResourceKey,
     /// What became of it.
     pub action: ChangeAction,
+    /// The resource before the change; `None` when created.
+    pub before: Option<Arc<Entry>>,
     /// The resource after the change; `None` when deleted.
     pub entry: Option<Arc<Entry>>,
 }
@@ -126,6 +136,7 @@ pub fn apply(
             create_time: now,
             modify_time: now,
             modified_by: change_set.author.clone(),
+            ..Meta::default()
         },
     };
     for operation in &change_set.operations {
@@ -261,7 +272,7 @@ impl Step<'_> {
         let (mut snapshot, touched) = self.draft.finish()?;
         let changes: Vec<Change> = touched
             .into_iter()
-            .filter_map(|touched| change_of(&touched, &snapshot))
+            .filter_map(|touched| change_of(touched, &snapshot))
             .collect();
         if changes.is_empty() {
             return Ok(Applied {
@@ -284,18 +295,19 @@ fn stale(current: &Entry, etag: Option<&Etag>) -> Option<Violation> {
     Some(Violation::new("meta.etag", ViolationCode::EtagMismatch, message))
 }
 
-fn change_of(touched: &Touched, after: &Snapshot) -> Option<Change> {
+fn change_of(touched: Touched, after: &Snapshot) -> Option<Change> {
     let entry = after.get(&touched.key).cloned();
     let action = match (&touched.before, &entry) {
         (None, None) => return None,
         (None, Some(_)) => ChangeAction::Created,
         (Some(_), None) => ChangeAction::Deleted,
-        (Some(before), Some(after)) if before.payload == after.payload => return None,
+        (Some(before), Some(after)) if before.has_content_of(after) => return None,
         (Some(_), Some(_)) => ChangeAction::Updated,
     };
     Some(Change {
-        key: touched.key.clone(),
+        key: touched.key,
         action,
+        before: touched.before,
         entry,
     })
 }

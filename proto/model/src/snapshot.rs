@@ -1,6 +1,6 @@
 //! The whole configuration at one version.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use bytes::Bytes;
 use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
@@ -32,6 +32,12 @@ pub struct Meta {
     pub modify_time: UnixMillis,
     /// Who changed it last, as the client named itself.
     pub modified_by: String,
+    /// What selects it: short words.
+    pub labels: BTreeMap<String, String>,
+    /// What people and programs note with it.
+    pub annotations: BTreeMap<String, String>,
+    /// Who manages it by documents; empty when nobody does.
+    pub managed_by: String,
 }
 
 /// A resource with its payload and meta. `Debug` leaves the payload out, which may hold secrets.
@@ -46,12 +52,36 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The etag of the content.
+    /// Whether the other has the same content and notes; revisions and times aside.
+    #[must_use]
+    pub fn has_content_of(&self, other: &Self) -> bool {
+        let (meta, others) = (&self.meta, &other.meta);
+        self.payload == other.payload
+            && meta.labels == others.labels
+            && meta.annotations == others.annotations
+            && meta.managed_by == others.managed_by
+    }
+
+    /// The etag of the content and the notes.
     #[must_use]
     pub fn etag(&self) -> Etag {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&[self.resource.key().kind.number()]);
         hasher.update(&self.payload);
+        let Meta {
+            labels,
+            annotations,
+            managed_by,
+            ..
+        } = &self.meta;
+        for (mark, notes) in [(1, labels), (2, annotations)] {
+            for text in notes.iter().flat_map(|(name, value)| [name, value]) {
+                hasher.update(&[mark]);
+                hasher.update(&(text.len() as u64).to_le_bytes());
+                hasher.update(text.as_bytes());
+            }
+        }
+        hasher.update(managed_by.as_bytes());
         let hash = hasher.finalize();
         Etag(hash.to_hex().chars().take(16).collect())
     }
@@ -290,6 +320,27 @@ impl Snapshot {
         let mut draft = Draft::of(&Self::empty(lineage));
         for entry in entries {
             draft.put(entry);
+        }
+        let (mut snapshot, _) = draft.finish()?;
+        snapshot.revision = revision;
+        Ok(snapshot)
+    }
+
+    /// The content with these resources put or, where `None`, taken away, at another revision of the lineage.
+    ///
+    /// # Errors
+    /// A [`Rejection`] when the outcome does not fit together.
+    pub fn replaced(
+        &self,
+        revision: Revision,
+        contents: impl IntoIterator<Item = (ResourceKey, Option<Entry>)>,
+    ) -> Result<Self, Rejection> {
+        let mut draft = Draft::of(self);
+        for (key, entry) in contents {
+            match entry {
+                Some(entry) => draft.put(entry),
+                None => draft.remove(&key),
+            }
         }
         let (mut snapshot, _) = draft.finish()?;
         snapshot.revision = revision;

@@ -27,6 +27,10 @@ pub enum ViolationCode {
     EtagMismatch,
     /// The revision expected is not the current one.
     RevisionMismatch,
+    /// Another manager's documents own it.
+    ManagedByAnother,
+    /// There would be too many.
+    LimitExceeded,
 }
 
 impl ViolationCode {
@@ -44,6 +48,8 @@ impl ViolationCode {
             Self::InUse => "in_use",
             Self::EtagMismatch => "etag_mismatch",
             Self::RevisionMismatch => "revision_mismatch",
+            Self::ManagedByAnother => "managed_by_another",
+            Self::LimitExceeded => "limit_exceeded",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `ConfigurationService`: one document of any size as one revision.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use prost::Message as _;
 use tokio::time::timeout;
@@ -68,7 +68,8 @@ impl v1::configuration_service_server::ConfigurationService for Configuration {
         let committed = if dry_run {
             self.dry_run(change_set).await?
         } else {
-            let commit = self.store.commit(move |_| Ok(change_set));
+            let change_set = Arc::new(change_set);
+            let commit = self.store.commit(move |_| Ok(Arc::clone(&change_set)));
             commit.await.map_err(store_status)?
         };
         Ok(Response::new(response_of(&committed)))
@@ -211,6 +212,7 @@ impl Document {
             operations: self.operations,
             author,
             message: header.message,
+            ..ChangeSet::default()
         };
         Ok((change_set, header.dry_run))
     }

@@ -131,7 +131,7 @@ impl<M: Message> Crud<M> {
         message.assign_id();
         let key = ResourceKey::new(M::KIND, message.id());
         let author = write.author.clone();
-        let plan = move |_: &Snapshot| change_set(message, Expectation::Absent, None, author);
+        let plan = move |_: &Snapshot| change_set(message.clone(), Expectation::Absent, None, author.clone());
         written(&self.write(plan, &write).await?, &key)
     }
 
@@ -157,8 +157,8 @@ impl<M: Message> Crud<M> {
                 return Err(absent::<M>(&target).into());
             }
             let etag = etag_of(message.meta());
-            let merged = merge(current.map(AsRef::as_ref), message, &mask);
-            change_set(merged, Expectation::Any, etag, author)
+            let merged = merge(current.map(AsRef::as_ref), message.clone(), &mask);
+            change_set(merged, Expectation::Any, etag, author.clone())
         };
         written(&self.write(plan, &write).await?, &key)
     }
@@ -183,7 +183,9 @@ impl<M: Message> Crud<M> {
             author: write.author.clone(),
             ..ChangeSet::default()
         };
-        let committed = self.write(move |_: &Snapshot| Ok(change_set), &write).await?;
+        let committed = self
+            .write(move |_: &Snapshot| Ok(change_set.clone()), &write)
+            .await?;
         let gone = committed
             .changes
             .iter()
@@ -194,7 +196,7 @@ impl<M: Message> Crud<M> {
 
     async fn write<P>(&self, plan: P, write: &Write) -> Result<Committed, Status>
     where
-        P: FnOnce(&Snapshot) -> Result<ChangeSet, Rejection> + Send + 'static,
+        P: Fn(&Snapshot) -> Result<ChangeSet, Rejection> + Send + 'static,
     {
         let outcome = if write.validate_only {
             let change_set = plan(&self.store.head().snapshot).map_err(|refusal| rejected(&refusal))?;

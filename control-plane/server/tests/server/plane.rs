@@ -30,6 +30,7 @@ pub(crate) fn config(dir: &TempDir) -> ControlPlaneConfig {
         admin_listen: Some(any),
         data_dir: dir.path().join("store"),
         history: 1000,
+        history_days: 0,
         heartbeat_ms: 40,
         ack_deadline_ms: 10_000,
         take_over: false,

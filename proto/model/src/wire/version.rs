@@ -147,6 +147,8 @@ pub fn violation_from_wire(message: &v1::Violation) -> Violation {
         Code::InUse,
         Code::EtagMismatch,
         Code::RevisionMismatch,
+        Code::ManagedByAnother,
+        Code::LimitExceeded,
     ];
     Violation {
         resource: message.resource.as_ref().and_then(key_from_wire),

@@ -14,7 +14,6 @@ use std::{
 /// The files of an open database.
 #[derive(Debug)]
 pub(crate) struct Files {
-    database_path: PathBuf,
     database: File,
     blobs: PathBuf,
     /// Blobs that are on the disk for certain.
@@ -24,20 +23,13 @@ pub(crate) struct Files {
 impl Files {
     /// The files below a store's directory, synced.
     pub(crate) fn of(dir: &Path) -> io::Result<Self> {
-        let database_path = dir.join("db");
         let mut files = Self {
-            database: File::open(&database_path)?,
-            database_path,
+            database: File::open(dir.join("db"))?,
             blobs: dir.join("blobs"),
             synced: HashSet::new(),
         };
         files.sync()?;
         Ok(files)
-    }
-
-    /// The file that sled locks.
-    pub(crate) fn database_path(&self) -> PathBuf {
-        self.database_path.clone()
     }
 
     /// Once this returns, everything sled has written is on the disk.

@@ -2,6 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod documents;
+mod history;
+mod replicas;
+mod shared_engine;
+
 use std::{fs, path::Path};
 
 use tyrscale_model::{
@@ -9,7 +14,7 @@ use tyrscale_model::{
     Violation, ViolationCode, wire,
 };
 use tyrscale_proto::v1;
-use tyrscale_store::{Store, StoreError, StoreOptions};
+use tyrscale_store::{Retention, Store, StoreError, StoreOptions};
 
 fn network(name: &str, chain_id: u64) -> Resource {
     let message = v1::Network {
@@ -34,9 +39,19 @@ fn put(name: &str, chain_id: u64, expectation: Expectation) -> ChangeSet {
     }
 }
 
-fn create(name: &str) -> impl FnOnce(&Snapshot) -> Result<ChangeSet, Rejection> + Send + 'static {
+fn create(name: &str) -> impl Fn(&Snapshot) -> Result<ChangeSet, Rejection> + Send + 'static {
     let change_set = put(name, 1, Expectation::Absent);
-    move |_| Ok(change_set)
+    move |_| Ok(change_set.clone())
+}
+
+fn with_history(revisions: usize) -> StoreOptions {
+    StoreOptions {
+        retention: Retention {
+            revisions,
+            ..Retention::default()
+        },
+        ..StoreOptions::default()
+    }
 }
 
 async fn open(dir: &Path) -> Store {
@@ -59,7 +74,7 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
     store
         .commit(move |_| {
             Ok(ChangeSet {
-                operations,
+                operations: operations.clone(),
                 ..ChangeSet::default()
             })
         })
@@ -127,7 +142,7 @@ async fn a_refused_change_leaves_everything_as_it_was() {
     assert_eq!(store.head().snapshot.len(), 1);
 
     let planned = store
-        .commit(|_| Err(Violation::new("x", ViolationCode::Invalid, "no").into()))
+        .commit(|_| -> Result<ChangeSet, _> { Err(Violation::new("x", ViolationCode::Invalid, "no").into()) })
         .await;
     assert!(matches!(planned, Err(StoreError::Rejected(_))));
     assert_eq!(store.head().snapshot.revision(), Revision(1));
@@ -182,7 +197,9 @@ async fn subscribers_are_told_of_what_is_durable() {
 async fn a_plan_that_panics_harms_nobody_else() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
-    let broken = store.commit(|_| panic!("planned")).await;
+    let broken = store
+        .commit(|_| -> Result<ChangeSet, _> { panic!("planned") })
+        .await;
     assert!(matches!(broken, Err(StoreError::Unavailable(_))));
     store.commit(create("a")).await.unwrap();
 }
@@ -210,10 +227,7 @@ async fn a_second_opener_is_refused() {
 #[tokio::test]
 async fn the_log_is_bounded_and_survives_a_restart() {
     let dir = tempfile::tempdir().unwrap();
-    let options = StoreOptions {
-        history: 3,
-        ..StoreOptions::default()
-    };
+    let options = with_history(3);
     let store = Store::open(dir.path(), options.clone()).await.unwrap();
     for name in ["a", "b", "c", "d", "e"] {
         store.commit(create(name)).await.unwrap();
@@ -230,6 +244,19 @@ async fn filled(dir: &Path) {
     store.commit(create("a")).await.unwrap();
     store.commit(create("b")).await.unwrap();
     store.close().await;
+}
+
+/// Seals a value as the store does.
+fn seal(key: &[u8], body: &[u8]) -> Vec<u8> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&(key.len() as u64).to_le_bytes());
+    hasher.update(key);
+    hasher.update(body);
+    let mut value = vec![0; 16];
+    hasher.finalize_xof().fill(&mut value);
+    value.push(1);
+    value.extend_from_slice(body);
+    value
 }
 
 async fn tamper(dir: &Path, change: impl FnOnce(&sled::Db)) -> Result<Store, StoreError> {
@@ -286,7 +313,9 @@ async fn a_hole_in_the_log_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
     filled(dir.path()).await;
     let opened = tamper(dir.path(), |db| {
-        db.open_tree("log").unwrap().remove(1u64.to_be_bytes()).unwrap();
+        let log = db.open_tree("log").unwrap();
+        let (key, _) = log.first().unwrap().unwrap();
+        log.remove(key).unwrap();
     })
     .await;
     assert!(matches!(opened, Err(StoreError::Damaged { .. })), "{opened:?}");
@@ -337,19 +366,15 @@ async fn nobody_else_may_look_into_a_new_directory() {
 #[tokio::test]
 async fn a_shorter_history_can_be_asked_for_later() {
     let dir = tempfile::tempdir().unwrap();
-    let with = |history| StoreOptions {
-        history,
-        ..StoreOptions::default()
-    };
     let names: Vec<String> = (0..9).map(|number| format!("n{number}")).collect();
     for (history, names) in [(10, &names[..7]), (3, &names[7..8]), (3, &names[8..])] {
-        let store = Store::open(dir.path(), with(history)).await.unwrap();
+        let store = Store::open(dir.path(), with_history(history)).await.unwrap();
         for name in names {
             store.commit(create(name)).await.unwrap();
         }
         store.close().await;
     }
-    let head = Store::open(dir.path(), with(3)).await.unwrap().head();
+    let head = Store::open(dir.path(), with_history(3)).await.unwrap().head();
     assert_eq!(head.snapshot.revision(), Revision(9));
     assert!(head.history.changed_since(Revision(5)).is_none());
     assert_eq!(head.history.changed_since(Revision(6)).unwrap().len(), 3);
@@ -365,7 +390,7 @@ async fn a_change_of_many_resources_is_there_after_a_restart() {
     store
         .commit(move |_| {
             Ok(ChangeSet {
-                operations,
+                operations: operations.clone(),
                 ..ChangeSet::default()
             })
         })
