@@ -32,6 +32,14 @@ impl Histogram {
         }
     }
 
+    /// Takes in what another recorded.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count += more;
+        }
+        self.total += other.total;
+    }
+
     pub(crate) const fn total(&self) -> u64 {
         self.total
     }

@@ -2,11 +2,12 @@
 //!
 //! Each subcommand is one process of a measurement, so that the processor time of each can be told apart:
 //! `stub` answers as upstreams do, `load` and `idle` are clients, `gateway` is a gateway without a control plane,
-//! `certificates` makes what TLS needs. `soak` is a whole run of its own. Results are lines of JSON on stdout.
+//! `certificates` makes what TLS needs. `soak` and `discovery` are whole runs of their own. Results are lines of JSON on stdout.
 
 mod certificates;
 mod configuration;
 mod connection;
+mod discovery;
 mod gateway;
 mod histogram;
 mod idle;
@@ -42,6 +43,8 @@ enum Command {
     Gateway(gateway::Args),
     /// Makes a certificate authority and a certificate for localhost.
     Certificates(certificates::Args),
+    /// What changes cost a control plane with many subscribers.
+    Discovery(discovery::Args),
     /// Checks every answer while upstreams fail and recover and the configuration changes.
     Soak(soak::Args),
 }
@@ -53,6 +56,7 @@ fn main() -> anyhow::Result<()> {
         Command::Idle(args) => idle::run(&args),
         Command::Gateway(args) => gateway::run(&args),
         Command::Certificates(args) => certificates::run(&args),
+        Command::Discovery(args) => discovery::run(&args),
         Command::Soak(args) => soak::run(&args),
     }
 }

@@ -1,6 +1,6 @@
 //! What the kernel says about a process. Source: proc(5).
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context;
 use serde::Serialize;
@@ -27,6 +27,26 @@ pub(crate) fn holdings(pid: u32) -> anyhow::Result<Holdings> {
         rss_kib: rss_kib(&status).context("the status of a process tells no VmRSS")?,
         fds: u64::try_from(fds)?,
     })
+}
+
+/// The processor time of all threads of `pid` that still run.
+///
+/// # Errors
+/// When there is no such process.
+pub(crate) fn cpu(pid: u32) -> anyhow::Result<Duration> {
+    let gone = || format!("process {pid} cannot be looked at");
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).with_context(gone)?;
+    let mut nanos = 0;
+    for thread in threads {
+        // A thread may end while it is looked at.
+        let text = std::fs::read_to_string(thread?.path().join("schedstat")).unwrap_or_default();
+        nanos += text
+            .split_ascii_whitespace()
+            .next()
+            .and_then(|text| text.parse::<u64>().ok())
+            .unwrap_or_default();
+    }
+    Ok(Duration::from_nanos(nanos))
 }
 
 fn rss_kib(status: &str) -> Option<u64> {

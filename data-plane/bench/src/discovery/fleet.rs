@@ -1,0 +1,198 @@
+//! All subscribers, and what can be waited for.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::{Notify, Semaphore, watch},
+    task::JoinSet,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use tyrscale_client::SubscriptionStatus;
+use tyrscale_proto::v1;
+
+use super::{
+    connection::Received,
+    node::{self, Progress, Shared},
+    plane::Plane,
+    prover,
+};
+use crate::histogram::Histogram;
+
+/// The longest any wait may take.
+const LIMIT: Duration = Duration::from_secs(180);
+/// Between two tries of one subscriber.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Connections being made at once; the listener's queue holds no more.
+const CONNECTING: usize = 256;
+
+/// A fleet of subscribers.
+pub(crate) struct Fleet {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) nodes: Vec<Arc<Progress>>,
+    provers: Vec<watch::Receiver<SubscriptionStatus>>,
+    lives: JoinSet<()>,
+    /// Told to end the streams and open new ones.
+    again: Arc<Notify>,
+    stop: CancellationToken,
+}
+
+impl Fleet {
+    /// Starts `count` that believe and `prove` that compute digests.
+    pub(crate) fn start(plane: &Plane, count: u32, prove: u32) -> Self {
+        let shared = Arc::new(Shared {
+            to: plane.grpc,
+            began: Instant::now(),
+            moved: Notify::new(),
+            received: Received::default(),
+        });
+        let mut fleet = Self {
+            nodes: (0..count).map(|_| Arc::default()).collect(),
+            provers: Vec::new(),
+            lives: JoinSet::new(),
+            again: Arc::default(),
+            stop: CancellationToken::new(),
+            shared,
+        };
+        let gate = Arc::new(Semaphore::new(CONNECTING));
+        for (number, progress) in (0..).zip(fleet.nodes.clone()) {
+            let life = live(
+                fleet.shared.clone(),
+                progress,
+                number,
+                fleet.again.clone(),
+                gate.clone(),
+            );
+            fleet.lives.spawn(life);
+        }
+        fleet.prove(plane.grpc, prove);
+        fleet
+    }
+
+    fn prove(&mut self, to: SocketAddr, count: u32) {
+        let provers = (0..count).filter_map(|number| prover::start(to, number, &self.stop).ok());
+        self.provers = provers.collect();
+    }
+
+    /// Waits until all that read have acknowledged `revision`; when each did.
+    pub(crate) async fn reached(&self, revision: u64) -> anyhow::Result<Histogram> {
+        self.reached_since(revision, self.shared.began).await
+    }
+
+    /// The same, counted from `start`.
+    pub(crate) async fn reached_since(&self, revision: u64, start: Instant) -> anyhow::Result<Histogram> {
+        let reading = || {
+            self.nodes
+                .iter()
+                .filter(|node| !node.stopped.load(Ordering::Relaxed))
+        };
+        let all = async {
+            loop {
+                let moved = self.shared.moved.notified();
+                if reading().all(|node| node.acknowledged().0 >= revision) {
+                    return;
+                }
+                // Also looked at by the clock: a notification may come between the look and the wait.
+                drop(timeout(Duration::from_millis(1), moved).await);
+            }
+        };
+        timeout(LIMIT, all).await.map_err(|_| {
+            let behind = reading().filter(|node| node.acknowledged().0 < revision).count();
+            anyhow::anyhow!("{behind} subscribers did not reach revision {revision}")
+        })?;
+        let start = start.saturating_duration_since(self.shared.began);
+        let mut took = Histogram::default();
+        for node in reading() {
+            let at = Duration::from_nanos(node.acknowledged().1);
+            took.record(at.saturating_sub(start));
+        }
+        Ok(took)
+    }
+
+    /// Ends all streams; each opens a new one. Returns when the server has welcomed all of them.
+    pub(crate) async fn reconnect(&self) -> anyhow::Result<()> {
+        for node in &self.nodes {
+            node.welcomed.store(false, Ordering::Relaxed);
+        }
+        self.again.notify_waiters();
+        let all = async {
+            while !self
+                .nodes
+                .iter()
+                .all(|node| node.welcomed.load(Ordering::Relaxed))
+            {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        timeout(LIMIT, all)
+            .await
+            .map_err(|_| anyhow::anyhow!("not all subscribers were welcomed again"))
+    }
+
+    /// Bytes of messages and updates received by all.
+    pub(crate) fn payload(&self) -> (u64, u64) {
+        let sum = |of: fn(&Progress) -> u64| self.nodes.iter().map(|node| of(node)).sum();
+        (
+            sum(|node| node.payload.load(Ordering::Relaxed)),
+            sum(|node| node.updates.load(Ordering::Relaxed)),
+        )
+    }
+
+    /// Updates that a subscriber refused since its own digest was another.
+    pub(crate) fn mismatches(&self) -> u64 {
+        self.provers
+            .iter()
+            .map(|prover| prover.borrow().updates_refused)
+            .sum()
+    }
+
+    /// Waits until every prover runs `revision`.
+    pub(crate) async fn proved(&mut self, revision: u64) -> anyhow::Result<()> {
+        for prover in &mut self.provers {
+            let runs = prover.wait_for(|status| {
+                status
+                    .running
+                    .is_some_and(|version| version.revision.0 >= revision)
+            });
+            timeout(LIMIT, runs).await??;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn live(
+    shared: Arc<Shared>,
+    progress: Arc<Progress>,
+    number: u32,
+    again: Arc<Notify>,
+    gate: Arc<Semaphore>,
+) {
+    let mut have: Option<v1::Version> = None;
+    loop {
+        let slot = gate.acquire().await;
+        let following = node::follow(&shared, &progress, number, &mut have);
+        let ended = tokio::select! {
+            ended = following => ended,
+            () = async {
+                while !progress.welcomed.load(Ordering::Relaxed) {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                drop(slot);
+                again.notified().await;
+            } => continue,
+        };
+        if ended.is_err() {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}

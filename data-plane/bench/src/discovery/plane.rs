@@ -1,0 +1,129 @@
+//! The control plane under measurement: a process of its own.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use tempfile::TempDir;
+use tokio::{
+    net::TcpListener,
+    process::{Child, Command},
+};
+use tonic::transport::Channel;
+
+use crate::process;
+
+/// How long it may take until it serves.
+const START_LIMIT: Duration = Duration::from_secs(120);
+/// Between two looks whether it serves.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// A running control plane with data of its own.
+#[derive(Debug)]
+pub(crate) struct Plane {
+    program: PathBuf,
+    data: TempDir,
+    child: Child,
+    pub(crate) grpc: SocketAddr,
+}
+
+/// What the process has used up so far.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Usage {
+    pub(crate) cpu: Duration,
+    pub(crate) rss_kib: u64,
+}
+
+impl Plane {
+    /// Starts the program, by default the one beside this, with an empty store.
+    pub(crate) async fn start(program: Option<&Path>) -> anyhow::Result<Self> {
+        let program = match program {
+            Some(program) => program.to_owned(),
+            None => std::env::current_exe()?.with_file_name("tyrscale-control-plane"),
+        };
+        let data = TempDir::new()?;
+        let (child, grpc, _) = launch(&program, data.path()).await?;
+        Ok(Self {
+            program,
+            data,
+            child,
+            grpc,
+        })
+    }
+
+    /// Stops it and starts it again on the same data; how long it took to serve, in milliseconds.
+    pub(crate) async fn restart(&mut self) -> anyhow::Result<f64> {
+        self.end().await?;
+        let (child, grpc, took) = launch(&self.program, self.data.path()).await?;
+        (self.child, self.grpc) = (child, grpc);
+        Ok(took.as_secs_f64() * 1e3)
+    }
+
+    /// A connection for calls.
+    pub(crate) async fn connect(&self) -> anyhow::Result<Channel> {
+        Ok(
+            tonic::transport::Endpoint::from_shared(format!("http://{}", self.grpc))?
+                .tcp_nodelay(true)
+                .connect()
+                .await?,
+        )
+    }
+
+    /// What it has used so far.
+    pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
+        let pid = self.child.id().context("the control plane ended")?;
+        Ok(Usage {
+            cpu: process::cpu(pid)?,
+            rss_kib: process::holdings(pid)?.rss_kib,
+        })
+    }
+
+    /// Stops it and waits for its end.
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+        self.end().await
+    }
+
+    async fn end(&mut self) -> anyhow::Result<()> {
+        if let Some(pid) = self.child.id() {
+            let told = Command::new("kill")
+                .args(["-TERM", &pid.to_string()])
+                .status()
+                .await?;
+            anyhow::ensure!(told.success(), "the control plane cannot be told to stop");
+        }
+        self.child.wait().await?;
+        Ok(())
+    }
+}
+
+async fn launch(program: &Path, data: &Path) -> anyhow::Result<(Child, SocketAddr, Duration)> {
+    let (grpc, rest) = (free_address().await?, free_address().await?);
+    let began = Instant::now();
+    let child = Command::new(program)
+        .arg("--data-dir")
+        .arg(data.join("control-plane"))
+        .args([
+            "--grpc-listen",
+            &grpc.to_string(),
+            "--rest-listen",
+            &rest.to_string(),
+        ])
+        .env("TYRSCALE_LOG", "error")
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("{} cannot be started", program.display()))?;
+    while tokio::net::TcpStream::connect(grpc).await.is_err() {
+        anyhow::ensure!(began.elapsed() < START_LIMIT, "the control plane does not serve");
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok((child, grpc, began.elapsed()))
+}
+
+async fn free_address() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0").await?.local_addr()?)
+}

@@ -1,0 +1,134 @@
+//! What was measured, as one line of JSON.
+
+use serde::Serialize;
+
+use super::document::Shape;
+use crate::histogram::Histogram;
+
+/// Everything.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) nodes: u32,
+    pub(crate) shape: Shape,
+    pub(crate) filled: Option<Filled>,
+    pub(crate) writes: Option<Writes>,
+    /// From the start of the process until it serves, with everything in the store.
+    pub(crate) cold_start_ms: Option<f64>,
+    pub(crate) first_sync: Option<Synced>,
+    pub(crate) weight: Option<Changes>,
+    pub(crate) route: Option<Changes>,
+    pub(crate) sustained: Option<Sustained>,
+    /// One weight while a tenth of the subscribers does not read.
+    pub(crate) stopped: Option<Stopped>,
+    pub(crate) resumed: Option<Resumed>,
+    /// Updates that subscribers refused; 0, or something is wrong.
+    pub(crate) mismatches: u64,
+}
+
+impl Report {
+    pub(crate) const fn new(nodes: u32, shape: Shape) -> Self {
+        Self {
+            nodes,
+            shape,
+            filled: None,
+            writes: None,
+            cold_start_ms: None,
+            first_sync: None,
+            weight: None,
+            route: None,
+            sustained: None,
+            stopped: None,
+            resumed: None,
+            mismatches: 0,
+        }
+    }
+}
+
+/// One document with everything.
+#[derive(Debug, Serialize)]
+pub(crate) struct Filled {
+    pub(crate) resources: usize,
+    pub(crate) dry_run_ms: f64,
+    pub(crate) apply_ms: f64,
+    /// The same again, which changes nothing.
+    pub(crate) again_ms: f64,
+}
+
+/// Writes without subscribers.
+#[derive(Debug, Serialize)]
+pub(crate) struct Writes {
+    /// One after the other.
+    pub(crate) one: Quantiles,
+    pub(crate) writers: u32,
+    pub(crate) commits_per_second: f64,
+}
+
+/// From nothing to everything.
+#[derive(Debug, Serialize)]
+pub(crate) struct Synced {
+    pub(crate) last_ms: f64,
+    pub(crate) cpu_ms: f64,
+    pub(crate) rss_mib: f64,
+}
+
+/// Changes, one after the other: from the call to the last acknowledgement.
+#[derive(Debug, Serialize)]
+pub(crate) struct Changes {
+    pub(crate) changes: u32,
+    pub(crate) to_last: Quantiles,
+    pub(crate) to_each: Quantiles,
+    pub(crate) cpu_ms_per_change: f64,
+    pub(crate) payload_bytes_per_node: f64,
+    pub(crate) wire_bytes_per_node: f64,
+    pub(crate) rss_mib: f64,
+}
+
+/// Changes at a rate.
+#[derive(Debug, Serialize)]
+pub(crate) struct Sustained {
+    pub(crate) changes: u32,
+    pub(crate) seconds: f64,
+    /// From each commit until all subscribers had it or a newer one.
+    pub(crate) lag: Quantiles,
+    pub(crate) cores: f64,
+    pub(crate) updates_per_node_and_second: f64,
+    pub(crate) rss_mib: f64,
+}
+
+/// While some do not read.
+#[derive(Debug, Serialize)]
+pub(crate) struct Stopped {
+    pub(crate) stopped: usize,
+    pub(crate) others: Changes,
+    pub(crate) rss_growth_kib_per_stopped: f64,
+}
+
+/// All streams ended and opened again, nothing to send.
+#[derive(Debug, Serialize)]
+pub(crate) struct Resumed {
+    pub(crate) last_ms: f64,
+    pub(crate) cpu_ms: f64,
+    /// Calls of the API meanwhile.
+    pub(crate) calls: Quantiles,
+}
+
+/// Quantiles of durations, in milliseconds.
+#[derive(Debug, Serialize)]
+pub(crate) struct Quantiles {
+    pub(crate) count: u64,
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
+    pub(crate) max_ms: f64,
+}
+
+impl From<&Histogram> for Quantiles {
+    fn from(histogram: &Histogram) -> Self {
+        let at = |per_mille| histogram.quantile(per_mille).as_secs_f64() * 1e3;
+        Self {
+            count: histogram.total(),
+            p50_ms: at(500),
+            p99_ms: at(990),
+            max_ms: at(1000),
+        }
+    }
+}

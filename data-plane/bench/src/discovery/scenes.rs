@@ -1,0 +1,323 @@
+//! The parts of the measurement, one function each.
+
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+use tyrscale_proto::v1::{
+    self, configuration_service_client::ConfigurationServiceClient,
+    network_service_client::NetworkServiceClient,
+};
+
+use super::{
+    document::{self, Shape, apply},
+    fleet::Fleet,
+    plane::{Plane, Usage},
+    report::{Changes, Filled, Quantiles, Resumed, Stopped, Sustained, Synced, Writes},
+};
+use crate::histogram::Histogram;
+
+/// Writes one after the other.
+const SINGLE_WRITES: u32 = 300;
+/// Writes of each of many writers.
+const WRITES_EACH: u32 = 5;
+/// Connections that many writers share.
+const WRITER_CONNECTIONS: usize = 8;
+
+/// What a change touches.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Edit {
+    /// The weight of one upstream.
+    Weight,
+    /// A route with all its upstreams.
+    Route,
+}
+
+/// Puts everything into the empty store.
+pub(crate) async fn fill(plane: &Plane, shape: Shape) -> anyhow::Result<Filled> {
+    let channel = plane.connect().await?;
+    let resources = shape.resources();
+    let count = resources.len();
+    let mut times = Vec::new();
+    for dry_run in [true, false, false] {
+        let requests = apply(resources.clone(), dry_run);
+        let start = Instant::now();
+        send(&channel, requests).await?;
+        times.push(millis(start.elapsed()));
+    }
+    let [dry_run_ms, apply_ms, again_ms] = times.try_into().map_err(|_| anyhow::anyhow!("three times"))?;
+    Ok(Filled {
+        resources: count,
+        dry_run_ms,
+        apply_ms,
+        again_ms,
+    })
+}
+
+/// Writes single networks, alone and from many writers at once.
+pub(crate) async fn write(plane: &Plane, writers: u32) -> anyhow::Result<Writes> {
+    let channel = plane.connect().await?;
+    let mut one = Histogram::default();
+    for number in 0..SINGLE_WRITES {
+        let start = Instant::now();
+        create_network(
+            &channel,
+            format!("single-{number}"),
+            1_000_000 + u64::from(number),
+        )
+        .await?;
+        one.record(start.elapsed());
+    }
+    let mut channels = Vec::new();
+    for _ in 0..WRITER_CONNECTIONS {
+        channels.push(plane.connect().await?);
+    }
+    let start = Instant::now();
+    let mut tasks = JoinSet::new();
+    for (writer, channel) in (0..writers).zip(channels.iter().cycle()) {
+        let channel = channel.clone();
+        tasks.spawn(async move {
+            for number in 0..WRITES_EACH {
+                let chain_id = 2_000_000 + u64::from(writer * WRITES_EACH + number);
+                create_network(&channel, format!("many-{writer}-{number}"), chain_id).await?;
+            }
+            anyhow::Ok(())
+        });
+    }
+    while let Some(written) = tasks.join_next().await {
+        written??;
+    }
+    Ok(Writes {
+        one: Quantiles::from(&one),
+        writers,
+        commits_per_second: f64::from(writers * WRITES_EACH) / start.elapsed().as_secs_f64(),
+    })
+}
+
+/// Waits until a fleet that has nothing has everything.
+pub(crate) async fn first_sync(plane: &Plane, fleet: &mut Fleet) -> anyhow::Result<Synced> {
+    let before = plane.usage()?;
+    let head = head(plane).await?;
+    let took = fleet.reached(head).await?;
+    let after = plane.usage()?;
+    fleet.proved(head).await?;
+    Ok(Synced {
+        last_ms: millis(took.quantile(1000)),
+        cpu_ms: millis(after.cpu.saturating_sub(before.cpu)),
+        rss_mib: mib(after),
+    })
+}
+
+/// Makes changes one after the other, each once all subscribers have the one before.
+pub(crate) async fn changes(
+    plane: &Plane,
+    fleet: &mut Fleet,
+    count: u32,
+    shape: Shape,
+    edit: Edit,
+) -> anyhow::Result<Changes> {
+    let channel = plane.connect().await?;
+    let (mut to_last, mut to_each) = (Histogram::default(), Vec::new());
+    let warm_up = count / 10;
+    let mut before = (plane.usage()?, fleet.payload(), fleet.shared.received.bytes());
+    for number in 0..warm_up + count {
+        if number == warm_up {
+            before = (plane.usage()?, fleet.payload(), fleet.shared.received.bytes());
+        }
+        let requests = apply(change(shape, edit, number), false);
+        let start = Instant::now();
+        let revision = send(&channel, requests).await?;
+        let took = fleet.reached_since(revision, start).await?;
+        if number >= warm_up {
+            to_last.record(took.quantile(1000));
+            to_each.push(took);
+        }
+    }
+    let after = (plane.usage()?, fleet.payload(), fleet.shared.received.bytes());
+    fleet.proved(head(plane).await?).await?;
+    let mut each = Histogram::default();
+    to_each.iter().for_each(|took| each.add(took));
+    let deliveries = f64::from(count) * fleet.nodes.len() as f64;
+    Ok(Changes {
+        changes: count,
+        to_last: Quantiles::from(&to_last),
+        to_each: Quantiles::from(&each),
+        cpu_ms_per_change: millis(after.0.cpu.saturating_sub(before.0.cpu)) / f64::from(count),
+        payload_bytes_per_node: (after.1.0 - before.1.0) as f64 / deliveries,
+        wire_bytes_per_node: (after.2 - before.2) as f64 / deliveries,
+        rss_mib: mib(after.0),
+    })
+}
+
+/// Makes changes at a rate, whether or not subscribers have the ones before.
+pub(crate) async fn sustained(
+    plane: &Plane,
+    fleet: &mut Fleet,
+    rate: u32,
+    seconds: u32,
+    shape: Shape,
+) -> anyhow::Result<Sustained> {
+    let channel = plane.connect().await?;
+    let (before, updates, start) = (plane.usage()?, fleet.payload().1, Instant::now());
+    let mut ticks = tokio::time::interval(Duration::from_secs(1) / rate);
+    let mut lag = Histogram::default();
+    let count = rate * seconds;
+    for number in 0..count {
+        ticks.tick().await;
+        let committed = Instant::now();
+        let revision = send(&channel, apply(change(shape, Edit::Weight, number), false)).await?;
+        // Each tenth is waited for; the others go on meanwhile.
+        if number % 10 == 0 {
+            lag.record(
+                fleet
+                    .reached_since(revision, committed)
+                    .await
+                    .map(|_| committed.elapsed())?,
+            );
+        }
+    }
+    fleet.reached(head(plane).await?).await?;
+    let (after, elapsed) = (plane.usage()?, start.elapsed().as_secs_f64());
+    let updates = (fleet.payload().1 - updates) as f64;
+    Ok(Sustained {
+        changes: count,
+        seconds: elapsed,
+        lag: Quantiles::from(&lag),
+        cores: after.cpu.saturating_sub(before.cpu).as_secs_f64() / elapsed,
+        updates_per_node_and_second: updates / fleet.nodes.len() as f64 / elapsed,
+        rss_mib: mib(after),
+    })
+}
+
+/// Makes changes while a tenth of the subscribers does not read.
+pub(crate) async fn stopped(
+    plane: &Plane,
+    fleet: &mut Fleet,
+    count: u32,
+    shape: Shape,
+) -> anyhow::Result<Stopped> {
+    let stopped = fleet.nodes.len().div_ceil(10);
+    let before = plane.usage()?;
+    for node in fleet.nodes.iter().take(stopped) {
+        node.stopped.store(true, Ordering::Relaxed);
+    }
+    let others = changes(plane, fleet, count, shape, Edit::Weight).await?;
+    let growth = plane.usage()?.rss_kib as f64 - before.rss_kib as f64;
+    for node in fleet.nodes.iter().take(stopped) {
+        node.stopped.store(false, Ordering::Relaxed);
+    }
+    fleet.reconnect().await?;
+    fleet.reached(head(plane).await?).await?;
+    Ok(Stopped {
+        stopped,
+        others,
+        rss_growth_kib_per_stopped: growth / stopped as f64,
+    })
+}
+
+/// Ends all streams and lets them open again, while calls are made.
+pub(crate) async fn resume(plane: &Plane, fleet: &mut Fleet) -> anyhow::Result<Resumed> {
+    let channel = plane.connect().await?;
+    let before = plane.usage()?;
+    let done = CancellationToken::new();
+    let calls = tokio::spawn(call_until(channel, done.clone()));
+    let start = Instant::now();
+    fleet.reconnect().await?;
+    let last = start.elapsed();
+    done.cancel();
+    let calls = calls.await?;
+    let after = plane.usage()?;
+    Ok(Resumed {
+        last_ms: millis(last),
+        cpu_ms: millis(after.cpu.saturating_sub(before.cpu)),
+        calls: Quantiles::from(&calls),
+    })
+}
+
+/// Makes a call each five milliseconds until told to end; how long each took.
+async fn call_until(channel: Channel, done: CancellationToken) -> Histogram {
+    let mut took = Histogram::default();
+    let mut ticks = tokio::time::interval(Duration::from_millis(5));
+    while done.run_until_cancelled(ticks.tick()).await.is_some() {
+        let request = v1::GetNetworkRequest {
+            name: "bench".to_owned(),
+        };
+        let start = Instant::now();
+        if NetworkServiceClient::new(channel.clone())
+            .get_network(request)
+            .await
+            .is_ok()
+        {
+            took.record(start.elapsed());
+        }
+    }
+    took
+}
+
+fn change(shape: Shape, edit: Edit, number: u32) -> Vec<v1::resource::Resource> {
+    let route = number
+        .wrapping_mul(7919)
+        .checked_rem(shape.routes)
+        .unwrap_or_default();
+    match edit {
+        // Never the weight that is there: neighbours in the sequence differ, and so do rounds over the routes.
+        Edit::Weight => vec![v1::resource::Resource::Upstream(document::upstream(
+            route,
+            0,
+            1.0 + f64::from(number % 97),
+        ))],
+        Edit::Route => shape.route(route, 2_001 + number),
+    }
+}
+
+async fn send(channel: &Channel, requests: Vec<v1::ApplyRequest>) -> anyhow::Result<u64> {
+    let applied = ConfigurationServiceClient::new(channel.clone())
+        .max_decoding_message_size(64 * 1024 * 1024)
+        .apply(tokio_stream::iter(requests))
+        .await?;
+    Ok(applied
+        .into_inner()
+        .version
+        .context("an answer without version")?
+        .revision)
+}
+
+async fn create_network(channel: &Channel, name: String, chain_id: u64) -> anyhow::Result<()> {
+    let network = v1::Network {
+        name,
+        blockchain: "ethereum".to_owned(),
+        chain_id,
+        ..Default::default()
+    };
+    let request = v1::CreateNetworkRequest {
+        network: Some(network),
+        ..Default::default()
+    };
+    NetworkServiceClient::new(channel.clone())
+        .create_network(request)
+        .await?;
+    Ok(())
+}
+
+async fn head(plane: &Plane) -> anyhow::Result<u64> {
+    let request = v1::GetNetworkRequest {
+        name: "bench".to_owned(),
+    };
+    let got = NetworkServiceClient::new(plane.connect().await?)
+        .get_network(request)
+        .await?;
+    Ok(got.into_inner().revision)
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+fn mib(usage: Usage) -> f64 {
+    usage.rss_kib as f64 / 1024.0
+}
