@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use serde_json::Value;
+use tyrscale_model::{OnHalt, RolloutPolicy, wire};
 use tyrscale_proto::v1::{self, apply_request::Part};
 
 use crate::{
@@ -27,6 +28,13 @@ pub(crate) struct Args {
     /// Refuse unless the configuration is at this revision.
     #[arg(long, value_name = "REVISION")]
     expected_revision: Option<u64>,
+    /// How the change reaches the gateways: `all` at once, or stages parted by commas, each a count, a percentage or
+    /// a label, and how long it must be good before the next. By default as the control plane was told.
+    #[arg(long, value_name = "POLICY")]
+    rollout: Option<RolloutPolicy>,
+    /// Leave gateways where they are when the rollout halts, instead of reverting the change.
+    #[arg(long, requires = "rollout")]
+    hold_on_halt: bool,
     /// Why, for the control plane's log.
     #[arg(short, long, default_value = "", hide_default_value = true)]
     message: String,
@@ -64,6 +72,12 @@ pub(crate) async fn run(args: Args, connection: &Connection, output: Output) -> 
         expected_revision: args.expected_revision,
         dry_run: args.dry_run,
         message: args.message,
+        rollout: args.rollout.map(|mut policy| {
+            if args.hold_on_halt {
+                policy.on_halt = OnHalt::Hold;
+            }
+            wire::rollout_policy_to_wire(&policy)
+        }),
     };
     let client = GrpcClient::connect(connection).await?;
     let upserts = resources.into_iter().map(upsert).collect();

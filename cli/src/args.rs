@@ -9,7 +9,7 @@ use tyrscale_client::{ApiToken, ClientTlsArgs, Credentials};
 use crate::{
     Failure, Output, apply,
     resource::{Network, Recommendation, Route, Rpc},
-    status, trace, up,
+    rollout, status, trace, up,
     verb::{UpstreamVerb, Verb},
 };
 
@@ -146,6 +146,16 @@ pub(crate) enum Command {
     Apply(apply::Args),
     /// Shows which node runs which revision.
     Status(status::Args),
+    /// How changes reach the gateways, stage after stage.
+    #[command(visible_alias = "rollouts")]
+    Rollout {
+        #[command(subcommand)]
+        verb: rollout::Verb,
+    },
+    /// Stops every gateway at what it runs; changes wait.
+    Freeze(rollout::Freeze),
+    /// Lets the gateways go on after a freeze.
+    Unfreeze,
     /// Shows requests that a gateway recorded, and what became of each at which upstream.
     Trace(trace::Args),
     /// Runs control plane, gateway, exporter and recommender in this process.

@@ -10,6 +10,7 @@ mod http_client;
 mod input;
 mod output;
 mod resource;
+mod rollout;
 mod status;
 mod trace;
 mod transport;
@@ -52,6 +53,9 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Recommendation { verb } => verb.run(&connection, output).await,
         Command::Apply(args) => apply::run(args, &connection, output).await,
         Command::Status(args) => status::run(args, &connection, output).await,
+        Command::Rollout { verb } => rollout::run(verb, &connection, output).await,
+        Command::Freeze(args) => rollout::freeze(Some(args), &connection).await,
+        Command::Unfreeze => rollout::freeze(None, &connection).await,
         Command::Trace(args) => trace::run(args, output).await,
         Command::Up(args) => Box::pin(up::run(*args, output)).await,
     }

@@ -10,7 +10,7 @@ use tyrscale_proto::v1;
 use crate::{
     Connection, Failure, Output,
     args::TransportKind,
-    output::say,
+    output::{Columns, say},
     resource::parse_duration,
     transport::{GrpcClient, signed},
 };
@@ -24,6 +24,9 @@ pub(crate) struct Args {
     /// is up.
     #[arg(long)]
     wait: bool,
+    /// Keep telling of every node that changes, until it is ended.
+    #[arg(long, conflicts_with = "wait")]
+    watch: bool,
     /// How long to wait.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration, requires = "wait")]
     timeout: Duration,
@@ -35,6 +38,15 @@ struct Status {
     /// The newest version.
     head: Version,
     nodes: Vec<Node>,
+    /// Contents of other stores that nodes run.
+    foreign: Vec<Foreign>,
+}
+
+#[derive(Debug, Serialize)]
+struct Foreign {
+    lineage: String,
+    revision: u64,
+    nodes: u32,
 }
 
 #[derive(Debug, Serialize)]
@@ -51,6 +63,8 @@ struct Node {
     state: String,
     /// Of what it runs; none when it runs nothing.
     revision: Option<u64>,
+    /// Why it is in this state; mostly empty.
+    reason: String,
     /// Since when it is in this state.
     since: Option<String>,
     /// Kept until it acknowledges a newer version.
@@ -84,6 +98,9 @@ pub(crate) async fn run(args: Args, connection: &Connection, output: Output) -> 
         ));
     }
     let client = GrpcClient::connect(connection).await?;
+    if args.watch {
+        return watch(&client, output).await;
+    }
     let status = read(&client).await?;
     let waited = match args.wait {
         true => Some(wait(&client, status.head.revision, args.timeout).await?),
@@ -105,22 +122,55 @@ fn write(status: &Status, output: Output) -> Result<(), Failure> {
         return output.write_document(status);
     }
     output.write_one(&status.head, &["lineage", "revision", "digest"])?;
+    for foreign in &status.foreign {
+        let fresh = if status.head.revision == 0 {
+            "this store is fresh; "
+        } else {
+            ""
+        };
+        say(&format!(
+            "{fresh}{} nodes hold revision {} of lineage {}",
+            foreign.nodes, foreign.revision, foreign.lineage
+        ));
+    }
     if status.nodes.is_empty() {
         say("no node has connected since the control plane started");
         return Ok(());
     }
-    output.write_all(
-        &status.nodes,
-        &[
-            "id",
-            "role",
-            "state",
-            "revision",
-            "since",
-            "last_refusal.revision",
-            "last_refusal.reason",
-        ],
-    )
+    output.write_all(&status.nodes, NODE_COLUMNS)
+}
+
+const NODE_COLUMNS: Columns = &[
+    "id",
+    "role",
+    "state",
+    "revision",
+    "since",
+    "reason",
+    "last_refusal.revision",
+    "last_refusal.reason",
+];
+
+/// Writes the nodes, then each that changes, until the control plane ends it.
+async fn watch(client: &GrpcClient, output: Output) -> Result<(), Failure> {
+    let mut service = client.control_plane().status();
+    let watching = service.watch_nodes(signed(v1::WatchNodesRequest {})).await;
+    let mut changes = watching.map_err(|status| client.failure(status))?.into_inner();
+    let mut head = 0;
+    while let Some(change) = changes.message().await.map_err(|status| client.failure(status))? {
+        let revision = change.head.map(|version| version.revision).unwrap_or_default();
+        if std::mem::replace(&mut head, revision) != revision {
+            say(&format!("the newest revision is {revision}"));
+        }
+        for gone in &change.gone {
+            say(&format!("{} is no longer kept", gone.id));
+        }
+        let nodes: Vec<_> = change.nodes.into_iter().map(Node::from_message).collect();
+        if !nodes.is_empty() {
+            output.write_all(&nodes, NODE_COLUMNS)?;
+        }
+    }
+    Ok(())
 }
 
 /// How a wait for a revision ended.
@@ -163,6 +213,15 @@ async fn read(client: &GrpcClient) -> Result<Status, Failure> {
     Ok(Status {
         head: Version::from_message(&answer.head.unwrap_or_default()),
         nodes: answer.nodes.into_iter().map(Node::from_message).collect(),
+        foreign: answer
+            .foreign
+            .iter()
+            .map(|foreign| Foreign {
+                lineage: hex(&foreign.lineage),
+                revision: foreign.revision,
+                nodes: foreign.nodes,
+            })
+            .collect(),
     })
 }
 
@@ -198,6 +257,7 @@ impl Node {
             state: word(lane.state().as_str_name(), "SYNC_STATE_"),
             id: node.id,
             revision: lane.running.map(|version| version.revision),
+            reason: lane.reason,
             since: lane.state_since.map(time),
             last_refusal: lane.last_rejection.map(Refusal::from_message),
             group: node.group,
@@ -232,12 +292,12 @@ impl Refusal {
     }
 }
 
-fn word(name: &str, prefix: &str) -> String {
+pub(crate) fn word(name: &str, prefix: &str) -> String {
     name.strip_prefix(prefix).unwrap_or(name).to_ascii_lowercase()
 }
 
 /// To the second, in UTC.
-fn time(mut time: Timestamp) -> String {
+pub(crate) fn time(mut time: Timestamp) -> String {
     time.nanos = 0;
     time.to_string()
 }

@@ -17,6 +17,8 @@ mod fleet;
 mod harness;
 #[path = "cli/resources.rs"]
 mod resources;
+#[path = "cli/rollout.rs"]
+mod rollout;
 #[path = "cli/traffic.rs"]
 mod traffic;
 #[path = "cli/up.rs"]

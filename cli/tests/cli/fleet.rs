@@ -20,8 +20,8 @@ use crate::harness::{Answer, Ended, ask, eventually, tyrctl, tyrctl_fed};
 const ROUTE: &str = "22222222-2222-4222-8222-222222222222";
 const UPSTREAM: &str = "33333333-3333-4333-8333-333333333333";
 
-struct ControlPlane {
-    grpc: SocketAddr,
+pub(crate) struct ControlPlane {
+    pub(crate) grpc: SocketAddr,
     admin: SocketAddr,
     data_dir: PathBuf,
     task: JoinHandle<Result<(), ControlPlaneError>>,
@@ -40,7 +40,7 @@ async fn bind() -> (TcpListener, SocketAddr) {
 }
 
 impl ControlPlane {
-    async fn start(data_dir: &Path) -> Self {
+    pub(crate) async fn start(data_dir: &Path) -> Self {
         Self::start_with(data_dir, false).await
     }
 
@@ -66,7 +66,7 @@ impl ControlPlane {
         }
     }
 
-    fn tyrctl(&self, words: &[&str]) -> Ended {
+    pub(crate) fn tyrctl(&self, words: &[&str]) -> Ended {
         tyrctl(
             &[
                 &["-o", "json", "--server", &format!("http://{}", self.grpc)],
@@ -82,7 +82,7 @@ impl ControlPlane {
     }
 
     /// Waits until `gateways` of them are connected and all run the newest revision.
-    fn settle(&self, gateways: usize) {
+    pub(crate) fn settle(&self, gateways: usize) {
         eventually("the gateways", || {
             let ended = self.tyrctl(&["status", "--wait"]);
             assert_eq!(ended.code, 0, "{ended:?}");
@@ -105,7 +105,7 @@ impl ControlPlane {
     }
 
     /// Ends it in the middle of whatever it does.
-    async fn kill(self) {
+    pub(crate) async fn kill(self) {
         self.task.abort();
         assert!(self.task.await.unwrap_err().is_cancelled());
         // Comes once the store is let go of, so that the next one can open it.
@@ -127,14 +127,14 @@ async fn get(address: SocketAddr, path: &str) -> String {
     text
 }
 
-struct Gateway {
+pub(crate) struct Gateway {
     address: SocketAddr,
     stop: CancellationToken,
     task: JoinHandle<Result<(), GatewayError>>,
 }
 
 impl Gateway {
-    async fn start(data_dir: &Path, control_plane: SocketAddr) -> Self {
+    pub(crate) async fn start(data_dir: &Path, control_plane: SocketAddr) -> Self {
         let ((data, address), (admin, _)) = (bind().await, bind().await);
         let args = tyrscale_gateway::Args {
             control_planes: vec![format!("http://{control_plane}").parse().unwrap()],
@@ -152,7 +152,7 @@ impl Gateway {
         Self { address, stop, task }
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.cancel();
         self.task.await.unwrap().unwrap();
     }

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
+use tyrscale_model::RolloutPolicy;
 use tyrscale_store::Retention;
 
 /// How a control plane runs.
@@ -41,6 +42,11 @@ pub struct ControlPlaneConfig {
     /// made anew does not take the fleet's configuration away.
     #[arg(long, env = "TYRSCALE_TAKE_OVER")]
     pub take_over: bool,
+    /// How changes reach the gateways unless `tyrctl apply --rollout` says otherwise: `all` at once, or stages parted
+    /// by commas, each a count, a percentage or a label, and how long it must be good before the next: such as
+    /// `label canary=true 30s, 10% 60s`. Changes of nothing but weights and cordons go to all at once.
+    #[arg(long, env = "TYRSCALE_ROLLOUT", default_value = "all")]
+    pub rollout: RolloutPolicy,
     /// Milliseconds a subscriber may take to say hello; 10 to 600000.
     #[arg(long, env = "TYRSCALE_HELLO_DEADLINE_MS", default_value_t = 10_000)]
     pub hello_deadline_ms: u64,

@@ -21,7 +21,7 @@ use tyrscale_store::Store;
 
 pub(crate) use self::hello::PROTOCOL;
 use self::update::Updates;
-use crate::{fleet::Fleet, grpc::peer_of, metrics::DiscoveryMetrics};
+use crate::{fleet::Fleet, grpc::peer_of, metrics::DiscoveryMetrics, rollout::Rollouts};
 
 /// Messages that may wait for the transport, per stream.
 const OUTBOX: usize = 2;
@@ -37,6 +37,8 @@ pub(crate) struct Timing {
 /// What all streams share.
 pub(crate) struct Hub {
     pub(crate) store: Store,
+    /// Who is to run what.
+    pub(crate) rollouts: Rollouts,
     pub(crate) fleet: Fleet,
     pub(crate) metrics: DiscoveryMetrics,
     pub(crate) timing: Timing,
@@ -48,8 +50,7 @@ pub(crate) struct Hub {
 
 impl Hub {
     pub(crate) fn new(
-        store: Store,
-        fleet: Fleet,
+        (store, fleet, rollouts): (Store, Fleet, Rollouts),
         metrics: DiscoveryMetrics,
         timing: Timing,
         takes_over: bool,
@@ -57,6 +58,7 @@ impl Hub {
     ) -> Self {
         Self {
             store,
+            rollouts,
             fleet,
             metrics,
             timing,

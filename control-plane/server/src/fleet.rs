@@ -16,6 +16,8 @@ use tyrscale_proto::v1;
 
 pub(crate) use membership::Membership;
 
+use crate::rollout::Gateway;
+
 /// How many processes are remembered.
 const CAPACITY: usize = 20_000;
 /// How many blockers are named.
@@ -53,6 +55,17 @@ pub(crate) struct Refusal {
     pub(crate) version: Version,
     pub(crate) reason: v1::NackReason,
     pub(crate) violations: Vec<v1::Violation>,
+}
+
+impl Refusal {
+    /// The reason and the first broken rule.
+    fn in_words(&self) -> String {
+        let reason = self.reason.as_str_name().trim_start_matches("NACK_REASON_");
+        match self.violations.first() {
+            Some(violation) => format!("{reason} {} {}", violation.field, violation.message),
+            None => reason.to_owned(),
+        }
+    }
 }
 
 /// What a node said of itself when it acknowledged.
@@ -225,6 +238,45 @@ impl Fleet {
         progress
     }
 
+    /// How each gateway stands to a version that is rolled out; of several processes of one id, all together.
+    pub(crate) fn gateways(&self, version: &Version) -> Vec<Gateway> {
+        let nodes = self.lock();
+        let mut gateways: Vec<Gateway> = Vec::new();
+        let records = nodes.records.iter().filter(|(_, record)| record.is_gateway());
+        for (process, record) in records {
+            let stands = record.stands_to(process, version);
+            match gateways.last_mut().filter(|last| last.id == stands.id) {
+                Some(last) => last.join(stands),
+                None => gateways.push(stands),
+            }
+        }
+        gateways
+    }
+
+    /// Contents of other lineages than this that connected nodes run, the most common first.
+    pub(crate) fn foreign(&self, own: Lineage) -> Vec<v1::ForeignContent> {
+        let nodes = self.lock();
+        let mut foreign: BTreeMap<[u8; 16], (Revision, u32)> = BTreeMap::new();
+        let connected = nodes.records.values().filter(|record| record.session.is_some());
+        let running = connected.filter_map(|record| record.standing?.running);
+        for version in running.filter(|version| version.lineage != own) {
+            let (revision, count) = foreign.entry(version.lineage.0).or_default();
+            *revision = version.revision.max(*revision);
+            *count += 1;
+        }
+        drop(nodes);
+        let mut contents: Vec<v1::ForeignContent> = foreign
+            .into_iter()
+            .map(|(lineage, (revision, nodes))| v1::ForeignContent {
+                lineage: lineage.to_vec().into(),
+                revision: revision.0,
+                nodes,
+            })
+            .collect();
+        contents.sort_by_key(|content| std::cmp::Reverse(content.nodes));
+        contents
+    }
+
     fn status_of(&self, nodes: &Nodes, process: &Process, record: &Record) -> v1::NodeStatus {
         let connected = nodes
             .of_node(&process.node)
@@ -287,6 +339,33 @@ impl Nodes {
 }
 
 impl Record {
+    fn is_gateway(&self) -> bool {
+        self.node.role() == v1::NodeRole::Gateway
+    }
+
+    fn stands_to(&self, process: &Process, version: &Version) -> Gateway {
+        let running = self.standing.and_then(|standing| standing.running);
+        let runs =
+            |running: Version| running.lineage == version.lineage && running.revision >= version.revision;
+        let of_version = |(refusal, _): &&(Refusal, UnixMillis)| {
+            (refusal.version.lineage, refusal.version.revision) == (version.lineage, version.revision)
+        };
+        let refusal = self
+            .refusal
+            .as_ref()
+            .filter(of_version)
+            .map(|(refusal, _)| refusal);
+        let is_unable = refusal.is_some_and(|refusal| refusal.reason == v1::NackReason::Unsupported);
+        Gateway {
+            id: process.node.clone(),
+            labels: self.node.labels.clone(),
+            is_connected: self.session.is_some(),
+            runs: running.is_some_and(runs),
+            refused: refusal.filter(|_| !is_unable).map(Refusal::in_words),
+            is_unable,
+        }
+    }
+
     fn lane(&self) -> v1::LaneStatus {
         let state = match (&self.session, self.standing) {
             (None, _) => v1::SyncState::Disconnected,

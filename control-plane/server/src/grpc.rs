@@ -7,10 +7,12 @@ pub(crate) mod mask;
 mod network;
 mod plugin;
 mod recommendation;
+mod rollout;
 mod route;
 mod rpc;
 pub(crate) mod status;
 mod upstream;
+mod watch;
 
 use std::net::SocketAddr;
 

@@ -10,6 +10,7 @@ mod error;
 mod fleet;
 mod grpc;
 mod metrics;
+mod rollout;
 mod server;
 
 pub use config::{ConfigError, ControlPlaneConfig};

@@ -33,6 +33,7 @@ use crate::{
     fleet::Fleet,
     grpc::{configuration::Configuration, crud::Crud, status::FleetStatus},
     metrics,
+    rollout::Rollouts,
 };
 
 /// How often the health service looks at the store.
@@ -120,9 +121,10 @@ async fn serve(
     let fleet = Fleet::new(&uuid::Uuid::new_v4().to_string());
     let (metrics, counts) = metrics::set_up(store, &fleet)?;
     let streams = TaskTracker::new();
+    let (rollouts, delivering) =
+        Rollouts::start(store.clone(), fleet.clone(), config.rollout.clone(), stop.clone()).await?;
     let hub = Hub::new(
-        store.clone(),
-        fleet.clone(),
+        (store.clone(), fleet.clone(), rollouts.clone()),
         counts,
         config.timing(),
         config.take_over,
@@ -132,7 +134,9 @@ async fn serve(
     let (health, health_service) = tonic_health::server::health_reporter();
     let mut routes = Routes::new(health_service);
     add_reflection(&mut routes)?;
-    add_services(&mut routes, store, &fleet, &stop);
+    let status = FleetStatus::new(fleet, store.clone(), rollouts.clone(), stop.clone());
+    let configuration = Configuration::new(store.clone(), rollouts);
+    add_services(&mut routes, store, configuration, status);
     let discovery = DiscoveryServiceServer::new(discovery).max_decoding_message_size(MAX_ANSWER);
     let routes = routes.add_service(discovery);
     let shim = tyrscale_rest::router(RestState::new(store.clone(), plugins));
@@ -152,6 +156,7 @@ async fn serve(
             store.clone(),
             stop.clone()
         )),
+        infallible(Box::pin(delivering)),
         infallible(report_health(health, store.clone(), stop.clone())),
     );
     stop.cancel();
@@ -180,13 +185,12 @@ fn add_reflection(routes: &mut Routes) -> Result<(), ControlPlaneError> {
     Ok(())
 }
 
-fn add_services(routes: &mut Routes, store: &Store, fleet: &Fleet, stop: &CancellationToken) {
+fn add_services(routes: &mut Routes, store: &Store, configuration: Configuration, status: FleetStatus) {
     macro_rules! limited {
         ($server:ident, $service:expr) => {
             $server::new($service).max_decoding_message_size(MAX_REQUEST)
         };
     }
-    let status = FleetStatus::new(fleet.clone(), store.clone(), stop.clone());
     *routes = std::mem::take(routes)
         .add_service(limited!(
             NetworkServiceServer,
@@ -209,10 +213,7 @@ fn add_services(routes: &mut Routes, store: &Store, fleet: &Fleet, stop: &Cancel
             PluginServiceServer,
             Crud::<v1::PluginAttachment>::new(store.clone())
         ))
-        .add_service(limited!(
-            ConfigurationServiceServer,
-            Configuration::new(store.clone())
-        ))
+        .add_service(limited!(ConfigurationServiceServer, configuration))
         .add_service(limited!(StatusServiceServer, status));
 }
 

@@ -58,6 +58,9 @@ pub struct Args {
     /// The zone this gateway runs in.
     #[arg(long, env = "TYRSCALE_ZONE", default_value = "")]
     pub zone: String,
+    /// A label that stages of rollouts choose gateways by, as name=value; repeat it for more.
+    #[arg(long = "label", env = "TYRSCALE_LABELS", value_name = "NAME=VALUE", value_delimiter = ',', value_parser = label)]
+    pub labels: Vec<(String, String)>,
     /// Threads that serve clients; by default one for each core.
     #[arg(long, env = "TYRSCALE_GATEWAY_WORKERS")]
     pub workers: Option<NonZeroUsize>,
@@ -165,6 +168,17 @@ pub(crate) fn duration(text: &str) -> Result<Duration, Malformed> {
     };
     let ms = number.checked_mul(unit_ms).filter(|ms| *ms <= 86_400_000);
     ms.map(Duration::from_millis).ok_or(RULE)
+}
+
+/// Reads a label.
+fn label(text: &str) -> Result<(String, String), Malformed> {
+    const RULE: Malformed = Malformed("a name and a value such as canary=true, each at most 256 bytes");
+    let (name, value) = text.split_once('=').ok_or(RULE)?;
+    let is_text = |text: &str| text.len() <= 256 && !text.chars().any(char::is_control);
+    if name.is_empty() || !is_text(name) || !is_text(value) {
+        return Err(RULE);
+    }
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Reads an address or a network in CIDR notation.

@@ -1,5 +1,6 @@
 //! What the gateway is told at its start.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -17,6 +18,9 @@ use crate::compress::Compress;
 use crate::recorder::RecorderArgs;
 use crate::shedding::Load;
 
+/// The most labels of a node.
+const MAX_LABELS: usize = 32;
+
 /// What the gateway is told, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -32,6 +36,8 @@ pub struct Config {
     pub group: String,
     /// The zone this gateway runs in.
     pub zone: String,
+    /// Labels that stages of rollouts choose by.
+    pub labels: BTreeMap<String, String>,
     /// How TLS is spoken with clients, if it is.
     pub tls: Option<TlsConfig>,
     /// How requests are served.
@@ -160,6 +166,9 @@ pub enum ConfigError {
     /// The node's id is empty, too long, or has a character that is none of an id.
     #[error("--node-id must be 1 to 128 printable ASCII characters without blanks and '/'")]
     NodeId,
+    /// More labels than the control plane takes.
+    #[error("--label may be given at most {MAX_LABELS} times")]
+    ManyLabels,
     /// Certificates without keys, or an address to serve them at without any.
     #[error("--tls-listen needs --tls-cert and --tls-key, as many of the one as of the other")]
     TlsPairs,
@@ -211,6 +220,7 @@ impl TryFrom<Args> for Config {
             node_id: args.node_id,
             group: args.group,
             zone: args.zone,
+            labels: args.labels.into_iter().collect(),
             tls: args.tls.check()?,
             settings,
         })
@@ -251,6 +261,9 @@ impl Args {
         }
         if self.control_planes.is_empty() || !self.control_planes.iter().all(is_control_plane) {
             return Err(ConfigError::ControlPlane);
+        }
+        if self.labels.len() > MAX_LABELS {
+            return Err(ConfigError::ManyLabels);
         }
         if self.node_id.as_deref().is_some_and(|id| !is_node_id(id)) {
             return Err(ConfigError::NodeId);

@@ -122,7 +122,7 @@ fn identity(config: &Config) -> Result<NodeIdentity, GatewayError> {
         group: config.group.clone(),
         zone: config.zone.clone(),
         role: NodeRole::Gateway,
-        labels: std::collections::BTreeMap::new(),
+        labels: config.labels.clone(),
         build: concat!("tyrscale-gateway/", env!("CARGO_PKG_VERSION")).to_owned(),
     })
 }

@@ -21,6 +21,7 @@ mod proxy;
 mod rate;
 mod recommendation;
 mod resource;
+mod rollout;
 mod route;
 mod route_key;
 mod rpc;
@@ -44,6 +45,7 @@ pub use proxy::ProxyAddress;
 pub use rate::Rate;
 pub use recommendation::{Recommendation, RecommendationStrategy, Schedule};
 pub use resource::Resource;
+pub use rollout::{OnHalt, RolloutPolicy, RolloutPolicyError, RolloutShare, RolloutStage};
 pub use route::{
     AllowedOrigin, CircuitBreaker, Consistency, Cors, FailureShare, HealthCheck, HealthCheckRequest,
     HealthCheckType, LoadBalancer, Retry, Route, RouteLimits, Tiers,

@@ -4,6 +4,7 @@
 //! for payloads.
 
 mod read;
+mod rollout;
 mod version;
 mod write;
 
@@ -17,6 +18,7 @@ pub use read::{
     collector_from_wire, network_from_wire, plugin_from_wire, recommendation_from_wire, resource_from_wire,
     route_from_wire, rpc_from_wire, upstream_from_wire,
 };
+pub use rollout::{rollout_policy_from_wire, rollout_policy_to_wire, rollout_stage_to_wire};
 pub use version::{
     key_from_wire, key_to_wire, kind_to_wire, row_from_wire, row_to_wire, timestamp_to_wire,
     version_from_wire, version_to_wire, view_from_wire, view_to_wire, violation_from_wire, violation_to_wire,

@@ -13,6 +13,8 @@ const MAX_ID: usize = 128;
 /// The longest other text, in bytes.
 const MAX_TEXT: usize = 256;
 const MAX_LABELS: usize = 32;
+/// Versions that are read of those a node died with.
+const MAX_QUARANTINED: usize = 16;
 
 /// A subscriber that may be served.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub(crate) struct Subscriber {
     pub(crate) node: v1::Node,
     pub(crate) view: View,
     pub(crate) have: Option<Version>,
+    /// What it died with again and again, and does not take.
+    pub(crate) quarantined: Vec<Version>,
     /// The largest message it takes, in bytes.
     pub(crate) max_message: usize,
 }
@@ -46,6 +50,12 @@ pub(crate) fn read(hello: v1::Hello) -> Result<Subscriber, Status> {
         node,
         view: wire::view_from_wire(hello.selector.as_ref()),
         have: hello.have.iter().find_map(wire::version_from_wire),
+        quarantined: hello
+            .quarantined
+            .iter()
+            .take(MAX_QUARANTINED)
+            .filter_map(wire::version_from_wire)
+            .collect(),
         max_message,
     })
 }

@@ -79,6 +79,8 @@ struct Refusal {
 #[derive(Debug)]
 pub(crate) struct Session {
     ack_deadline: Duration,
+    /// What the subscriber died with, and does not take.
+    quarantined: Vec<Version>,
     running: Option<Version>,
     in_flight: Option<InFlight>,
     last_nonce: u64,
@@ -96,9 +98,14 @@ pub(crate) struct Session {
 
 impl Session {
     /// A stream of a subscriber that has said what it runs.
-    pub(crate) const fn new(have: Option<Version>, ack_deadline: Duration) -> Self {
+    pub(crate) const fn new(
+        have: Option<Version>,
+        quarantined: Vec<Version>,
+        ack_deadline: Duration,
+    ) -> Self {
         Self {
             ack_deadline,
+            quarantined,
             running: have,
             in_flight: None,
             last_nonce: 0,
@@ -167,6 +174,14 @@ impl Session {
         let base = self.base(offer)?;
         if self.unsendable == Some(offer.target) {
             self.hold("a resource does not fit the messages it takes");
+            return None;
+        }
+        if self
+            .quarantined
+            .iter()
+            .any(|version| version.digest == offer.target.digest)
+        {
+            self.state = SyncState::Rejected;
             return None;
         }
         let is_repair = self.footing == Footing::Shaken;

@@ -8,7 +8,9 @@ use tokio::{
 };
 use tonic::{Status, Streaming};
 use tyrscale_model::{Version, View, wire};
-use tyrscale_proto::v1::{self, stream_config_request, stream_config_response::Message};
+use tyrscale_proto::v1::{
+    self, NackReason, SyncState, stream_config_request, stream_config_response::Message,
+};
 use tyrscale_store::Head;
 
 use super::{
@@ -19,7 +21,10 @@ use super::{
     session::{Acknowledged, Breach, Session, Update},
     update::difference,
 };
-use crate::fleet::{Membership, Notes, Refusal, Standing};
+use crate::{
+    fleet::{Membership, Notes, Refusal, Standing},
+    rollout::Targets,
+};
 
 type Inbox = Streaming<v1::StreamConfigRequest>;
 type Outbox = mpsc::Sender<Result<v1::StreamConfigResponse, Status>>;
@@ -64,6 +69,14 @@ async fn open(
     let subscriber = hello::read(hello)?;
     let joined = hub.fleet.join(subscriber.node.clone(), peer.clone());
     let membership = joined.map_err(|full| Status::resource_exhausted(full.to_string()))?;
+    for version in &subscriber.quarantined {
+        hub.metrics.refused(NackReason::Crashed);
+        membership.refused(Refusal {
+            version: *version,
+            reason: NackReason::Crashed,
+            violations: Vec::new(),
+        });
+    }
     tracing::info!(node.id = %subscriber.node.id, %peer, attempt, "subscriber came");
     Ok(Some((subscriber, membership)))
 }
@@ -85,23 +98,38 @@ struct Stream<'a> {
     membership: Membership,
     outbox: Outbox,
     session: Session,
-    heads: watch::Receiver<Arc<Head>>,
+    targets: watch::Receiver<Arc<Targets>>,
+    /// What the subscriber is to run.
     head: Arc<Head>,
+    /// Why that is not the newest; empty when it is.
+    held: &'static str,
 }
 
 impl<'a> Stream<'a> {
     fn new(hub: &'a Hub, subscriber: Subscriber, membership: Membership, outbox: Outbox) -> Self {
-        let mut heads = hub.store.subscribe();
-        let head = Arc::clone(&heads.borrow_and_update());
+        let mut targets = hub.rollouts.targets();
+        let target = targets.borrow_and_update().of(&subscriber.node);
         Self {
-            session: Session::new(subscriber.have, hub.timing.ack_deadline),
+            session: Session::new(
+                subscriber.have,
+                subscriber.quarantined.clone(),
+                hub.timing.ack_deadline,
+            ),
             hub,
             subscriber,
             membership,
             outbox,
-            heads,
-            head,
+            targets,
+            head: target.head,
+            held: target.held,
         }
+    }
+
+    /// What the subscriber is to run may be another.
+    fn retarget(&mut self) {
+        let target = self.targets.borrow_and_update().of(&self.subscriber.node);
+        self.head = target.head;
+        self.held = target.held;
     }
 
     const fn view(&self) -> View {
@@ -128,9 +156,14 @@ impl<'a> Stream<'a> {
     }
 
     fn report(&self) {
+        let is_held = self.session.state() == SyncState::Synced && !self.held.is_empty();
         self.membership.stands(Standing {
-            state: self.session.state(),
-            reason: self.session.reason(),
+            state: if is_held {
+                SyncState::Held
+            } else {
+                self.session.state()
+            },
+            reason: if is_held { self.held } else { self.session.reason() },
             running: self.session.running(),
             target: self.target(),
         });
@@ -145,7 +178,7 @@ impl<'a> Stream<'a> {
         let shutdown = self.hub.shutdown.clone();
         let replaced = self.membership.replaced().clone();
         loop {
-            self.head = Arc::clone(&self.heads.borrow_and_update());
+            self.retarget();
             self.push().await?;
             self.report();
             let wake_at = self.session.wake_at();
@@ -156,7 +189,7 @@ impl<'a> Stream<'a> {
                     Some(message) => self.take(message)?,
                     None => return Ok(()),
                 },
-                changed = self.heads.changed() => changed.map_err(|_| stopping())?,
+                changed = self.targets.changed() => changed.map_err(|_| stopping())?,
                 () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {
                     self.session.on_time(Instant::now()).map_err(breached)?;
                 }

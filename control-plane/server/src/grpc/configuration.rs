@@ -6,8 +6,8 @@ use prost::Message as _;
 use tokio::time::timeout;
 use tonic::{Request, Response, Status, Streaming};
 use tyrscale_model::{
-    ChangeAction, ChangeSet, Etag, Expectation, Kind, Operation, Rejection, ResourceKey, Revision, Violation,
-    ViolationCode, wire,
+    ChangeAction, ChangeSet, Etag, Expectation, Kind, Operation, Rejection, ResourceKey, Revision,
+    RolloutPolicy, Violation, ViolationCode, wire,
 };
 use tyrscale_proto::v1::{self, apply_request::Part, resource::Resource as Wire};
 use tyrscale_store::{Committed, Store};
@@ -17,6 +17,7 @@ use super::{
     crud::{Message, etag_of, version_of},
     rejected, store_status,
 };
+use crate::rollout::{Delivery, Rollouts};
 
 /// What one document may take.
 #[derive(Debug, Clone, Copy)]
@@ -36,11 +37,26 @@ const LIMITS: Limits = Limits {
 /// The service over a store.
 pub(crate) struct Configuration {
     store: Store,
+    rollouts: Rollouts,
 }
 
 impl Configuration {
-    pub(crate) const fn new(store: Store) -> Self {
-        Self { store }
+    pub(crate) const fn new(store: Store, rollouts: Rollouts) -> Self {
+        Self { store, rollouts }
+    }
+
+    async fn commit(
+        &self,
+        change_set: ChangeSet,
+        policy: Option<RolloutPolicy>,
+    ) -> Result<Committed, Status> {
+        let (store, change_set) = (self.store.clone(), Arc::new(change_set));
+        let commit = async move { store.commit(move |_| Ok(Arc::clone(&change_set))).await };
+        let committed = match policy {
+            Some(policy) => self.rollouts.commit(Delivery::Staged(policy), commit).await,
+            None => commit.await,
+        };
+        committed.map_err(store_status)
     }
 
     async fn dry_run(&self, change_set: ChangeSet) -> Result<Committed, Status> {
@@ -64,13 +80,11 @@ impl v1::configuration_service_server::ConfigurationService for Configuration {
         while let Some(part) = next_part(&mut parts).await? {
             document.take(part)?;
         }
-        let (change_set, dry_run) = document.finish(author)?;
+        let (change_set, dry_run, rollout) = document.finish(author)?;
         let committed = if dry_run {
             self.dry_run(change_set).await?
         } else {
-            let change_set = Arc::new(change_set);
-            let commit = self.store.commit(move |_| Ok(Arc::clone(&change_set)));
-            commit.await.map_err(store_status)?
+            self.commit(change_set, rollout).await?
         };
         Ok(Response::new(response_of(&committed)))
     }
@@ -198,8 +212,8 @@ impl Document {
         Ok(())
     }
 
-    /// The change set and whether it is a dry run.
-    fn finish(self, author: String) -> Result<(ChangeSet, bool), Status> {
+    /// The change set, whether it is a dry run, and how it reaches the gateways.
+    fn finish(self, author: String) -> Result<(ChangeSet, bool, Option<RolloutPolicy>), Status> {
         let header = self.header.ok_or_else(|| broken("the header must be first"))?;
         if !self.committed {
             return Err(broken("the stream ended without a commit: nothing was changed"));
@@ -207,6 +221,17 @@ impl Document {
         if !self.violations.is_empty() {
             return Err(rejected(&Rejection::from(self.violations)));
         }
+        let rollout = header
+            .rollout
+            .as_ref()
+            .map(wire::rollout_policy_from_wire)
+            .transpose();
+        let rollout = rollout.map_err(|violations| {
+            let located = violations
+                .into_iter()
+                .map(|violation| violation.within("rollout"));
+            rejected(&Rejection::from(located.collect::<Vec<_>>()))
+        })?;
         let change_set = ChangeSet {
             expected_revision: header.expected_revision.map(Revision),
             operations: self.operations,
@@ -214,7 +239,7 @@ impl Document {
             message: header.message,
             ..ChangeSet::default()
         };
-        Ok((change_set, header.dry_run))
+        Ok((change_set, header.dry_run, rollout))
     }
 }
 

@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::{sync::mpsc, time::timeout};
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use tyrscale_model::{Revision, View, Violation, ViolationCode, wire};
 use tyrscale_proto::v1;
 use tyrscale_store::Store;
 
-use super::refused;
-use crate::fleet::{Fleet, Progress};
+use super::{refused, rollout, watch};
+use crate::{
+    fleet::{Fleet, Progress},
+    rollout::Rollouts,
+};
 
 const DEFAULT_WAIT: u32 = 30_000;
 const MAX_WAIT: u32 = 600_000;
@@ -19,14 +23,21 @@ const MAX_WAIT: u32 = 600_000;
 pub(crate) struct FleetStatus {
     fleet: Fleet,
     store: Store,
+    rollouts: Rollouts,
     shutdown: CancellationToken,
 }
 
 impl FleetStatus {
-    pub(crate) const fn new(fleet: Fleet, store: Store, shutdown: CancellationToken) -> Self {
+    pub(crate) const fn new(
+        fleet: Fleet,
+        store: Store,
+        rollouts: Rollouts,
+        shutdown: CancellationToken,
+    ) -> Self {
         Self {
             fleet,
             store,
+            rollouts,
             shutdown,
         }
     }
@@ -65,12 +76,15 @@ impl FleetStatus {
 
 #[tonic::async_trait]
 impl v1::status_service_server::StatusService for FleetStatus {
+    type WatchNodesStream = ReceiverStream<Result<v1::WatchNodesResponse, Status>>;
+
     async fn list_nodes(
         &self,
         _request: Request<v1::ListNodesRequest>,
     ) -> Result<Response<v1::ListNodesResponse>, Status> {
         Ok(Response::new(v1::ListNodesResponse {
             nodes: self.fleet.list(),
+            foreign: self.fleet.foreign(self.store.head().snapshot.lineage()),
             head: Some(self.head()),
             weights_head: None,
         }))
@@ -119,5 +133,53 @@ impl v1::status_service_server::StatusService for FleetStatus {
             reached: progress.reached,
             blockers: progress.blockers,
         }))
+    }
+
+    async fn watch_nodes(
+        &self,
+        _request: Request<v1::WatchNodesRequest>,
+    ) -> Result<Response<Self::WatchNodesStream>, Status> {
+        let (outbox, messages) = mpsc::channel(1);
+        let (fleet, store) = (self.fleet.clone(), self.store.clone());
+        tokio::spawn(watch::watch(fleet, store, outbox, self.shutdown.clone()));
+        Ok(Response::new(ReceiverStream::new(messages)))
+    }
+
+    async fn get_rollout(
+        &self,
+        request: Request<v1::GetRolloutRequest>,
+    ) -> Result<Response<v1::GetRolloutResponse>, Status> {
+        let rollout = rollout::get(&self.rollouts, request.into_inner().id)?;
+        Ok(Response::new(v1::GetRolloutResponse {
+            rollout: Some(rollout),
+        }))
+    }
+
+    async fn list_rollouts(
+        &self,
+        _request: Request<v1::ListRolloutsRequest>,
+    ) -> Result<Response<v1::ListRolloutsResponse>, Status> {
+        Ok(Response::new(v1::ListRolloutsResponse {
+            rollouts: self.rollouts.list(),
+            freeze: Some(self.rollouts.frozen()),
+        }))
+    }
+
+    async fn control_rollout(
+        &self,
+        request: Request<v1::ControlRolloutRequest>,
+    ) -> Result<Response<v1::ControlRolloutResponse>, Status> {
+        let rollout = rollout::control(&self.rollouts, request.get_ref()).await?;
+        Ok(Response::new(v1::ControlRolloutResponse {
+            rollout: Some(rollout),
+        }))
+    }
+
+    async fn set_freeze(
+        &self,
+        request: Request<v1::SetFreezeRequest>,
+    ) -> Result<Response<v1::SetFreezeResponse>, Status> {
+        let freeze = rollout::freeze(&self.rollouts, request.into_inner()).await?;
+        Ok(Response::new(v1::SetFreezeResponse { freeze: Some(freeze) }))
     }
 }

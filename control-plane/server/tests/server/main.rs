@@ -4,6 +4,8 @@
 mod answering;
 mod apply;
 mod content;
+mod crew;
+mod crowd;
 mod crud;
 mod durability;
 mod field_masks;
@@ -12,6 +14,7 @@ mod opening;
 mod plane;
 mod rest_v2;
 mod resuming;
+mod rollout;
 mod services;
 mod status;
 mod subscription;

@@ -7,6 +7,7 @@ use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, transport::Channel};
 use tyrscale_control_plane::{ControlPlaneConfig, ControlPlaneError, Listeners, run};
+use tyrscale_model::RolloutPolicy;
 use tyrscale_proto::v1::{self, apply_request::Part, resource::Resource as Wire};
 
 /// The longest any awaited event may take.
@@ -34,6 +35,7 @@ pub(crate) fn config(dir: &TempDir) -> ControlPlaneConfig {
         heartbeat_ms: 40,
         ack_deadline_ms: 10_000,
         take_over: false,
+        rollout: RolloutPolicy::at_once(),
         hello_deadline_ms: 300,
     }
 }
@@ -47,6 +49,18 @@ impl Plane {
         let dir = TempDir::new().unwrap();
         let mut config = config(&dir);
         change(&mut config);
+        Self::over(dir, config).await
+    }
+
+    /// Stops it and starts another one over the same store, with the defaults of these tests.
+    pub(crate) async fn restart(self) -> Self {
+        self.stop.cancel();
+        timeout(LIMIT, self.task).await.unwrap().unwrap().unwrap();
+        let config = config(&self.dir);
+        Self::over(self.dir, config).await
+    }
+
+    async fn over(dir: TempDir, config: ControlPlaneConfig) -> Self {
         let listeners = Listeners::bind(&config).await.unwrap();
         let address = |listener: &TcpListener| listener.local_addr().unwrap();
         let (grpc, rest) = (address(&listeners.grpc), address(&listeners.rest));

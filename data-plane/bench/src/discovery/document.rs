@@ -88,9 +88,7 @@ pub(crate) fn apply(resources: Vec<Wire>, dry_run: bool) -> Vec<v1::ApplyRequest
             ..Default::default()
         })
     });
-    let commit = v1::ApplyCommit {
-        count,
-    };
+    let commit = v1::ApplyCommit { count };
     std::iter::once(Part::Header(header))
         .chain(upserts)
         .chain(std::iter::once(Part::Commit(commit)))

@@ -163,3 +163,24 @@ fn trusted_proxies_are_addresses_or_networks() {
         assert_eq!(settings.trusts(address.parse().unwrap()), trusted, "{address}");
     }
 }
+
+#[test]
+fn labels_are_names_with_values() {
+    let labels = config(&["--label", "canary=true", "--label", "site=a=b,empty="])
+        .unwrap()
+        .labels;
+    let expected = [("canary", "true"), ("site", "a=b"), ("empty", "")];
+    let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!(labels, expected.into());
+    for bad in ["canary", "=true"] {
+        assert!(
+            Line::try_parse_from(["gateway", "--label", bad]).is_err(),
+            "{bad}"
+        );
+    }
+    let many: Vec<String> = (0..=MAX_LABELS)
+        .map(|number| format!("--label=n{number}=v"))
+        .collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    assert!(matches!(config(&many), Err(ConfigError::ManyLabels)));
+}

@@ -122,6 +122,7 @@ impl Running {
             data_dir: data_dir.to_owned(),
             node_id: None,
             group: "default".to_owned(),
+            labels: std::collections::BTreeMap::new(),
             zone: String::new(),
             tls: None,
             settings: Settings {

@@ -65,6 +65,19 @@ mod tests {
     }
 
     #[test]
+    fn c106_an_hour_without_a_server_is_spent_in_tries_no_closer_than_need_be_and_never_given_up() {
+        let timing = Timing::default();
+        let mut backoff = Backoff::default();
+        let (mut waited, mut tries) = (Duration::ZERO, 0u32);
+        while waited < Duration::from_secs(3600) {
+            waited += backoff.after(Duration::ZERO, &timing, fastrand::f64());
+            tries += 1;
+        }
+        // At most one each 20 s would be 180, and on average a wait is half of its bound.
+        assert!((180..1000).contains(&tries), "{tries}");
+    }
+
+    #[test]
     fn endless_failures_do_not_overflow() {
         let mut backoff = Backoff { failures: u32::MAX };
         let timing = Timing::default();

@@ -30,7 +30,7 @@ fn small(target: Version) -> Offer<'static> {
 }
 
 fn synced(running: Version) -> Session {
-    let mut session = Session::new(Some(running), DEADLINE);
+    let mut session = Session::new(Some(running), Vec::new(), DEADLINE);
     assert_eq!(session.welcome(&small(running)).0, Resume::InSync);
     session
 }
@@ -192,7 +192,7 @@ fn c42_attempts_after_refusals_in_a_row_are_spaced_from_5_s_to_60_s() {
 #[test]
 fn a_first_snapshot_refused_leaves_nothing_running_and_does_not_loop() {
     let t0 = Instant::now();
-    let mut session = Session::new(None, DEADLINE);
+    let mut session = Session::new(None, Vec::new(), DEADLINE);
     session.welcome(&small(version(1, 2, 2)));
     let whole = session.next_update(&small(version(1, 2, 2)), t0).unwrap();
     session.nack(whole.nonce, None, NackReason::Limit, t0).unwrap();
@@ -221,7 +221,7 @@ fn a_base_mismatch_brings_one_snapshot_and_no_second() {
 #[test]
 fn held_until_the_server_is_no_longer_fresh_or_behind() {
     let t0 = Instant::now();
-    let mut fresh = Session::new(None, DEADLINE);
+    let mut fresh = Session::new(None, Vec::new(), DEADLINE);
     assert_eq!(fresh.welcome(&small(version(1, 0, 0))).0, Resume::Hold);
     assert_eq!(fresh.next_update(&small(version(1, 0, 0)), t0), None);
     assert_eq!(
@@ -229,7 +229,7 @@ fn held_until_the_server_is_no_longer_fresh_or_behind() {
         None
     );
 
-    let mut ahead = Session::new(Some(version(1, 9, 9)), DEADLINE);
+    let mut ahead = Session::new(Some(version(1, 9, 9)), Vec::new(), DEADLINE);
     assert_eq!(ahead.welcome(&small(version(1, 8, 8))).0, Resume::Hold);
     assert_eq!(ahead.next_update(&small(version(1, 8, 8)), t0), None);
     assert_eq!(ahead.state(), SyncState::Held);
@@ -290,7 +290,7 @@ proptest! {
     fn laws_of_a_session(events in proptest::collection::vec(event(), 1..200)) {
         let mut now = Instant::now();
         let mut head = 1;
-        let mut session = Session::new(None, DEADLINE);
+        let mut session = Session::new(None, Vec::new(), DEADLINE);
         let mut in_flight: Option<Update> = None;
         let mut running: Option<Version> = None;
         let mut nonce = 0;

@@ -1,0 +1,299 @@
+//! Staged rollouts: how far a revision has got, and who is to run it.
+//!
+//! One task ([`driver`]) takes every new revision and how the gateways stand, and says what each node is to run
+//! ([`targets`]). What a rollout does next is decided without I/O ([`decide`]); it is kept with the store, so that a
+//! restart goes on from the stage ([`keeper`]). There is one rollout at a time: revisions made meanwhile wait and are
+//! rolled out together after it, but for one that says it does not wait.
+
+mod decide;
+mod driver;
+mod keeper;
+mod record;
+mod targets;
+mod undo;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use tokio::sync::{OwnedMutexGuard, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tyrscale_model::{Revision, RolloutPolicy, wire};
+use tyrscale_proto::v1;
+use tyrscale_store::{Committed, Store, StoreError};
+
+use self::{decide::Rollout, driver::Driver, keeper::Keeper};
+use crate::fleet::Fleet;
+
+pub(crate) use self::{
+    decide::{Control, Gateway},
+    targets::Targets,
+};
+
+/// Commands that may wait.
+const INBOX: usize = 16;
+/// How many gateways a list of a rollout names.
+const MAX_NAMED: usize = 100;
+
+/// Why a rollout cannot be told something.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RolloutError {
+    #[error("there is no such rollout")]
+    NotFound,
+    #[error(transparent)]
+    NotNow(#[from] decide::NotNow),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the control plane is stopping")]
+    Stopping,
+}
+
+/// How a revision reaches the gateways.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Delivery {
+    /// By its stages.
+    Staged(RolloutPolicy),
+    /// To all at once, in the place of any rollout.
+    Overtaking,
+}
+
+/// How revisions are to be delivered of which it was said.
+type Announcements = BTreeMap<Revision, Delivery>;
+type Answer<T> = oneshot::Sender<Result<T, RolloutError>>;
+
+/// What an operator wants.
+#[derive(Debug)]
+enum Command {
+    /// Of a rollout; 0 is the newest.
+    Control(u64, Control, Answer<()>),
+    /// Stop all gateways at what they run, for a reason, or let them go on.
+    Freeze(Option<String>, Answer<()>),
+}
+
+/// What people are shown.
+#[derive(Debug, Default)]
+struct Board {
+    rollouts: BTreeMap<u64, Rollout>,
+    freeze: v1::Freeze,
+}
+
+#[derive(Debug)]
+struct Shared {
+    targets: watch::Sender<Arc<Targets>>,
+    /// Something was announced that the driver has not seen on disk.
+    is_announced: AtomicBool,
+    /// Held while a revision is committed of which it is said how it is delivered.
+    announcements: Arc<tokio::sync::Mutex<Announcements>>,
+    board: Mutex<Board>,
+}
+
+impl Shared {
+    fn board(&self) -> MutexGuard<'_, Board> {
+        // What is shown is never left half done.
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The rollouts; clones share them.
+#[derive(Debug, Clone)]
+pub(crate) struct Rollouts {
+    shared: Arc<Shared>,
+    commands: mpsc::Sender<Command>,
+    fleet: Fleet,
+    store: Store,
+}
+
+impl Rollouts {
+    /// Goes on from what the store holds, and gives the work to be run until `stop`. Revisions of which nothing else is
+    /// said are delivered by `default`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be read.
+    pub(crate) async fn start(
+        store: Store,
+        fleet: Fleet,
+        default: RolloutPolicy,
+        stop: CancellationToken,
+    ) -> Result<(Self, impl Future<Output = ()> + Send), StoreError> {
+        let shared = Arc::new(Shared {
+            targets: watch::Sender::new(Arc::new(Targets::newest(store.head()))),
+            is_announced: AtomicBool::new(false),
+            announcements: Arc::default(),
+            board: Mutex::default(),
+        });
+        let (commands, inbox) = mpsc::channel(INBOX);
+        let driver = Driver::resume(store.clone(), fleet.clone(), Arc::clone(&shared), default).await?;
+        let rollouts = Self {
+            shared,
+            commands,
+            fleet,
+            store,
+        };
+        Ok((rollouts, driver.run(inbox, stop)))
+    }
+
+    /// Tells what nodes are to run.
+    pub(crate) fn targets(&self) -> watch::Receiver<Arc<Targets>> {
+        self.shared.targets.subscribe()
+    }
+
+    /// Commits a revision that is to be delivered in a way of its own; once begun it is done, whoever waits for it.
+    ///
+    /// # Errors
+    /// Those of the commit, or of keeping the way of delivery, without which nothing is committed.
+    pub(crate) async fn commit(
+        &self,
+        delivery: Delivery,
+        commit: impl Future<Output = Result<Committed, StoreError>> + Send + 'static,
+    ) -> Result<Committed, StoreError> {
+        let rollouts = self.clone();
+        let committing = tokio::spawn(async move {
+            let announcement = rollouts.announce(delivery).await?;
+            let committed = commit.await;
+            match &committed {
+                Ok(done) if !done.changes.is_empty() => {
+                    announcement.committed(done.head.snapshot.revision());
+                }
+                Ok(_) | Err(_) => announcement.withdraw().await?,
+            }
+            committed
+        });
+        let failed = |_| StoreError::Unavailable("the commit did not end".to_owned());
+        committing.await.map_err(failed)?
+    }
+
+    /// Says how the next revision is delivered, which is committed while the answer is held. It is remembered over a
+    /// restart before anything is committed.
+    async fn announce(&self, delivery: Delivery) -> Result<Announcement, StoreError> {
+        let announcements = Arc::clone(&self.shared.announcements).lock_owned().await;
+        let keeper = Keeper::new(&self.store);
+        let mut before = None;
+        if let Delivery::Staged(policy) = &delivery {
+            let mut standing = keeper.standing().await?;
+            before = Some(standing.clone());
+            let policy = match standing.asked.as_ref().map(wire::rollout_policy_from_wire) {
+                Some(Ok(earlier)) => earlier.more_careful(policy.clone()),
+                _ => policy.clone(),
+            };
+            let released = self.shared.targets.borrow().released.snapshot.revision();
+            standing.released.get_or_insert(released.0);
+            standing.asked = Some(wire::rollout_policy_to_wire(&policy));
+            self.shared.is_announced.store(true, Ordering::Release);
+            keeper.keep_standing(&standing).await?;
+        }
+        Ok(Announcement {
+            announcements,
+            delivery,
+            keeper,
+            before,
+        })
+    }
+
+    /// Tells a rollout something; 0 is the newest.
+    pub(crate) async fn control(&self, id: u64, control: Control) -> Result<v1::Rollout, RolloutError> {
+        self.ask(|answer| Command::Control(id, control, answer)).await?;
+        self.get(id).ok_or(RolloutError::NotFound)
+    }
+
+    /// Stops all gateways at what they run, for a reason, or lets them go on.
+    pub(crate) async fn freeze(&self, reason: Option<String>) -> Result<v1::Freeze, RolloutError> {
+        self.ask(|answer| Command::Freeze(reason, answer)).await?;
+        Ok(self.frozen())
+    }
+
+    async fn ask(&self, command: impl FnOnce(Answer<()>) -> Command) -> Result<(), RolloutError> {
+        let (answer, answered) = oneshot::channel();
+        let sent = self.commands.send(command(answer)).await;
+        sent.map_err(|_| RolloutError::Stopping)?;
+        answered.await.map_err(|_| RolloutError::Stopping)?
+    }
+
+    /// Whether the fleet is frozen, and why.
+    pub(crate) fn frozen(&self) -> v1::Freeze {
+        self.shared.board().freeze.clone()
+    }
+
+    /// A rollout; 0 is the newest.
+    pub(crate) fn get(&self, id: u64) -> Option<v1::Rollout> {
+        let rollout = {
+            let board = self.shared.board();
+            let found = match id {
+                0 => board.rollouts.last_key_value().map(|(_, rollout)| rollout),
+                id => board.rollouts.get(&id),
+            };
+            found?.clone()
+        };
+        Some(self.show(&rollout))
+    }
+
+    /// All that are kept, the newest first.
+    pub(crate) fn list(&self) -> Vec<v1::Rollout> {
+        let rollouts: Vec<Rollout> = self.shared.board().rollouts.values().rev().cloned().collect();
+        rollouts.iter().map(|rollout| self.show(rollout)).collect()
+    }
+
+    fn show(&self, rollout: &Rollout) -> v1::Rollout {
+        let mut shown = v1::Rollout {
+            id: rollout.id,
+            version: Some(wire::version_to_wire(&rollout.version)),
+            state: record::state_to_wire(rollout.state).into(),
+            stage: u32::try_from(rollout.stage + 1).unwrap_or(u32::MAX),
+            stages: rollout
+                .policy
+                .stages
+                .iter()
+                .map(wire::rollout_stage_to_wire)
+                .collect(),
+            why: rollout.why.clone(),
+            base_revision: rollout.base.0,
+            reverted_by: rollout.reverted_by.map(|revision| revision.0),
+            start_time: Some(wire::timestamp_to_wire(rollout.started)),
+            end_time: rollout.ended.map(wire::timestamp_to_wire),
+            ..v1::Rollout::default()
+        };
+        let gateways = self.fleet.gateways(&rollout.version);
+        for gateway in gateways
+            .into_iter()
+            .filter(|gateway| rollout.includes(&gateway.id))
+        {
+            let list = match (&gateway.refused, gateway.runs) {
+                (Some(_), _) => &mut shown.nacked,
+                (None, true) => &mut shown.acked,
+                (None, false) => &mut shown.pending,
+            };
+            if list.len() < MAX_NAMED {
+                list.push(gateway.id);
+            }
+        }
+        shown
+    }
+}
+
+/// How the next revision is delivered; nothing is delivered while it is held.
+#[derive(Debug)]
+struct Announcement {
+    announcements: OwnedMutexGuard<Announcements>,
+    delivery: Delivery,
+    keeper: Keeper,
+    /// What was remembered before it was made.
+    before: Option<record::Standing>,
+}
+
+impl Announcement {
+    /// The revision is committed.
+    fn committed(mut self, revision: Revision) {
+        self.announcements.insert(revision, self.delivery);
+    }
+
+    /// Nothing is committed after all.
+    async fn withdraw(self) -> Result<(), StoreError> {
+        match &self.before {
+            Some(before) => self.keeper.keep_standing(before).await,
+            None => Ok(()),
+        }
+    }
+}

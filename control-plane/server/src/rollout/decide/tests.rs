@@ -1,0 +1,351 @@
+//! What a rollout does, told by hand and at random.
+
+use proptest::prelude::*;
+use tyrscale_model::{Digest, Lane, Lineage};
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn rollout(policy: &str) -> Rollout {
+    let version = Version {
+        lane: Lane::Config,
+        lineage: Lineage([1; 16]),
+        revision: Revision(8),
+        digest: Digest([2; 32]),
+    };
+    Rollout {
+        id: 1,
+        version,
+        base: Revision(7),
+        policy: policy.parse().unwrap(),
+        stage: 0,
+        members: BTreeSet::new(),
+        state: State::Running,
+        why: String::new(),
+        is_forced: false,
+        reverted_by: None,
+        started: UnixMillis(0),
+        ended: None,
+    }
+}
+
+/// A rollout over gateways that take what they are given, unless the test says otherwise.
+struct Fleet {
+    rollout: Rollout,
+    clock: Clock,
+    now: Instant,
+    gateways: Vec<Gateway>,
+    actions: Vec<Action>,
+}
+
+impl Fleet {
+    fn of(count: usize, policy: &str) -> Self {
+        let gateway = |number: usize| Gateway {
+            id: format!("gw-{number:02}"),
+            labels: [("number".to_owned(), number.to_string())].into(),
+            is_connected: true,
+            runs: false,
+            refused: None,
+            is_unable: false,
+        };
+        let now = Instant::now();
+        Self {
+            rollout: rollout(policy),
+            clock: Clock::new(now),
+            now,
+            gateways: (0..count).map(gateway).collect(),
+            actions: Vec::new(),
+        }
+    }
+
+    fn look(&mut self) -> &mut Self {
+        self.look_with(None)
+    }
+
+    fn look_with(&mut self, comparison: Option<Comparison>) -> &mut Self {
+        let event = Event::Seen(&self.gateways, comparison);
+        if let Ok(action) = self.rollout.step(&mut self.clock, event, self.now) {
+            self.actions.push(action);
+        }
+        self
+    }
+
+    /// Those that are to have it answer.
+    fn answer(&mut self) -> &mut Self {
+        for gateway in &mut self.gateways {
+            gateway.runs |= gateway.is_connected && self.rollout.includes(&gateway.id);
+        }
+        self.look()
+    }
+
+    fn wait(&mut self, time: Duration) -> &mut Self {
+        self.now += time;
+        self.look()
+    }
+
+    fn told(&mut self, control: Control) -> Result<Action, NotNow> {
+        self.rollout.step(&mut self.clock, Event::Told(control), self.now)
+    }
+
+    fn first(&mut self) -> &mut Gateway {
+        let id = self.rollout.members.first().unwrap().clone();
+        self.gateways.iter_mut().find(|gateway| gateway.id == id).unwrap()
+    }
+
+    fn given(&self) -> usize {
+        let given = self
+            .gateways
+            .iter()
+            .filter(|gateway| self.rollout.includes(&gateway.id));
+        given.count()
+    }
+}
+
+#[test]
+fn stages_come_in_order_and_not_before_they_have_baked() {
+    let mut fleet = Fleet::of(20, "1 30s, 10% 60s, 50%");
+    assert_eq!(fleet.look().given(), 1);
+    assert_eq!(fleet.wait(60 * SECOND).given(), 1, "nobody has answered");
+    assert_eq!(fleet.answer().given(), 1);
+    assert_eq!(fleet.wait(29 * SECOND).given(), 1);
+    assert_eq!(fleet.wait(SECOND).given(), 2);
+    assert_eq!(fleet.answer().wait(59 * SECOND).given(), 2);
+    assert_eq!(fleet.wait(SECOND).given(), 10);
+    assert_eq!(
+        fleet.answer().given(),
+        20,
+        "a stage without a time passes once all have answered"
+    );
+    assert_eq!(fleet.rollout.state, State::Running);
+    assert_eq!(fleet.answer().rollout.state, State::Succeeded);
+    assert!(fleet.actions.iter().all(|action| *action == Action::Nothing));
+}
+
+#[test]
+fn a_refusal_halts_and_reverts_and_nobody_else_gets_it() {
+    let mut fleet = Fleet::of(20, "1 30s");
+    fleet.look();
+    fleet.first().refused = Some("INVALID: no such plugin".into());
+    fleet.look();
+    assert_eq!(fleet.actions.last(), Some(&Action::Revert));
+    assert_eq!(fleet.rollout.state, State::Halted);
+    assert!(
+        fleet.rollout.why.contains("no such plugin"),
+        "{}",
+        fleet.rollout.why
+    );
+    assert_eq!(fleet.wait(3600 * SECOND).given(), 1);
+    let undone = Event::Undone(Revision(9));
+    fleet.rollout.step(&mut fleet.clock, undone, fleet.now).unwrap();
+    assert_eq!(fleet.rollout.state, State::Reverted);
+    assert_eq!(fleet.told(Control::Promote), Err(NotNow));
+}
+
+#[test]
+fn with_hold_it_stays_halted_until_an_operator_decides() {
+    let mut fleet = Fleet::of(5, "1");
+    fleet.rollout.policy.on_halt = OnHalt::Hold;
+    fleet.look().first().refused = Some("INVALID".into());
+    fleet.look();
+    assert_eq!(fleet.actions.last(), Some(&Action::Nothing));
+    assert_eq!(fleet.rollout.state, State::Halted);
+    assert_eq!(fleet.told(Control::Pause), Err(NotNow));
+    assert_eq!(fleet.told(Control::Promote), Ok(Action::Nothing));
+    assert_eq!(fleet.answer().given(), 5);
+    assert_eq!(
+        fleet.rollout.state,
+        State::Succeeded,
+        "the one that refused does not halt it again"
+    );
+}
+
+#[test]
+fn who_never_answers_halts_it_by_name() {
+    let mut fleet = Fleet::of(20, "1");
+    fleet.look().wait(119 * SECOND);
+    assert_eq!(fleet.rollout.state, State::Running);
+    fleet.wait(SECOND);
+    assert_eq!(fleet.rollout.state, State::Halted);
+    let canary = fleet.rollout.members.first().unwrap();
+    assert_eq!(fleet.rollout.why, format!("{canary} has not answered in time"));
+}
+
+#[test]
+fn who_goes_away_in_its_stage_is_waited_for() {
+    let mut fleet = Fleet::of(20, "1 30s");
+    fleet.look().answer();
+    fleet.first().is_connected = false;
+    assert_eq!(
+        fleet.look().wait(60 * SECOND).given(),
+        1,
+        "it may have died of it"
+    );
+    fleet.first().is_connected = true;
+    assert_eq!(fleet.look().wait(29 * SECOND).given(), 1, "the stage bakes anew");
+    assert_eq!(fleet.wait(SECOND).given(), 20);
+}
+
+#[test]
+fn a_stage_without_anybody_halts_and_one_of_two_is_enough() {
+    let mut fleet = Fleet::of(20, "1");
+    fleet.look().first().is_connected = false;
+    fleet.look().wait(120 * SECOND);
+    assert_eq!(fleet.rollout.state, State::Halted);
+
+    let mut fleet = Fleet::of(20, "2");
+    fleet.look().first().is_connected = false;
+    fleet.answer().wait(120 * SECOND);
+    assert_eq!((fleet.rollout.state, fleet.given()), (State::Running, 20));
+}
+
+#[test]
+fn without_gateways_it_goes_on_in_its_time_and_who_comes_is_held_to_the_stage() {
+    let mut fleet = Fleet::of(0, "1 30s, 50% 30s");
+    fleet.look().wait(30 * SECOND);
+    assert_eq!(fleet.rollout.stage, 1);
+    fleet.gateways = Fleet::of(4, "1").gateways;
+    assert_eq!(fleet.look().given(), 2);
+    fleet.gateways.clear();
+    let mut empty = Fleet::of(0, "1 30s");
+    empty.look().wait(30 * SECOND).look();
+    assert_eq!(empty.rollout.state, State::Succeeded);
+}
+
+#[test]
+fn labels_choose_and_without_a_match_one_gateway_goes_first() {
+    let mut fleet = Fleet::of(20, "label number=7");
+    assert_eq!(fleet.look().given(), 1);
+    assert_eq!(fleet.rollout.members.first().unwrap(), "gw-07");
+    assert_eq!(Fleet::of(20, "label number=none").look().given(), 1);
+}
+
+#[test]
+fn two_gateways_get_it_one_by_one() {
+    let mut fleet = Fleet::of(2, "100% 1s");
+    assert_eq!(fleet.look().given(), 1);
+    assert_eq!(fleet.answer().wait(SECOND).given(), 2);
+}
+
+#[test]
+fn worse_numbers_halt_it_and_few_requests_say_nothing() {
+    let bad = Comparison {
+        requests: 1000,
+        error_ratio: 0.5,
+        other_error_ratio: 0.01,
+        p95: 0.1,
+        other_p95: 0.1,
+    };
+    let few = Comparison { requests: 10, ..bad };
+    let slow = Comparison {
+        error_ratio: 0.01,
+        p95: 0.3,
+        ..bad
+    };
+    let equal = Comparison { p95: 0.12, ..slow };
+    for (comparison, state) in [
+        (few, State::Running),
+        (equal, State::Running),
+        (bad, State::Halted),
+        (slow, State::Halted),
+    ] {
+        let mut fleet = Fleet::of(20, "1 30s");
+        fleet.look().answer().look_with(Some(comparison));
+        assert_eq!(fleet.rollout.state, state, "{comparison:?}");
+    }
+}
+
+#[test]
+fn a_paused_rollout_stays_where_it_is_and_bakes_anew() {
+    let mut fleet = Fleet::of(20, "1 30s");
+    fleet.look().answer();
+    fleet.told(Control::Pause).unwrap();
+    assert_eq!(fleet.wait(3600 * SECOND).given(), 1);
+    fleet.told(Control::Resume).unwrap();
+    assert_eq!(fleet.look().wait(29 * SECOND).given(), 1);
+    assert_eq!(fleet.wait(SECOND).given(), 20);
+    assert_eq!(fleet.told(Control::Abort), Ok(Action::Revert));
+}
+
+#[test]
+fn a_build_that_cannot_have_it_is_left_out() {
+    let mut fleet = Fleet::of(3, "1");
+    fleet.gateways[0].is_unable = true;
+    fleet.look();
+    assert_ne!(fleet.rollout.members.first().unwrap(), "gw-00");
+    for gateway in &mut fleet.gateways {
+        gateway.runs = !gateway.is_unable;
+    }
+    fleet.look().look();
+    assert_eq!(fleet.rollout.state, State::Succeeded);
+}
+
+#[derive(Debug, Clone)]
+enum Happening {
+    Answer(prop::sample::Index),
+    Refuse(prop::sample::Index),
+    Leave(prop::sample::Index),
+    Return(prop::sample::Index),
+    Wait(u64),
+    Told(Control),
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    let any_gateway = any::<prop::sample::Index>;
+    prop_oneof![
+        8 => any_gateway().prop_map(Happening::Answer),
+        1 => any_gateway().prop_map(Happening::Refuse),
+        2 => any_gateway().prop_map(Happening::Leave),
+        2 => any_gateway().prop_map(Happening::Return),
+        6 => (0u64..90).prop_map(Happening::Wait),
+        1 => prop::sample::select(vec![Control::Pause, Control::Resume]).prop_map(Happening::Told),
+    ]
+}
+
+proptest! {
+    /// Whatever happens: stages are never left out or gone back to, nobody gets it before its stage, and once
+    /// somebody who has it refuses, nobody further gets it.
+    #[test]
+    fn a_change_never_runs_ahead_of_its_stages(
+        count in 1usize..12,
+        policy in prop::sample::select(vec!["1 30s, 50% 60s", "10%, 20%, 30%", "label number=3 5s"]),
+        happenings in prop::collection::vec(happening(), 0..80),
+    ) {
+        let mut fleet = Fleet::of(count, policy);
+        fleet.look();
+        for happening in happenings {
+            let before = fleet.rollout.clone();
+            let refused_before = fleet.gateways.iter().any(|gateway| gateway.refused.is_some());
+            match happening {
+                Happening::Answer(at) => {
+                    let gateway = at.index(count);
+                    let is_given = fleet.rollout.includes(&fleet.gateways[gateway].id);
+                    fleet.gateways[gateway].runs |= is_given;
+                }
+                Happening::Refuse(at) => {
+                    let gateway = at.index(count);
+                    if fleet.rollout.includes(&fleet.gateways[gateway].id) {
+                        fleet.gateways[gateway].refused = Some("bad".into());
+                    }
+                }
+                Happening::Leave(at) => fleet.gateways[at.index(count)].is_connected = false,
+                Happening::Return(at) => fleet.gateways[at.index(count)].is_connected = true,
+                Happening::Wait(seconds) => fleet.now += SECOND * u32::try_from(seconds).unwrap(),
+                Happening::Told(control) => {
+                    fleet.told(control).ok();
+                }
+            }
+            fleet.look();
+            let after = &fleet.rollout;
+            prop_assert!(after.stage == before.stage || after.stage == before.stage + 1);
+            prop_assert!(before.members.is_subset(&after.members));
+            if refused_before {
+                prop_assert_eq!((after.stage, &after.members), (before.stage, &before.members));
+            }
+            if after.stage > before.stage {
+                let ran = |id: &String| fleet.gateways.iter().any(|gateway| gateway.id == *id && gateway.runs);
+                prop_assert!(before.members.iter().any(ran), "a stage passed that nobody proved");
+            }
+        }
+    }
+}
