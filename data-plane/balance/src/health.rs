@@ -132,19 +132,6 @@ impl HealthState {
     }
 }
 
-/// Judges one round of `eth_blockNumber` probes: an upstream is good within `tolerance` blocks of the
-/// highest of the round. `None` is a probe that failed. Height 0 is never good: nodes report it
-/// while they have no chain yet.
-#[must_use]
-pub fn judge_heights(heights: &[Option<u64>], tolerance: u64) -> Vec<bool> {
-    let highest = heights.iter().flatten().copied().max().unwrap_or(0);
-    let lowest_good = highest.saturating_sub(tolerance).max(1);
-    heights
-        .iter()
-        .map(|height| height.is_some_and(|height| height >= lowest_good))
-        .collect()
-}
-
 /// What a health check asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HealthCheckType {
@@ -163,7 +150,7 @@ pub enum ProbeOutcome {
     Refused(CircuitOpen),
     /// No answer, or one that is not good.
     Failed,
-    /// Answered well, but behind the other upstreams ([`judge_heights`]).
+    /// Answered well, but behind the other upstreams ([`is_level`](crate::is_level)).
     Behind,
     /// Answered well.
     Passed,

@@ -18,6 +18,7 @@ mod epoch;
 mod facts;
 mod head;
 mod health;
+mod height;
 mod keyed_limiter;
 mod learned_methods;
 mod method_filter;
@@ -41,8 +42,9 @@ pub use facts::{Bar, BreakerView, Facts, Headroom, Obstacle};
 pub use head::{Head, HeadChange, HeadSettings};
 pub use health::{
     HealthCheckType, HealthState, HealthThresholds, HealthTicket, Judgement, ProbeOutcome, Transition,
-    Verdict, judge_heights, judge_probe,
+    Verdict, judge_probe,
 };
+pub use height::{corroborated, is_level, witnesses};
 pub use keyed_limiter::KeyedLimiter;
 pub use learned_methods::{LearnedMethods, MethodLessons};
 pub use method_filter::{FilterError, MethodFilter};

@@ -105,7 +105,10 @@ mod tests {
         heads.look(
             Tag::Latest,
             &[Some((1000, now))],
-            15_000,
+            crate::heads::Trust {
+                max_jump: 15_000,
+                tolerance: 2,
+            },
             Duration::from_secs(60),
             now,
         );

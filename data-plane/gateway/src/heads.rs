@@ -1,12 +1,13 @@
 //! The heads that a route shows its clients: what `latest`, `safe` and `finalized` stand for.
 //!
-//! A head is the highest that an upstream which serves has reached. It never goes down only because the upstream that
-//! was ahead has left, and never follows one upstream far up while the others stay where they are: both need a majority
-//! or [`HOLD`].
+//! A head is the highest that an upstream which serves has reached, as long as that is within the tolerance of what
+//! enough others have: one upstream alone moves it no further. It never goes down only because the upstream that was ahead
+//! has left, and never follows some far up while the others stay where they are: both need a majority or [`HOLD`].
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tyrscale_balance::{corroborated, witnesses};
 use tyrscale_jsonrpc::Tag;
 
 /// How long upstreams have to say so until a head goes down, or far up against the word of others.
@@ -18,6 +19,15 @@ const NEAR: u64 = 32;
 
 /// What was last seen of one upstream: its height and when.
 pub(crate) type Sample = (u64, Instant);
+
+/// How far a height is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Trust {
+    /// Blocks by which what upstreams say may go up at once.
+    pub(crate) max_jump: u64,
+    /// Blocks by which one upstream may be ahead of those who bear it out.
+    pub(crate) tolerance: u64,
+}
 
 /// The heads of one route.
 #[derive(Debug, Default)]
@@ -31,6 +41,10 @@ pub(crate) struct Heads {
 #[derive(Debug, Default)]
 struct Published {
     height: Option<u64>,
+    /// What enough upstreams had reached at the last look: no single one moves it.
+    chain: Option<u64>,
+    /// How far what one upstream tells a client may raise the height.
+    lead: u64,
     /// The highest that any upstream said last, believed or not.
     highest: u64,
     /// Whether an upstream that serves has come as far as the height.
@@ -52,32 +66,32 @@ impl Heads {
         &self,
         tag: Tag,
         samples: &[Option<Sample>],
-        max_jump: u64,
+        trust: Trust,
         lasts: Duration,
         now: Instant,
     ) {
         if let Some(mut published) = self.of(tag) {
-            published.look(samples, max_jump, now);
+            published.look(samples, trust, now);
             published.ends = Some(now + lasts);
         }
     }
 
     /// An answer to a client said that there is a block of this height. Returns whether that is believed: it is not on a
     /// route whose upstreams nobody looks at.
-    pub(crate) fn saw(&self, height: u64, max_jump: u64) -> bool {
+    pub(crate) fn saw(&self, height: u64, trust: Trust) -> bool {
         let Some(mut published) = self.of(Tag::Latest) else {
             return false;
         };
-        let Some(known) = published.height else {
+        let (Some(known), Some(chain)) = (published.height, published.chain) else {
             return false;
         };
-        if height >= known && height <= known.saturating_add(max_jump) {
+        if height >= known && height <= chain.saturating_add(published.lead) {
             published.height = Some(height);
             published.highest = published.highest.max(height);
             published.is_reached = true;
             published.below_since = None;
         }
-        height <= known.saturating_add(max_jump)
+        height <= chain.saturating_add(trust.max_jump)
     }
 
     /// The tags that have a head, with it where it is known.
@@ -86,10 +100,10 @@ impl Heads {
         tags.filter_map(|tag| Some((tag, self.height(tag)?)))
     }
 
-    /// Whether this height may be, next to what the route shows.
-    pub(crate) fn believes(&self, height: u64, max_jump: u64) -> bool {
-        let known = self.height(Tag::Latest);
-        known.is_none_or(|known| height <= known.saturating_add(max_jump))
+    /// Whether this height may be, next to what enough upstreams have reached.
+    pub(crate) fn believes(&self, height: u64, trust: Trust) -> bool {
+        let chain = self.of(Tag::Latest).and_then(|published| published.chain);
+        chain.is_none_or(|chain| height <= chain.saturating_add(trust.max_jump))
     }
 
     /// The number that a tag stands for; `None` while none is known.
@@ -129,9 +143,9 @@ impl Heads {
 }
 
 impl Published {
-    fn look(&mut self, samples: &[Option<Sample>], max_jump: u64, now: Instant) {
-        let heights: Vec<u64> = samples.iter().flatten().map(|(height, _)| *height).collect();
-        let Some(highest) = heights.iter().copied().max() else {
+    fn look(&mut self, samples: &[Option<Sample>], trust: Trust, now: Instant) {
+        let heights: Vec<Option<u64>> = samples.iter().map(|sample| Some(sample.as_ref()?.0)).collect();
+        let Some(highest) = heights.iter().copied().max().flatten() else {
             self.looked_at_all = None;
             self.is_reached = false;
             return;
@@ -140,29 +154,47 @@ impl Published {
         let is_whole = samples.iter().all(Option::is_some);
         let oldest = samples.iter().flatten().map(|(_, at)| *at).min();
         self.looked_at_all = oldest.filter(|_| is_whole);
-        let height = self.next(&heights, highest, max_jump, now);
-        self.is_reached = highest >= height;
-        self.height = Some(height);
+        // Where nobody bears an upstream out, it is believed as far as it may jump.
+        self.lead = match witnesses(heights.len()) {
+            1 => trust.max_jump,
+            _ => trust.tolerance,
+        };
+        let Some(reached) = self.believed(heights, trust.max_jump, now) else {
+            self.is_reached = false;
+            return;
+        };
+        let known = self.height.unwrap_or(reached);
+        let has_gone_down = has_held(&mut self.below_since, reached < known, now);
+        if reached >= known || has_gone_down {
+            self.below_since = None;
+            self.height = Some(reached);
+        }
+        self.is_reached = self.height <= Some(reached);
     }
 
-    fn next(&mut self, heights: &[u64], highest: u64, max_jump: u64, now: Instant) -> u64 {
-        let Some(known) = self.height else { return highest };
-        let limit = known.saturating_add(max_jump);
-        let near = heights.iter().copied().filter(|height| *height <= limit);
-        let far = heights.len() - near.clone().count();
-        let is_settled = far * 2 > heights.len() || has_held(&mut self.above_since, far > 0, now);
+    /// The highest of these heights of all upstreams that is believed.
+    fn believed(&mut self, mut heights: Vec<Option<u64>>, max_jump: u64, now: Instant) -> Option<u64> {
+        let limit = self
+            .chain
+            .map_or(u64::MAX, |chain| chain.saturating_add(max_jump));
+        let far = heights.iter().flatten().filter(|height| **height > limit).count();
+        let told = heights.iter().flatten().count();
+        let is_settled = far * 2 > told || has_held(&mut self.above_since, far > 0, now);
         if is_settled {
-            (self.above_since, self.below_since) = (None, None);
-            return highest;
-        }
-        let near = near.max().unwrap_or(known);
-        let has_gone_down = has_held(&mut self.below_since, near < known, now);
-        if near >= known || has_gone_down {
-            self.below_since = None;
-            near
+            self.above_since = None;
         } else {
-            known
+            for height in &mut heights {
+                *height = height.filter(|height| *height <= limit);
+            }
         }
+        let chain = corroborated(&heights)?;
+        self.chain = Some(chain);
+        let lead = chain.saturating_add(self.lead);
+        heights
+            .into_iter()
+            .flatten()
+            .filter(|height| *height <= lead)
+            .max()
     }
 }
 
@@ -183,12 +215,15 @@ mod tests {
 
     use super::*;
 
-    const JUMP: u64 = 15_000;
+    const TRUST: Trust = Trust {
+        max_jump: 15_000,
+        tolerance: 2,
+    };
     const LONG: Duration = Duration::from_secs(3600);
 
     fn look(heads: &Heads, heights: &[u64], now: Instant) -> Option<u64> {
         let samples: Vec<_> = heights.iter().map(|height| Some((*height, now))).collect();
-        heads.look(Tag::Latest, &samples, JUMP, LONG, now);
+        heads.look(Tag::Latest, &samples, TRUST, LONG, now);
         heads.height(Tag::Latest)
     }
 
@@ -219,12 +254,37 @@ mod tests {
         let now = Instant::now();
         look(&heads, &[1000, 1000], now);
         assert_eq!(look(&heads, &[1001, 10_000_000], now), Some(1001));
-        assert!(!heads.believes(10_000_000, JUMP));
+        assert!(!heads.believes(10_000_000, TRUST));
         assert_eq!(look(&heads, &[10_000_000, 10_000_000], now), Some(10_000_000));
         let heads = Heads::default();
         look(&heads, &[1000, 1000], now);
         look(&heads, &[1000, 10_000_000], now);
         assert_eq!(look(&heads, &[1001, 10_000_001], now + HOLD), Some(10_000_001));
+    }
+
+    #[test]
+    fn one_of_three_leads_by_no_more_than_the_tolerance() {
+        let heads = Heads::default();
+        let now = Instant::now();
+        look(&heads, &[1000, 1000, 1000], now);
+        assert_eq!(look(&heads, &[1002, 1000, 1000], now), Some(1002));
+        for lie in [1003, 10_000, 16_000, 10_000_000] {
+            assert_eq!(look(&heads, &[lie, 1000, 1000], now), Some(1002), "{lie}");
+        }
+        assert!(
+            !heads.believes(16_002, TRUST),
+            "the jump is from what others bear out"
+        );
+        assert!(heads.saw(16_000, TRUST), "as a height of the upstream's own");
+        assert_eq!(heads.height(Tag::Latest), Some(1002));
+        look(&heads, &[1001, 1001, 1001], now);
+        heads.saw(1003, TRUST);
+        assert_eq!(heads.height(Tag::Latest), Some(1003));
+        for after in [HOLD, 2 * HOLD, 3 * HOLD] {
+            let head = look(&heads, &[10_000_000, 1004, 1003], now + after);
+            assert_eq!(head, Some(1004), "however long it goes on");
+        }
+        assert_eq!(look(&heads, &[2000, 2000, 1003], now), Some(2000));
     }
 
     #[test]
@@ -239,7 +299,7 @@ mod tests {
             "it may just have been made"
         );
         assert!(!heads.is_beyond_all(u64::MAX, now + 2 * FRESH));
-        heads.look(Tag::Latest, &[Some((1000, now)), None], JUMP, LONG, now);
+        heads.look(Tag::Latest, &[Some((1000, now)), None], TRUST, LONG, now);
         assert!(!heads.is_beyond_all(u64::MAX, now), "one was not seen");
     }
 
@@ -249,10 +309,10 @@ mod tests {
         let now = Instant::now();
         look(&heads, &[1000], now);
         assert_eq!(heads.number(Tag::Latest, now + 2 * LONG), None);
-        heads.saw(1005, JUMP);
+        heads.saw(1005, TRUST);
         assert_eq!(heads.number(Tag::Latest, now), Some(1005));
-        heads.saw(1_000_000, JUMP);
-        heads.saw(3, JUMP);
+        heads.saw(1_000_000, TRUST);
+        heads.saw(3, TRUST);
         assert_eq!(heads.number(Tag::Latest, now), Some(1005));
     }
 

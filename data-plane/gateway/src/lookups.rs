@@ -54,9 +54,8 @@ impl Route {
             .filter(|body| body.len() <= MAX_HEIGHT_ANSWER)
             .and_then(|body| serde_json::from_slice::<serde_json::Value>(body).ok())
             .and_then(|answer| quantity(answer.get("result")?));
-        let max_jump = self.consistency.max_height_jump();
         if let Some(height) = height
-            && self.heads.saw(height, max_jump)
+            && self.heads.saw(height, self.trust())
         {
             endpoint.saw_head(height, std::time::Instant::now());
         }

@@ -13,7 +13,7 @@ use tyrscale_model::{
 use crate::admission::Admission;
 use crate::cors::CorsPolicy;
 use crate::endpoint::{Endpoint, EndpointError, Spec};
-use crate::heads::Heads;
+use crate::heads::{Heads, Trust};
 use crate::metrics::RouteStats;
 use crate::pool::Transport;
 use crate::queue::Queue;
@@ -49,6 +49,8 @@ pub(crate) struct Route {
     endpoints: Vec<Arc<Endpoint>>,
     /// Which of them an operator has taken out.
     cordoned: Vec<bool>,
+    /// Which of them take requests at all: those that are neither cordoned nor drained.
+    in_use: Vec<bool>,
     selector: Selector,
 }
 
@@ -65,7 +67,7 @@ impl Route {
     ) -> Result<Self, Vec<Violation>> {
         let now = Instant::now().into_std();
         let queue = before.map_or_else(Arc::default, |before| Arc::clone(&before.queue));
-        let (mut endpoints, mut cordoned) = (Vec::new(), Vec::new());
+        let (mut endpoints, mut cordoned, mut in_use) = (Vec::new(), Vec::new(), Vec::new());
         let mut weights = Vec::new();
         let mut violations = Vec::new();
         for upstream in snapshot.upstreams_of(model.id) {
@@ -73,6 +75,7 @@ impl Route {
                 Ok(endpoint) => {
                     endpoints.push(endpoint);
                     cordoned.push(upstream.cordoned);
+                    in_use.push(!upstream.cordoned && upstream.weight.get() > 0.0);
                     weights.push(Member {
                         weight: upstream.weight.get(),
                         tier: upstream.tier.get().into(),
@@ -118,6 +121,7 @@ impl Route {
             queue,
             endpoints,
             cordoned,
+            in_use,
             selector,
         })
     }
@@ -125,6 +129,20 @@ impl Route {
     /// Its endpoints, in the order of their ids.
     pub(crate) fn endpoints(&self) -> &[Arc<Endpoint>] {
         &self.endpoints
+    }
+
+    /// Which of them take requests at all, in the same order.
+    pub(crate) fn in_use(&self) -> &[bool] {
+        &self.in_use
+    }
+
+    /// How far the heights that its upstreams tell are believed.
+    pub(crate) fn trust(&self) -> Trust {
+        let tolerance = self.health.as_ref().and_then(|policy| policy.tolerance_blocks);
+        Trust {
+            max_jump: self.consistency.max_height_jump(),
+            tolerance: tolerance.unwrap_or(HealthCheck::DEFAULT_TOLERANCE_BLOCKS).into(),
+        }
     }
 
     fn position(&self, upstream: UpstreamId) -> Option<usize> {

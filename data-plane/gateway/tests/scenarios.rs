@@ -20,6 +20,7 @@ mod scenarios {
     mod knowledge;
     mod lifecycle;
     mod limits;
+    mod lookups;
     mod methods;
     mod overload;
     mod probe_verdicts;

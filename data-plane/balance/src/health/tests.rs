@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::breaker::{Breaker, BreakerSettings, BreakerState};
+use crate::{corroborated, is_level};
 
 const CHECKS: [HealthCheckType; 3] = [
     HealthCheckType::EthBlockNumber,
@@ -48,30 +49,15 @@ fn zero_thresholds_stand_for_two() {
 }
 
 #[test]
-fn heights_are_good_within_the_tolerance_of_the_highest() {
-    let round = [Some(100), Some(98), Some(97), None];
-    assert_eq!(judge_heights(&round, 2), [true, true, false, false]);
-    assert_eq!(judge_heights(&round, 0), [true, false, false, false]);
-    assert_eq!(judge_heights(&[None, None], 2), [false, false]);
-    assert_eq!(judge_heights(&[], 2), Vec::<bool>::new());
-    assert_eq!(judge_heights(&[Some(u64::MAX), Some(1)], u64::MAX), [true, true]);
-}
-
-#[test]
-fn height_zero_is_a_node_without_a_chain() {
-    assert_eq!(judge_heights(&[Some(0), Some(1)], 2), [false, true]);
-    assert_eq!(judge_heights(&[Some(0)], 2), [false]);
-}
-
-#[test]
 fn case_157_a_lagging_upstream_leaves_and_returns_within_two_rounds() {
     let mut healths = [
         HealthState::new(HealthThresholds::new(2, 2)),
         HealthState::new(HealthThresholds::new(2, 2)),
     ];
     let mut round = |heights: [u64; 2]| {
-        for (health, good) in healths.iter_mut().zip(judge_heights(&heights.map(Some), 2)) {
-            let outcome = if good {
+        let chain = corroborated(&heights.map(Some));
+        for (health, height) in healths.iter_mut().zip(heights) {
+            let outcome = if is_level(height, chain, 2) {
                 ProbeOutcome::Passed
             } else {
                 ProbeOutcome::Behind
@@ -192,19 +178,6 @@ proptest! {
                 since_change.clear();
             }
         }
-    }
-
-    #[test]
-    fn the_highest_is_good_and_being_higher_is_never_worse(
-        heights in vec(proptest::option::of(1_u64..50), 1..8), tolerance in 0_u64..20,
-    ) {
-        let good = judge_heights(&heights, tolerance);
-        prop_assert_eq!(good.len(), heights.len());
-        for (a, a_good) in heights.iter().zip(&good) {
-            prop_assert!(a.is_some() || !a_good);
-            prop_assert!(!a_good || heights.iter().zip(&good).all(|(b, b_good)| b < a || *b_good));
-        }
-        prop_assert_eq!(good.contains(&true), heights.iter().any(Option::is_some));
     }
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tyrscale_balance::{
-    CircuitOpen, HealthCheckType as Check, ProbeOutcome, Transition, Verdict, judge_heights, judge_probe,
+    CircuitOpen, HealthCheckType as Check, ProbeOutcome, Transition, Verdict, corroborated, is_level,
+    judge_probe,
 };
 use tyrscale_jsonrpc::Tag;
 use tyrscale_model::{ChainId, HealthCheck, HealthCheckType};
@@ -14,7 +15,7 @@ use super::failure::Failure;
 use super::prober::{Observation, Place};
 use super::question::{Question, Seen};
 use crate::endpoint::{Admission, Endpoint};
-use crate::heads::{Heads, Sample};
+use crate::heads::{Heads, Sample, Trust};
 use crate::route::Route;
 
 /// How often heads are looked at on a route without a health check, and how long an answer may take.
@@ -39,10 +40,11 @@ pub(super) struct Watch {
     /// What decides about the health of upstreams; `None` when the answers are only for the heads.
     rule: Option<Rule>,
     checks_chain: bool,
-    /// Blocks by which an upstream may be ahead and be believed.
-    max_jump: u64,
+    trust: Trust,
     heads: Arc<Heads>,
     endpoints: Vec<Arc<Endpoint>>,
+    /// Which of them take requests; what the others say counts for nobody else.
+    in_use: Vec<bool>,
     /// The height of each at its last probe; `None` when that gave none.
     samples: Mutex<Vec<Option<Sample>>>,
 }
@@ -94,9 +96,10 @@ impl Watch {
             timeout: policy.map_or(USUAL_INTERVAL, |policy| millis(policy.timeout_ms)),
             rule,
             checks_chain: policy.is_none_or(HealthCheck::checks_chain_id),
-            max_jump: route.consistency.max_height_jump(),
+            trust: route.trust(),
             heads: Arc::clone(&route.heads),
             endpoints: route.endpoints().to_vec(),
+            in_use: route.in_use().to_vec(),
             samples: Mutex::new(vec![None; route.endpoints().len()]),
         }
     }
@@ -118,7 +121,8 @@ impl Watch {
             && self.timeout == wanted.timeout
             && self.rule == wanted.rule
             && self.checks_chain == wanted.checks_chain
-            && self.max_jump == wanted.max_jump
+            && self.trust == wanted.trust
+            && self.in_use == wanted.in_use
             && self.endpoints.len() == wanted.endpoints.len()
             && self
                 .endpoints
@@ -155,7 +159,7 @@ impl Watch {
     }
 
     pub(super) const fn max_jump(&self) -> u64 {
-        self.max_jump
+        self.trust.max_jump
     }
 
     pub(super) fn endpoint(&self, position: usize) -> Option<&Arc<Endpoint>> {
@@ -245,7 +249,7 @@ impl Watch {
         if let Question::Height(_) = self.question {
             return Ok(());
         }
-        if !self.heads.believes(height, self.max_jump) {
+        if !self.heads.believes(height, self.trust) {
             return Err(Failure::Ahead);
         }
         endpoint.saw_head(height, Instant::now().into_std());
@@ -254,14 +258,20 @@ impl Watch {
         };
         let believed = |sample: &Option<Sample>| {
             let height = sample.map(|(height, _)| height);
-            height.filter(|height| self.heads.believes(*height, self.max_jump))
+            height.filter(|height| self.heads.believes(*height, self.trust))
         };
-        let heights: Vec<Option<u64>> = samples.iter().map(believed).collect();
-        let level = judge_heights(&heights, rule.tolerance);
-        match level.get(position) {
-            Some(true) => Ok(()),
-            _ => Err(Failure::Behind),
+        let heights: Vec<Option<u64>> = self.in_use(&samples).map(believed).collect();
+        if is_level(height, corroborated(&heights), rule.tolerance) {
+            Ok(())
+        } else {
+            Err(Failure::Behind)
         }
+    }
+
+    /// What is noted of those that take requests.
+    fn in_use<'s, T>(&'s self, of_each: &'s [T]) -> impl Iterator<Item = &'s T> {
+        let each = of_each.iter().zip(&self.in_use);
+        each.filter_map(|(of_one, in_use)| in_use.then_some(of_one))
     }
 
     /// Notes the height of an upstream and shows it to the heads. Returns those of all.
@@ -277,15 +287,15 @@ impl Watch {
             Question::Height(tag) => tag,
             Question::Syncing | Question::Custom(_) | Question::ChainId => return all,
         };
-        let serving: Vec<Option<Sample>> = all
-            .iter()
-            .zip(&self.endpoints)
+        let serving: Vec<Option<Sample>> = self
+            .in_use(&all)
+            .zip(self.in_use(&self.endpoints))
             .filter(|(_, endpoint)| endpoint.is_healthy() && !endpoint.is_on_wrong_chain())
             .map(|(sample, _)| *sample)
             .collect();
         let lasts = self.interval * 3 + self.timeout;
         let now = Instant::now().into_std();
-        self.heads.look(tag, &serving, self.max_jump, lasts, now);
+        self.heads.look(tag, &serving, self.trust, lasts, now);
         all
     }
 
