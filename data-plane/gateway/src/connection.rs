@@ -163,12 +163,17 @@ impl<S: ClientStream> Connection<'_, S> {
     async fn serve(&mut self, head: &RequestHead) -> Result<(), Gone> {
         let gateway = &self.serving.gateway;
         let answer = match Request::begin(gateway, head, &self.peer).await {
-            Ok(request) => {
-                let body = self.server.read_body(request.max_body_bytes()).await;
+            Ok(mut request) => {
+                let most = request.max_body_bytes();
+                let body = self
+                    .server
+                    .read_body_within(most, |bytes| request.has_room(bytes))
+                    .await;
                 let mut place = Place {
                     worker: self.serving.worker,
                     settings: &gateway.settings,
                     broadcasts: &gateway.broadcasts,
+                    load: &gateway.load,
                     timer: &mut self.timer,
                 };
                 tokio::select! {
@@ -239,6 +244,7 @@ impl From<BodyError> for Unread {
     fn from(error: BodyError) -> Self {
         match error {
             BodyError::TooLarge => Self::TooLarge,
+            BodyError::NoRoom => Self::NoRoom,
             BodyError::TooSlow => Self::TooSlow,
             BodyError::Malformed(_) | BodyError::Incomplete | BodyError::Io(_) => Self::Broken,
         }

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http2::Builder;
 use hyper::service::service_fn;
@@ -98,12 +98,14 @@ async fn respond(serving: &Serving, peer: &Peer, request: http::Request<Incoming
         return response(answer::malformed(StatusCode::BAD_REQUEST, text), settings);
     };
     let answer = match Request::begin(gateway, &head, peer).await {
-        Ok(request) => {
-            let body = read(body, request.max_body_bytes(), settings.body_timeout).await;
+        Ok(mut request) => {
+            let body = tokio::time::timeout(settings.body_timeout, read(body, &mut request)).await;
+            let body = body.unwrap_or(Err(Unread::TooSlow));
             let mut place = Place {
                 worker: serving.worker,
                 settings,
                 broadcasts: &gateway.broadcasts,
+                load: &gateway.load,
                 timer: &mut Timer::new(),
             };
             request.answer(body, &mut place).await
@@ -143,15 +145,24 @@ fn head(parts: &Parts) -> Option<RequestHead> {
     })
 }
 
-/// Reads a body of bounded size in bounded time.
-async fn read(body: Incoming, max_bytes: usize, timeout: Duration) -> Result<Bytes, Unread> {
-    let limited = Limited::new(body, max_bytes);
-    match tokio::time::timeout(timeout, limited.collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Unread::TooLarge),
-        Ok(Err(_)) => Err(Unread::Broken),
-        Err(_) => Err(Unread::TooSlow),
+/// Reads a body of bounded size.
+async fn read(mut body: Incoming, request: &mut Request<'_>) -> Result<Bytes, Unread> {
+    let most = request.max_body_bytes();
+    let mut read = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(part) = frame.map_err(|_| Unread::Broken)?.into_data() else {
+            continue;
+        };
+        let bytes = read.len().saturating_add(part.len());
+        if bytes > most {
+            return Err(Unread::TooLarge);
+        }
+        if !request.has_room(bytes) {
+            return Err(Unread::NoRoom);
+        }
+        read.extend_from_slice(&part);
     }
+    Ok(read.freeze())
 }
 
 fn response(answer: Answer, settings: &Settings) -> Response<StreamBody> {

@@ -257,9 +257,9 @@ mod tests {
     fn an_answer_is_told_under_the_clients_id_and_the_rest_of_it_stays() {
         let raw = Bytes::from_static(br#"{"result":{"id":0},"id":0 }"#);
         let whole = Bytes::from([b"[", raw.as_ref(), b"]"].concat());
-        let items = batch_items(&whole).unwrap();
-        let item = whole.slice_ref(items[0].raw.as_bytes());
-        let told = under_id(&item, items[0].id.unwrap(), RawId::parse(b"\"x\"").unwrap());
+        let said = batch_items(&whole).next().unwrap().unwrap();
+        let item = whole.slice_ref(said.raw.as_bytes());
+        let told = under_id(&item, said.id.unwrap(), RawId::parse(b"\"x\"").unwrap());
         assert_eq!(told, r#"{"result":{"id":0},"id":"x" }"#);
     }
 

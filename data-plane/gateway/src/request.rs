@@ -51,6 +51,8 @@ pub(crate) fn content_length(head: &RequestHead) -> Option<usize> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unread {
     TooLarge,
+    /// The gateway holds as much as it may.
+    NoRoom,
     TooSlow,
     /// Cut short, or not framed as HTTP asks for.
     Broken,

@@ -5,16 +5,18 @@
 //! body is an answer when it has `result` or a non-null `error`, whatever `jsonrpc` and `id` say. A non-null
 //! `error` wins over a `result` beside it, and may be anything: an object without a code, a text.
 
-use std::collections::{HashMap, HashSet};
-
 use crate::id::RawId;
 use crate::scan::{Scanner, Stop, decode};
 
 mod answered;
 mod bare;
+mod batch;
 
 pub use answered::answers_id;
 pub(crate) use bare::bare_error;
+pub use batch::{Items, NotABatch, are_distinct, batch_items, pair};
+
+use batch::whole_batch;
 
 /// Characters kept of an error's message.
 const MAX_MESSAGE: usize = 512;
@@ -80,10 +82,7 @@ pub fn inspect(body: &[u8], expect: Expect) -> Answer {
         (Err(_), Expect::Nothing) => Answer::Empty,
         (Ok(b'{'), Expect::Single | Expect::Nothing) => whole_object(&mut scanner),
         (Ok(b'{'), Expect::Batch) => for_batch(whole_object(&mut scanner)),
-        (Ok(b'['), Expect::Batch | Expect::Nothing) => match items_of(text) {
-            Ok(items) if items.iter().any(|item| item.answer != Answer::NotJsonRpc) => Answer::Batch,
-            _ => Answer::NotJsonRpc,
-        },
+        (Ok(b'['), Expect::Batch | Expect::Nothing) => whole_batch(text),
         _ => Answer::NotJsonRpc,
     }
 }
@@ -113,89 +112,6 @@ pub fn peek(head: &[u8], expect: Expect) -> Option<Answer> {
         },
         _ => Some(Answer::NotJsonRpc),
     }
-}
-
-/// A batch's answer is not an array of JSON values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the answer to a batch is not a JSON array")]
-pub struct NotABatch;
-
-/// The members of a batch's answer, in the upstream's order. A member of the wrong shape spoils only itself.
-///
-/// # Errors
-/// [`NotABatch`] when the body is not a whole JSON array.
-pub fn batch_items(body: &[u8]) -> Result<Vec<Item<'_>>, NotABatch> {
-    std::str::from_utf8(body)
-        .ok()
-        .and_then(|text| items_of(text).ok())
-        .ok_or(NotABatch)
-}
-
-/// Puts the members of a batch's answer in the order of the calls' `ids` (without notifications).
-///
-/// `None` stands where the upstream gave no answer. When one id was asked or answered a different number of
-/// times, none of its answers can be told to belong to a call, so all are dropped; asked and answered
-/// equally often, they keep their order. Spellings of one id (`1.0`, `1`) match.
-#[must_use]
-pub fn pair<'a>(ids: &[RawId<'_>], items: Vec<Item<'a>>) -> Vec<Option<Item<'a>>> {
-    let mut calls = HashMap::<_, Vec<usize>>::with_capacity(ids.len());
-    for (at, id) in ids.iter().enumerate() {
-        calls.entry(id.canonical()).or_default().push(at);
-    }
-    let mut answers = HashMap::<_, Vec<Item<'a>>>::with_capacity(items.len());
-    for item in items.into_iter().filter(|item| item.answer != Answer::NotJsonRpc) {
-        if let Some(id) = item.id {
-            answers.entry(id.canonical()).or_default().push(item);
-        }
-    }
-    let mut ordered = vec![None; ids.len()];
-    for (id, positions) in calls {
-        let found = answers
-            .remove(&id)
-            .filter(|found| found.len() == positions.len())
-            .unwrap_or_default();
-        for (at, item) in positions.into_iter().zip(found) {
-            if let Some(slot) = ordered.get_mut(at) {
-                *slot = Some(item);
-            }
-        }
-    }
-    ordered
-}
-
-/// Whether no two of the ids are one, however they are spelled.
-#[must_use]
-pub fn are_distinct<'a>(mut ids: impl Iterator<Item = RawId<'a>>) -> bool {
-    let mut seen = HashSet::new();
-    ids.all(|id| seen.insert(id.canonical()))
-}
-
-fn items_of(text: &str) -> Result<Vec<Item<'_>>, Stop> {
-    let mut scanner = Scanner::new(text, usize::MAX);
-    let mut items = Vec::new();
-    if scanner.token()? != b'[' {
-        return Err(Stop::Invalid);
-    }
-    let mut item_follows = scanner.enter()?;
-    while item_follows {
-        let is_object = scanner.token()? == b'{';
-        let start = scanner.position();
-        let mut envelope = Envelope::default();
-        if is_object {
-            envelope.read(&mut scanner)?;
-        } else {
-            scanner.value()?;
-        }
-        let raw = scanner.slice_from(start);
-        items.push(Item {
-            id: envelope.id,
-            raw,
-            answer: envelope.judge(),
-        });
-        item_follows = scanner.more()?;
-    }
-    scanner.end()?;
-    Ok(items)
 }
 
 fn whole_object(scanner: &mut Scanner<'_>) -> Answer {

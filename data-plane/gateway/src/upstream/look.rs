@@ -1,25 +1,42 @@
 //! Looking at an answer's body until it is known what it is.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use tyrscale_jsonrpc::response::{inspect, peek};
 use tyrscale_jsonrpc::{Answer, Class, Expect};
 
 use crate::coding::{Coding, Codings, Decoder, Undecodable, decode, looks_gzipped};
 use crate::pool::Connection;
+use crate::shedding::{Load, NoRoom, Room};
 
 /// How much of an answer is held to tell a result from an error.
 pub(super) const HEAD_BYTES: usize = 64 * 1024;
 
+/// How much of an answer is held at most.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits<'l> {
+    /// Most bytes, coded or not, when all of it has to be.
+    pub(super) max_held: usize,
+    /// Beside those of all others.
+    pub(super) load: &'l Arc<Load>,
+}
+
 /// How an answer's body is to be read.
 #[derive(Debug)]
-pub(super) struct Reading {
+pub(super) struct Reading<'l> {
     pub(super) expect: Expect,
-    /// Most bytes of it that are held, coded or not, when all of it has to be.
-    pub(super) max_held: usize,
+    pub(super) limits: Limits<'l>,
     /// As its headers say.
     pub(super) codings: Codings,
     /// Whether it may be passed on as it came, if it is coded as its headers say.
     pub(super) may_pass: bool,
+}
+
+impl From<NoRoom> for Class {
+    fn from(NoRoom: NoRoom) -> Self {
+        Self::AnswerTooLarge
+    }
 }
 
 /// What has been seen of a body.
@@ -45,16 +62,16 @@ pub(super) enum Passing {
 
 /// Reads a body until it is known what it is: to its end when that comes soon, and for a batch, whose members
 /// are put in order, always. What is gzip without saying so, or twice, is undone all the same.
-pub(super) async fn look(connection: &mut Connection, reading: Reading) -> Result<Looked, Class> {
-    let max_held = match reading.expect {
-        Expect::Batch => reading.max_held,
-        Expect::Single | Expect::Nothing => reading.max_held.max(HEAD_BYTES),
-    };
-    let reading = Reading { max_held, ..reading };
+pub(super) async fn look(connection: &mut Connection, mut reading: Reading<'_>) -> Result<Looked, Class> {
+    if reading.expect != Expect::Batch {
+        reading.limits.max_held = reading.limits.max_held.max(HEAD_BYTES);
+    }
+    let max_held = reading.limits.max_held;
     if !reading.codings.is_empty() {
         return Box::pin(look_into(connection, Bytes::new(), reading)).await;
     }
     let mut held = Held::default();
+    let mut room = Room::new(reading.limits.load);
     let mut next_look = HEAD_BYTES.min(max_held);
     while let Some(part) = connection.part().await.map_err(|_| Class::Lost)? {
         if looks_gzipped(&part) && matches!(held, Held::Nothing) {
@@ -72,7 +89,7 @@ pub(super) async fn look(connection: &mut Connection, reading: Reading) -> Resul
         if let Some(answer) = peek(held.bytes(), reading.expect) {
             return Ok(Looked {
                 answer,
-                held: held.into_bytes(),
+                held: room.hold(held.into_bytes()),
                 is_all: connection.remaining() == Some(0),
                 passing: Passing::Plain,
             });
@@ -82,17 +99,18 @@ pub(super) async fn look(connection: &mut Connection, reading: Reading) -> Resul
         }
         // Doubling keeps the looking linear in what is looked at.
         next_look = held.bytes().len().saturating_mul(2).min(max_held);
+        room.cover(next_look)?;
     }
     Ok(Looked {
         answer: inspect(held.bytes(), reading.expect),
-        held: held.into_bytes(),
+        held: room.hold(held.into_bytes()),
         is_all: true,
         passing: Passing::Plain,
     })
 }
 
 /// The same for a coded body that begins with `begun`.
-async fn look_into(connection: &mut Connection, begun: Bytes, reading: Reading) -> Result<Looked, Class> {
+async fn look_into(connection: &mut Connection, begun: Bytes, reading: Reading<'_>) -> Result<Looked, Class> {
     match decode_and_look(connection, begun, reading).await {
         Ok(looked) => looked,
         Err(Undecodable::TooLarge) => Err(Class::AnswerTooLarge),
@@ -104,17 +122,18 @@ async fn look_into(connection: &mut Connection, begun: Bytes, reading: Reading) 
 async fn decode_and_look(
     connection: &mut Connection,
     begun: Bytes,
-    reading: Reading,
+    reading: Reading<'_>,
 ) -> Result<Result<Looked, Class>, Undecodable> {
     let Reading {
         expect,
-        max_held,
+        limits: Limits { max_held, load },
         mut codings,
         may_pass,
     } = reading;
     let outer = codings.pop().unwrap_or(Coding::Gzip);
     let mut decoder = Decoder::new(outer, max_held);
     let mut held = Held::default();
+    let mut room = Room::new(load);
     let mut next_look = HEAD_BYTES;
     let mut next = Some(begun);
     while let Some(part) = next {
@@ -125,14 +144,15 @@ async fn decode_and_look(
             if let Some(answer) = peek(seen, expect) {
                 return Ok(Ok(Looked {
                     answer,
-                    held: held.into_bytes(),
+                    held: room.hold(held.into_bytes()),
                     is_all: false,
                     passing: Passing::Gzip,
                 }));
             }
             next_look = seen.len().saturating_mul(2);
         }
-        if held.bytes().len() > max_held {
+        let both = held.bytes().len().saturating_add(seen.len());
+        if held.bytes().len() > max_held || room.cover(both).is_err() {
             return Err(Undecodable::TooLarge);
         }
         next = match connection.part().await {
@@ -155,7 +175,7 @@ async fn decode_and_look(
     };
     Ok(Ok(Looked {
         answer: inspect(&plain, expect),
-        held: plain.into(),
+        held: room.hold(plain.into()),
         is_all: true,
         passing,
     }))

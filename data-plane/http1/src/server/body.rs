@@ -22,6 +22,9 @@ pub enum BodyError {
     /// Larger than asked for.
     #[error("the body is too large")]
     TooLarge,
+    /// There is no room for what has come of it.
+    #[error("there is no room for the body")]
+    NoRoom,
     /// It took too long.
     #[error("the client took too long to send the body")]
     TooSlow,
@@ -42,6 +45,7 @@ impl BodyError {
     pub const fn status(&self) -> Option<StatusCode> {
         match self {
             Self::TooLarge => Some(StatusCode::PAYLOAD_TOO_LARGE),
+            Self::NoRoom => Some(StatusCode::SERVICE_UNAVAILABLE),
             Self::TooSlow => Some(StatusCode::REQUEST_TIMEOUT),
             Self::Malformed(_) => Some(StatusCode::BAD_REQUEST),
             Self::Incomplete | Self::Io(_) => None,
@@ -56,6 +60,19 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Server<IO> {
     /// # Errors
     /// [`BodyError`]; the request can still be answered, and the connection ends after that.
     pub async fn read_body(&mut self, max_bytes: usize) -> Result<Bytes, BodyError> {
+        self.read_body_within(max_bytes, |_| true).await
+    }
+
+    /// As [`read_body`](Self::read_body), asking `has_room` for each part of a body that does not come at once, with how
+    /// much there is of it in all.
+    ///
+    /// # Errors
+    /// [`BodyError`], as above.
+    pub async fn read_body_within(
+        &mut self,
+        max_bytes: usize,
+        mut has_room: impl FnMut(usize) -> bool,
+    ) -> Result<Bytes, BodyError> {
         match mem::replace(&mut self.incoming, Incoming::Broken) {
             Incoming::Ended => {
                 self.incoming = Incoming::Ended;
@@ -67,13 +84,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Server<IO> {
                     .filter(|length| *length <= max_bytes)
                     .ok_or(BodyError::TooLarge)?;
                 if self.buffer.len() < length {
-                    self.receive_length(length).await?;
+                    self.receive_length(length, &mut has_room).await?;
                 }
                 self.incoming = Incoming::Ended;
                 Ok(self.take(length))
             }
             Incoming::Chunked(decoder) => {
-                let body = self.receive_chunks(decoder, max_bytes).await?;
+                let body = self.receive_chunks(decoder, max_bytes, &mut has_room).await?;
                 self.incoming = Incoming::Ended;
                 Ok(body)
             }
@@ -81,11 +98,18 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Server<IO> {
         }
     }
 
-    async fn receive_length(&mut self, length: usize) -> Result<(), BodyError> {
+    async fn receive_length(
+        &mut self,
+        length: usize,
+        has_room: &mut impl FnMut(usize) -> bool,
+    ) -> Result<(), BodyError> {
         self.tell_to_continue().await?;
         let mut deadline = None;
         loop {
             let missing = length.saturating_sub(self.buffer.len());
+            if !has_room(self.buffer.len().min(length)) {
+                return Err(BodyError::NoRoom);
+            }
             if missing == 0 {
                 return Ok(());
             }
@@ -94,13 +118,21 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Server<IO> {
         }
     }
 
-    async fn receive_chunks(&mut self, mut decoder: Decoder, max_bytes: usize) -> Result<Bytes, BodyError> {
+    async fn receive_chunks(
+        &mut self,
+        mut decoder: Decoder,
+        max_bytes: usize,
+        has_room: &mut impl FnMut(usize) -> bool,
+    ) -> Result<Bytes, BodyError> {
         let mut body = BytesMut::new();
         let mut deadline = None;
         loop {
             match decoder.decode(&mut self.buffer)? {
                 Decoded::Data(data) if data.len() > max_bytes.saturating_sub(body.len()) => {
                     return Err(BodyError::TooLarge);
+                }
+                Decoded::Data(data) if !has_room(body.len().saturating_add(data.len())) => {
+                    return Err(BodyError::NoRoom);
                 }
                 Decoded::Data(data) => body.extend_from_slice(&data),
                 Decoded::End => return Ok(body.freeze()),

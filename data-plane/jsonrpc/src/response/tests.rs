@@ -8,6 +8,10 @@ fn whole(body: &str) -> Answer {
     inspect(body.as_bytes(), Expect::Single)
 }
 
+fn members(body: &[u8]) -> Result<Vec<Item<'_>>, NotABatch> {
+    batch_items(body).collect()
+}
+
 fn head(body: &str) -> Option<Answer> {
     peek(body.as_bytes(), Expect::Single)
 }
@@ -203,7 +207,7 @@ fn deep_answers_do_not_overflow_the_stack() {
     let body = format!(r#"{{"result":{}{}}}"#, "[".repeat(200_000), "]".repeat(200_000));
     assert_eq!(whole(&body), Answer::Result);
     assert_eq!(whole(&"[".repeat(200_000)), Answer::NotJsonRpc);
-    assert!(batch_items("[".repeat(200_000).as_bytes()).is_err());
+    assert!(members("[".repeat(200_000).as_bytes()).is_err());
 }
 
 #[test]
@@ -236,7 +240,7 @@ fn a_result_carries_the_callers_id_and_an_error_no_other_one() {
 
 fn paired(ids: &[&str], body: &str) -> Vec<Option<String>> {
     let ids: Vec<_> = ids.iter().map(|id| RawId::from_value(id).unwrap()).collect();
-    let items = batch_items(body.as_bytes()).unwrap();
+    let items = members(body.as_bytes()).unwrap();
     pair(&ids, items)
         .into_iter()
         .map(|item| item.map(|item| item.raw.to_owned()))
@@ -246,7 +250,7 @@ fn paired(ids: &[&str], body: &str) -> Vec<Option<String>> {
 #[test]
 fn the_members_of_a_batch_keep_their_bytes_and_stand_by_themselves() {
     let items =
-        batch_items(br#" [ {"id": "a" ,"result":1.50}, 7, {"id":[]}, {"error":{"code":1},"id":2}]"#).unwrap();
+        members(br#" [ {"id": "a" ,"result":1.50}, 7, {"id":[]}, {"error":{"code":1},"id":2}]"#).unwrap();
     let seen: Vec<_> = items
         .iter()
         .map(|item| (item.id.map(RawId::as_str), item.raw, &item.answer))
@@ -321,7 +325,7 @@ proptest! {
             prop_assert!(answer == Answer::NotJsonRpc || foreseen.is_none_or(|foreseen| foreseen == answer));
         }
         let is_batch = inspect(&body, Expect::Batch) == Answer::Batch;
-        prop_assert!(!is_batch || batch_items(&body).is_ok());
+        prop_assert!(!is_batch || members(&body).is_ok());
     }
 
     #[test]
