@@ -45,14 +45,20 @@ impl RetryBudget {
         self.window.add(request, now);
     }
 
-    /// Takes one retry out of the budget; false when there is none left.
+    /// Whether there is a retry left.
     #[must_use]
-    pub fn try_retry(&self, now: Instant) -> bool {
+    pub fn has_left(&self, now: Instant) -> bool {
         let counts = self.window.total(now);
         #[expect(clippy::cast_precision_loss, reason = "at most 10 × 2^24")]
         let (requests, retries) = (counts.events as f64, counts.special as f64);
         let reserve = self.min_per_second * Self::WINDOW.as_secs_f64();
-        if retries + 1.0 > requests.mul_add(self.share, reserve) {
+        retries + 1.0 <= requests.mul_add(self.share, reserve)
+    }
+
+    /// Takes one retry out of the budget; false when there is none left.
+    #[must_use]
+    pub fn try_retry(&self, now: Instant) -> bool {
+        if !self.has_left(now) {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return false;
         }

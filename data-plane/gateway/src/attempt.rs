@@ -19,6 +19,8 @@ pub(crate) enum Outcome {
     Answered,
     /// It gave no answer to pass on.
     Faulted(Class),
+    /// The same, but that may be the client's own doing, who must not be able to close an upstream to the others.
+    Doubtful(Class),
 }
 
 /// One request at one upstream: counts in its load from the pick until it is settled.
@@ -104,6 +106,7 @@ impl Attempt {
                 stats.outcomes.count(Some(class));
                 self.settle_fault(class, now);
             }
+            Outcome::Doubtful(class) => stats.outcomes.count(Some(class)),
         }
     }
 

@@ -10,17 +10,20 @@ use http::StatusCode;
 use tyrscale_http1::Fields;
 use tyrscale_jsonrpc::response::{are_distinct, batch_items, pair};
 use tyrscale_jsonrpc::{
-    Answer as Said, Call, Class, ErrorReply, Expect, InvalidCall, Item, Method, Observed, RawId, Replay,
-    Vendor, Verdict, batch_body, classify, error_body, method, most_telling, revert, surfaced, transaction,
+    Answer as Said, Blame, Call, ErrorReply, Expect, InvalidCall, Item, Method, RawId, Replay, batch_body,
+    error_body, method, most_telling,
 };
 
 use crate::answer::{self, Answer};
 use crate::body::AnswerBody;
-use crate::endpoint::Endpoint;
 use crate::failures::Telling;
 use crate::metrics::CallOutcome;
 use crate::plan::{Step, text, under_id};
-use crate::upstream::Reply;
+use crate::upstream::{Question, Reply};
+
+mod item;
+
+use item::{Heard, Whole, judge};
 
 /// What a call is answered with when the upstreams answered others of its batch but not this one.
 const UNANSWERED: &str = "the upstream gave no answer to this call";
@@ -45,13 +48,12 @@ pub(crate) struct Batch<'p, 'a> {
     whole: Option<(Answer, CallOutcome)>,
 }
 
-/// What an upstream said to one call.
-#[derive(Debug)]
-struct Heard {
-    raw: Bytes,
-    outcome: CallOutcome,
-    /// Another upstream may have a better answer than one of this class.
-    class: Option<Class>,
+/// What of a batch another upstream may have better answers to.
+#[derive(Debug, Default)]
+pub(crate) struct Left {
+    pub(crate) positions: Vec<usize>,
+    /// Whether an upstream is to blame for it, so that asking again is a retry.
+    pub(crate) is_retry: bool,
 }
 
 /// A part of a batch as it is sent.
@@ -115,12 +117,25 @@ impl<'p, 'a> Batch<'p, 'a> {
         Part { body, expect, replay }
     }
 
-    /// Takes what an upstream answered to the calls at these positions; returns those that another may be asked.
-    pub(crate) fn take(&mut self, asked: &[usize], reply: Reply) -> Vec<usize> {
+    /// Takes what an upstream answered to the question about the calls at these positions; returns those that another
+    /// may be asked, which finds what it did not find when that is to be looked for `elsewhere`.
+    pub(crate) fn take(
+        &mut self,
+        asked: &[usize],
+        question: &Question<'_>,
+        elsewhere: bool,
+        reply: Reply,
+    ) -> Left {
         self.is_taken = true;
         match (&reply.body, &reply.answer) {
             (Some(AnswerBody::Whole(body)), Said::Batch) => {
-                let left = self.take_items(asked, body, reply.by.as_deref());
+                let heard = Whole {
+                    body,
+                    by: reply.by.as_deref(),
+                    question,
+                    elsewhere,
+                };
+                let left = self.take_items(asked, &heard);
                 self.head.get_or_insert((reply.status, reply.fields));
                 left
             }
@@ -128,13 +143,13 @@ impl<'p, 'a> Batch<'p, 'a> {
                 let message = reply.body.is_some().then_some(error.message.as_str());
                 let code = error.code.unwrap_or(ErrorReply::UpstreamsFailed.code());
                 self.fail_each(code, message.unwrap_or(answer::REFUSED), CallOutcome::Error);
-                Vec::new()
+                Left::default()
             }
-            _ if self.expects_nothing(asked) || !self.is_untouched() => Vec::new(),
+            _ if self.expects_nothing(asked) || !self.is_untouched() => Left::default(),
             _ => {
                 let outcome = answer::outcome(&reply.answer);
                 self.whole = Some((answer::pass_on(None, reply), outcome));
-                Vec::new()
+                Left::default()
             }
         }
     }
@@ -179,10 +194,7 @@ impl<'p, 'a> Batch<'p, 'a> {
         }
         let body = batch_body(answers);
         match self.head {
-            Some((status, mut fields)) => {
-                fields.keep_end_to_end(|field| !field.is("content-type"));
-                answer::assemble(status, fields, AnswerBody::Whole(body.into()))
-            }
+            Some((status, fields)) => answer::assemble(status, fields, AnswerBody::Whole(body.into())),
             None => answer::json(StatusCode::OK, body),
         }
     }
@@ -216,7 +228,7 @@ impl<'p, 'a> Batch<'p, 'a> {
             .all(|call| call.id.is_none())
     }
 
-    fn take_items(&mut self, asked: &[usize], body: &Bytes, by: Option<&Endpoint>) -> Vec<usize> {
+    fn take_items(&mut self, asked: &[usize], whole: &Whole<'_, '_>) -> Left {
         let wanting: Vec<(usize, &Call<'a>)> = asked
             .iter()
             .filter_map(|position| Some((*position, self.call(*position)?)))
@@ -227,17 +239,30 @@ impl<'p, 'a> Batch<'p, 'a> {
             None => RawId::parse(call.id?.as_bytes()),
         };
         let ids: Vec<RawId<'_>> = wanting.iter().filter_map(sent_as).collect();
-        let paired = pair(&ids, batch_items(body).unwrap_or_default());
-        let mut left = Vec::new();
+        let paired = pair(&ids, batch_items(whole.body).map_while(Result::ok));
+        let mut left = Left::default();
         for ((position, call), item) in wanting.into_iter().zip(paired) {
             let called = method::lookup(&call.method);
             let may_ask = match item {
-                Some(item) => self.hear(position, (call, called), &item, body, by),
+                Some(item) => self.hear(position, (call, called), &item, whole),
                 None => called.replay == Replay::Safe,
             };
-            left.extend(may_ask.then_some(position));
+            if may_ask {
+                left.positions.push(position);
+                left.is_retry |= self.is_failed(position);
+            }
         }
         left
+    }
+
+    /// Whether an upstream is to blame for the answer to a call, or for there being none.
+    fn is_failed(&self, position: usize) -> bool {
+        let heard = self.heard.get(position).and_then(Option::as_ref);
+        heard.is_none_or(|heard| {
+            heard
+                .class
+                .is_some_and(|class| class.policy().blame != Blame::Nobody)
+        })
     }
 
     /// Takes the answer to one call; whether another upstream may have a better one.
@@ -246,22 +271,26 @@ impl<'p, 'a> Batch<'p, 'a> {
         position: usize,
         (call, called): (&Call<'a>, &Method),
         item: &Item<'_>,
-        body: &Bytes,
-        by: Option<&Endpoint>,
+        whole: &Whole<'_, '_>,
     ) -> bool {
-        let mut raw = body.slice_ref(item.raw.as_bytes());
+        let mut raw = whole.body.slice_ref(item.raw.as_bytes());
         if !self.aliases.is_empty()
             && let (Some(old), Some(id)) = (item.id, call.id)
         {
             raw = under_id(&raw, old, id);
         }
-        let (heard, may_ask) = judge(call, called, raw, &item.answer, by);
+        let (heard, may_ask) = judge((call, called), raw, &item.answer, whole);
         let Some(slot) = self.heard.get_mut(position) else {
             return false;
         };
-        let both = slot.as_ref().and_then(|before| before.class.zip(heard.class));
-        let is_better =
-            both.is_none_or(|(old, new)| old != new && most_telling([old, new], called.kind) == Some(new));
+        let is_better = match slot.as_ref().map(|before| (before.is_empty, before.class)) {
+            // That nothing was found is an answer, too.
+            Some((true, _)) => heard.class.is_none() && !heard.is_empty,
+            Some((false, Some(old))) => heard
+                .class
+                .is_none_or(|new| old != new && most_telling([old, new], called.kind) == Some(new)),
+            Some((false, None)) | None => true,
+        };
         if is_better {
             *slot = Some(heard);
         }
@@ -278,6 +307,7 @@ impl<'p, 'a> Batch<'p, 'a> {
                     raw: error_body(Some(id), code, message).into(),
                     outcome,
                     class: None,
+                    is_empty: false,
                 });
             }
         }
@@ -298,44 +328,4 @@ impl<'p, 'a> Batch<'p, 'a> {
             (_, Err(_)) => None,
         }
     }
-}
-
-/// What an answer to one call of a batch means, and whether another upstream may have a better one: as for a single
-/// call, but for what it says of the upstream.
-fn judge(
-    call: &Call<'_>,
-    called: &Method,
-    raw: Bytes,
-    answer: &Said,
-    by: Option<&Endpoint>,
-) -> (Heard, bool) {
-    let verdict = classify(&Observed {
-        status: StatusCode::OK.as_u16(),
-        id: None,
-        method: called,
-        vendor: by.map_or(Vendor::Other, |endpoint| endpoint.address().vendor()),
-        answer,
-        body: &raw,
-    });
-    let mut outcome = answer::outcome(answer);
-    let put_right = match verdict {
-        Verdict::Final(Class::Reverted) => revert::normalise(&raw),
-        Verdict::Final(Class::AlreadyKnown) => {
-            let hash = call.params.and_then(transaction::hash);
-            outcome = hash.map_or(outcome, |_| CallOutcome::Result);
-            hash.map(|hash| transaction::accepted(call.id, hash))
-        }
-        Verdict::Retry(class) => surfaced(&raw, call.id, class),
-        Verdict::Answer | Verdict::Final(_) => None,
-    };
-    let mut raw = put_right.map_or(raw, Bytes::from);
-    if outcome == CallOutcome::Error && by.is_some_and(|by| by.address().is_told_in(&raw)) {
-        raw = error_body(call.id, ErrorReply::UpstreamsFailed.code(), answer::REFUSED).into();
-    }
-    let class = match verdict {
-        Verdict::Retry(class) => Some(class),
-        Verdict::Answer | Verdict::Final(_) => None,
-    };
-    let may_ask = class.is_some_and(|class| class.retryable(called.replay));
-    (Heard { raw, outcome, class }, may_ask)
 }

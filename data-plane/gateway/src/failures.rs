@@ -115,6 +115,7 @@ mod tests {
         Failure {
             class: Class::Refused,
             perhaps_unseen: false,
+            is_own_word: true,
             retry_after: None,
             said: Some(Box::new(Reply {
                 status: StatusCode::from_u16(status).unwrap(),

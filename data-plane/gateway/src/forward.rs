@@ -49,6 +49,10 @@ pub(crate) struct Course {
     unseen: Option<usize>,
     /// Whether an attempt was made.
     has_begun: bool,
+    /// Whether the next attempt is a retry that the route's budget pays for.
+    owes: bool,
+    /// Whether it has a place in the route's queue.
+    is_queued: bool,
     now: Instant,
 }
 
@@ -64,21 +68,30 @@ struct Planned {
 impl Course {
     /// A request of the route begins.
     pub(crate) fn new(route: &Route, settings: &Settings) -> Self {
+        let attempts = route.rules.attempts(route.endpoints().len());
+        let course = Self::beside(route, settings, attempts);
+        route.budget.on_request(course.now.into_std());
+        course
+    }
+
+    /// The gateway asks something of its own beside a request, in so many attempts.
+    pub(crate) fn beside(route: &Route, settings: &Settings, attempts: u32) -> Self {
         let now = Instant::now();
         let rules = &route.rules;
         let total = rules.request_timeout().unwrap_or(settings.request_timeout);
         let per_attempt = rules.attempt_timeout().unwrap_or(settings.attempt_timeout);
-        route.budget.on_request(now.into_std());
         let endpoints = route.endpoints().len();
         Self {
             marks: Marks::new(endpoints),
             deadline: Deadline::new(now.into_std(), total, per_attempt),
             wait_until: now + LONGEST_WAIT,
-            attempts_left: rules.attempts(endpoints),
+            attempts_left: attempts,
             again_left: rules.again(),
             pauses: 0,
             unseen: None,
             has_begun: false,
+            owes: false,
+            is_queued: false,
             now,
         }
     }
@@ -88,6 +101,7 @@ impl Course {
         Need {
             subject: &question.subject,
             patience: Instant::from_std(patience).min(self.wait_until.max(self.now)),
+            is_queued: self.is_queued,
             now: self.now,
         }
     }
@@ -153,7 +167,12 @@ pub(crate) async fn forward(
             Ending::Stop => return lookup.nothing().ok_or(failures),
         }
     }
-    while let Some(planned) = plan(route, question, course, &mut failures, place.timer).await {
+    while course.attempts_left > 0
+        && let Some(planned) = plan(route, question, course, &mut failures, place.timer).await
+    {
+        if !course.pay(route) {
+            break;
+        }
         let Some(time) = course.begin(place.settings, route) else {
             break;
         };
@@ -199,6 +218,32 @@ async fn ask_several(several: Several, round: Round<'_, '_, '_>, place: &Place<'
 }
 
 impl Course {
+    /// Pays for the attempt that begins now, if that is to be paid for; false when there is nothing left to pay with.
+    fn pay(&mut self, route: &Route) -> bool {
+        let owes = std::mem::take(&mut self.owes);
+        let granted = !owes || route.budget.try_retry(self.now.into_std());
+        if !granted {
+            route.stats.retries.exhausted.fetch_add(1, Ordering::Relaxed);
+        }
+        granted
+    }
+
+    /// Whether one more attempt may follow that is to be paid for, and could be made.
+    fn owe(&mut self, route: &Route) -> bool {
+        self.owes = true;
+        let has_left = route.budget.has_left(self.now.into_std());
+        if !has_left {
+            route.stats.retries.exhausted.fetch_add(1, Ordering::Relaxed);
+        }
+        has_left
+    }
+
+    /// Whether what is left of a batch may be asked of another upstream, which is a retry if calls `failed`.
+    pub(crate) fn goes_on(&mut self, route: &Route, failed: bool) -> bool {
+        self.now = Instant::now();
+        self.attempts_left > 0 && (!failed || !self.marks.has_fresh() || self.owe(route))
+    }
+
     /// An upstream answered that it has nothing of what was looked up: whether others may be asked for it, which
     /// nobody waits for.
     fn found_nothing(&mut self) -> bool {
@@ -234,11 +279,7 @@ impl Course {
         if !is_last || !has_another || policy.blame == Blame::Nobody || class == Class::NotSent {
             return true;
         }
-        let granted = route.budget.try_retry(self.now.into_std());
-        if !granted {
-            route.stats.retries.exhausted.fetch_add(1, Ordering::Relaxed);
-        }
-        granted
+        self.owe(route)
     }
 }
 
@@ -309,20 +350,30 @@ impl Course {
 
 /// Waits in the route's queue until somebody can be asked, or it is of no use.
 async fn wait(route: &Route, question: &Question<'_>, course: &mut Course, timer: &mut Timer) -> Next {
+    // Who comes later lets those go first who wait already.
+    let mut may_look = !route.queue.has_waiting();
     let Some(_waiting) = route.queue.enter() else {
         return route.nobody(&course.need(question), &course.marks);
     };
-    loop {
+    course.is_queued = true;
+    let next = loop {
         let mut released = pin!(route.queue.released());
         // Whoever leaves from now on is noticed, also before the wait begins.
         released.as_mut().enable();
-        let until = match route.next(&course.need(question), &mut course.marks, false) {
-            Next::Wait(until) => until,
-            next => return next,
+        let until = if may_look {
+            match route.next(&course.need(question), &mut course.marks, false) {
+                Next::Wait(until) => until,
+                next => break next,
+            }
+        } else {
+            None
         };
+        may_look = true;
         let look_again = course.now + LOOK_AGAIN;
         let until = until.map_or(look_again, |until| until.min(look_again));
         let _woken = timer.within(until, released).await;
         course.now = Instant::now();
-    }
+    };
+    course.is_queued = false;
+    next
 }

@@ -21,7 +21,7 @@ use crate::upstream::{Place, Question, Reply};
 /// How long it is looked for.
 const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(3);
 /// How many upstreams are asked for it, one after the other: it may not have come to all of them yet.
-const LOOK_UPS: usize = 3;
+const LOOK_UPS: u32 = 3;
 /// The id of the question.
 const LOOK_UP_ID: &[u8] = b"1";
 
@@ -112,14 +112,12 @@ async fn is_found(
         replay: Replay::Safe,
         subject: Subject::of(std::iter::once(&call)),
     };
-    let mut course = Course::new(route, place.settings);
+    let mut course = Course::beside(route, place.settings, LOOK_UPS);
     // Who served the client is not who was asked for this.
     let mut journal = Journal::new(journal.recorder(), journal.started());
-    for _ in 0..LOOK_UPS {
-        match Box::pin(forward(route, &question, &mut course, &mut journal, place)).await {
-            Ok(reply) if shows(&reply) => return true,
-            Ok(_) => {}
-            Err(_) => return false,
+    while let Ok(reply) = Box::pin(forward(route, &question, &mut course, &mut journal, place)).await {
+        if shows(&reply) {
+            return true;
         }
     }
     false

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tyrscale_http1::{Field, Fields, ResponseHead, Timer};
 use tyrscale_jsonrpc::response::inspect;
 use tyrscale_jsonrpc::{
-    Answer, Class, Expect, Method as RpcMethod, Observed, RawId, Replay, Verdict, classify, revert,
+    Answer, Class, Exclusion, Expect, Method as RpcMethod, Observed, RawId, Replay, Verdict, classify, revert,
 };
 
 use crate::address::Address;
@@ -23,13 +23,14 @@ use crate::endpoint::Endpoint;
 use crate::forward::Broadcasts;
 use crate::headers::{self, Peer};
 use crate::pool::{Connection, NoAnswer, Use, Worker};
+use crate::shedding::Load;
 use crate::subject::Subject;
 use crate::traceparent::TRACEPARENT;
 use crate::transaction;
 
 mod look;
 
-use look::{HEAD_BYTES, Looked, Passing, Reading, look};
+use look::{HEAD_BYTES, Limits, Looked, Passing, Reading, look};
 
 /// Largest body that is taken off a connection for the sake of the next request on it.
 const MAX_DISCARDED: u64 = 64 * 1024;
@@ -91,6 +92,8 @@ pub(crate) struct Place<'a> {
     pub(crate) worker: Worker,
     pub(crate) settings: &'a Settings,
     pub(crate) broadcasts: &'a Arc<Broadcasts>,
+    /// Where bytes of answers count.
+    pub(crate) load: &'a Arc<Load>,
     /// Of the task that waits.
     pub(crate) timer: &'a mut Timer,
 }
@@ -102,6 +105,7 @@ impl Place<'_> {
             worker: self.worker,
             settings: self.settings,
             broadcasts: self.broadcasts,
+            load: self.load,
             timer,
         }
     }
@@ -113,6 +117,8 @@ pub(crate) struct Failure {
     pub(crate) class: Class,
     /// Whether the upstream may just have closed a connection that was idle, without having seen the request.
     pub(crate) perhaps_unseen: bool,
+    /// Whether it is the upstream's own word, which no client can have put there.
+    pub(crate) is_own_word: bool,
     /// How long the upstream asks to be left alone.
     pub(crate) retry_after: Option<Duration>,
     /// What the upstream said, as far as it may be passed on when nobody says better.
@@ -124,6 +130,7 @@ impl From<Class> for Failure {
         Self {
             class,
             perhaps_unseen: false,
+            is_own_word: true,
             retry_after: None,
             said: None,
         }
@@ -154,8 +161,12 @@ pub(crate) async fn ask(
     time: Time,
     place: &mut Place<'_>,
 ) -> Result<Reply, Failure> {
-    let (worker, settings) = (place.worker, place.settings);
-    let exchange = exchange(&attempt, question, which, worker, settings);
+    let worker = place.worker;
+    let limits = Limits {
+        max_held: place.settings.max_batch_answer_bytes,
+        load: place.load,
+    };
+    let exchange = exchange(&attempt, question, which, worker, limits);
     let received = place.timer.within(time.until, exchange).await;
     let cancelled = received.is_none() && time.is_rest;
     match received.unwrap_or_else(|| Err(Class::Timeout.into())) {
@@ -186,8 +197,12 @@ pub(crate) async fn ask(
             let (route, upstream, fault) = (spec.route_id, spec.upstream_id, failure.class.name());
             tracing::debug!(route.id = %route, upstream.id = %upstream, fault, "attempt failed");
             if !cancelled && !failure.perhaps_unseen {
-                attempt.teaches(failure.class, failure.retry_after, &question.subject);
-                attempt.settle(Outcome::Faulted(failure.class));
+                if failure.is_own_word {
+                    attempt.teaches(failure.class, failure.retry_after, &question.subject);
+                    attempt.settle(Outcome::Faulted(failure.class));
+                } else {
+                    attempt.settle(Outcome::Doubtful(failure.class));
+                }
             }
             Err(failure)
         }
@@ -207,7 +222,7 @@ async fn exchange(
     question: &Question<'_>,
     which: Use,
     worker: Worker,
-    settings: &Settings,
+    limits: Limits<'_>,
 ) -> Result<Received, Failure> {
     let endpoint = attempt.endpoint();
     let head = || head(endpoint.address(), question);
@@ -215,7 +230,7 @@ async fn exchange(
         .pool()
         .exchange(worker, which, attempt.started(), head, &question.body);
     let (answer, connection) = exchanged.await?;
-    let judged = judge(answer, connection, question, settings, endpoint.address()).await;
+    let judged = judge(answer, connection, question, limits, endpoint.address()).await;
     if let Some(connection) = judged.done {
         endpoint.pool().put(worker, connection);
     }
@@ -265,13 +280,13 @@ async fn judge(
     head: ResponseHead,
     mut connection: Connection,
     question: &Question<'_>,
-    settings: &Settings,
+    limits: Limits<'_>,
     address: &Address,
 ) -> Judged {
     let ResponseHead {
         status, mut fields, ..
     } = head;
-    let reading = reading(&fields, question, settings);
+    let reading = reading(&fields, question, limits);
     headers::for_client(&mut fields, address);
     let looked = match reading {
         Some(reading) => look(&mut connection, reading).await,
@@ -284,15 +299,22 @@ async fn judge(
         Err(class) => return class.into(),
         Ok(looked) => looked,
     };
-    let verdict = classify(&Observed {
+    let observed = Observed {
         status: status.as_u16(),
         id: question.id.as_deref().and_then(RawId::parse),
         method: question.method,
         vendor: address.vendor(),
         answer: &looked.answer,
         body: looked.plain(),
-    });
-    let is_told = verdict == Verdict::Answer || looked.is_all && may_be_told(&looked.held, address);
+    };
+    let verdict = classify(&observed);
+    let is_own_word = is_own_word(verdict, &observed, question, address);
+    let is_told = match verdict {
+        Verdict::Answer => {
+            !(looked.is_all && tells_of_itself(question.method) && address.is_told_in(looked.plain()))
+        }
+        Verdict::Final(_) | Verdict::Retry(_) => looked.is_all && may_be_told(&looked.held, address),
+    };
     if verdict != Verdict::Answer {
         // Errors are told as they read.
         looked.passing = Passing::Plain;
@@ -323,18 +345,39 @@ async fn judge(
     }
     let served = verdict == Verdict::Answer;
     let outcome = match verdict {
-        Verdict::Retry(class) => Err(failure(class, reply)),
+        Verdict::Retry(class) => Err(Failure {
+            is_own_word,
+            ..failure(class, reply)
+        }),
         Verdict::Answer | Verdict::Final(_) => Ok(Received { reply, rest, served }),
     };
     Judged { outcome, done }
 }
 
+/// Whether a failure that keeps the upstream from all requests for a while is told by the upstream itself, and is about
+/// what the gateway sends for everybody: not about words, a query or a key of the client's own.
+pub(crate) fn is_own_word(
+    verdict: Verdict,
+    observed: &Observed<'_>,
+    question: &Question<'_>,
+    address: &Address,
+) -> bool {
+    match verdict {
+        Verdict::Retry(class) if class.policy().exclusion != Exclusion::None => {
+            question.query.is_none()
+                && !headers::holds_credentials(question.fields, question.peer, question.forwarded, address)
+                && tyrscale_jsonrpc::is_own_word(observed, &question.body)
+        }
+        Verdict::Retry(_) | Verdict::Final(_) | Verdict::Answer => true,
+    }
+}
+
 /// How the body of an answer with `fields` is to be read; `None` when it cannot be.
-fn reading(fields: &Fields, question: &Question<'_>, settings: &Settings) -> Option<Reading> {
+fn reading<'l>(fields: &Fields, question: &Question<'_>, limits: Limits<'l>) -> Option<Reading<'l>> {
     let codings = coding::codings(fields).ok()?;
     Some(Reading {
         expect: question.expect,
-        max_held: settings.max_batch_answer_bytes,
+        limits,
         may_pass: question.expect == Expect::Single
             && codings == [Coding::Gzip]
             && coding::accepts_gzip(question.fields),
@@ -374,6 +417,11 @@ fn may_be_told(body: &[u8], address: &Address) -> bool {
     body.len() < HEAD_BYTES && is_json && !address.is_told_in(body)
 }
 
+/// Whether a result may be about the node rather than the chain, so that it could hold where it is reached.
+pub(crate) fn tells_of_itself(method: &RpcMethod) -> bool {
+    !method.label.starts_with("eth_")
+}
+
 /// What of `reply` is passed on when nobody says better: a 4xx, if need be without its body, and JSON-RPC errors.
 /// A redirect leads to where the client may not go.
 fn failure(class: Class, reply: Reply) -> Failure {
@@ -381,6 +429,7 @@ fn failure(class: Class, reply: Reply) -> Failure {
     Failure {
         class,
         perhaps_unseen: false,
+        is_own_word: true,
         retry_after: headers::retry_after(&reply.fields, SystemTime::now),
         said: is_told.then(|| Box::new(reply)),
     }

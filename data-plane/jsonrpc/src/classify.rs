@@ -19,10 +19,12 @@ mod vendor;
 pub use vendor::Vendor;
 
 use index::Facts;
-use rule::Shape;
+use rule::{Methods, Shape};
 
 /// How much of a body that is no JSON-RPC is searched for what it says, in bytes.
 const MAX_SEARCHED: usize = 4096;
+/// Longest request that is compared with an answer to it, in bytes.
+const MAX_COMPARED: usize = 64 * 1024;
 
 /// What an upstream answered, and to what.
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +75,21 @@ pub fn classify(observed: &Observed<'_>) -> Verdict {
         Answer::Batch | Answer::Empty if is_good => Verdict::Answer,
         _ => class(observed).into(),
     }
+}
+
+/// Whether what an answer tells of its upstream is told by the upstream itself: by status or code, or in words that are not
+/// those of the `request`. Nodes repeat what clients write, and what tracers of clients say.
+#[must_use]
+pub fn is_own_word(observed: &Observed<'_>, request: &[u8]) -> bool {
+    let said = Said::of(observed);
+    let facts = said.facts(observed);
+    let class = |rule: Option<&rule::Rule>| rule.map(|rule| rule.class);
+    // With escapes any text may be written in many ways.
+    let is_plain = request.len() <= MAX_COMPARED
+        && !request.contains(&b'\\')
+        && !Methods::Trace.include(observed.method);
+    let compared = std::str::from_utf8(request).ok().filter(|_| is_plain);
+    class(index::first_beside(&facts, compared)) == class(index::first(&facts))
 }
 
 /// The table in its order, for its documentation: what each rule recognises, and the class it gives.

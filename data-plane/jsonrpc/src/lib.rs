@@ -30,7 +30,7 @@ pub mod transaction;
 
 pub use block::{BlockRef, Edge, Tag};
 pub use class::{Blame, Class, Elsewhere, Exclusion, Lesson, Policy, most_telling};
-pub use classify::{Observed, Vendor, Verdict, classify};
+pub use classify::{Observed, Vendor, Verdict, classify, is_own_word};
 pub use id::RawId;
 pub use method::{Kind, Method, Replay};
 pub use reply::{ErrorReply, batch_body, error_body, surfaced};

@@ -5,10 +5,11 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::Instant;
+use tyrscale_model::{Consistency, Retry, Route};
 use tyrscale_simnode::{BatchShape, RpcError};
 
 use super::harness::{Harness, node};
-use super::setting::two;
+use super::setting::{in_order, two, two_behind};
 
 /// Calls of which each has a result of its own, so that a wrong pairing shows.
 fn distinct(count: usize) -> Value {
@@ -210,5 +211,119 @@ async fn a_batch_that_nobody_answers_is_one_error_for_each_id() {
             .unwrap()
             .iter()
             .all(|item| item["error"]["code"].is_i64())
+    );
+}
+
+fn failing() -> RpcError {
+    RpcError::new(-32603, "internal error")
+}
+
+/// `max_attempts` holds for all that is sent for a batch.
+#[tokio::test]
+async fn what_is_left_of_a_batch_is_asked_elsewhere_only_within_the_attempts() {
+    for (attempts, asked) in [(1, 0), (2, 1)] {
+        let route = Route {
+            retry: Some(Retry {
+                max_attempts: attempts,
+                ..Retry::default()
+            }),
+            ..in_order()
+        };
+        let (first, second, harness) = two_behind(route).await;
+        first.answer("eth_getBalance", json!(["0x1", "latest"]), Err(failing()));
+        harness.client.post(distinct(3).to_string()).await;
+        assert_eq!((first.hits(), second.hits()), (1, asked));
+    }
+}
+
+/// Sending what is left of a batch elsewhere is a retry, which the budget pays for.
+#[tokio::test]
+async fn what_is_left_of_a_batch_is_charged_to_the_budget() {
+    let route = Route {
+        retry: Some(Retry {
+            budget_percent: Some(20),
+            budget_min_per_second: Some(0),
+            ..Retry::default()
+        }),
+        ..in_order()
+    };
+    let (first, second, harness) = two_behind(route).await;
+    first.answer("eth_getBalance", json!(["0x1", "latest"]), Err(failing()));
+    for _ in 0..50 {
+        harness.client.post(distinct(3).to_string()).await;
+    }
+    assert_eq!(first.hits(), 50);
+    assert!((5..=15).contains(&second.hits()), "{}", second.hits());
+    assert!(harness.metric("tyrscale_retry_budget_exhausted_total", &[]) >= 30.0);
+}
+
+/// A limit or a missing method told in a batch is as good as one told to a single call.
+#[tokio::test]
+async fn errors_inside_a_batch_teach() {
+    let (first, second, harness) = two().await;
+    let missing = RpcError::new(-32601, "the method eth_gasPrice does not exist/is not available");
+    first.answer("eth_gasPrice", None, Err(missing));
+    let price = json!({"jsonrpc": "2.0", "id": 9, "method": "eth_gasPrice"});
+    harness.client.post(json!([price]).to_string()).await;
+    assert_eq!(harness.client.call("eth_gasPrice").await.node(), "second");
+    assert_eq!(
+        first.hits_of("eth_gasPrice"),
+        1,
+        "asked for what it does not serve"
+    );
+    assert_eq!(harness.client.call("eth_chainId").await.node(), "first");
+    first.answer(
+        "eth_getBalance",
+        None,
+        Err(RpcError::new(-32005, "rate limit exceeded")),
+    );
+    let asked = first.hits();
+    harness.client.post(distinct(2).to_string()).await;
+    assert_eq!(harness.client.call("eth_chainId").await.node(), "second");
+    assert_eq!(first.hits(), asked + 1);
+    assert!(second.hits() >= 3);
+}
+
+/// Scenario L1 in a batch.
+#[tokio::test]
+async fn a_lookup_in_a_batch_that_finds_nothing_is_asked_of_another() {
+    let by_hash = "eth_getTransactionByHash";
+    let route = Route {
+        consistency: Some(Consistency {
+            empty_lookups_elsewhere: true,
+            ..Consistency::default()
+        }),
+        ..in_order()
+    };
+    let (first, second, harness) = two_behind(route).await;
+    second.answer(by_hash, json!(["0x1"]), Ok(json!({"hash": "0x1"})));
+    second.answer(by_hash, json!(["0x3"]), Err(failing()));
+    let look_up =
+        |id: u32| json!({"jsonrpc": "2.0", "id": id, "method": by_hash, "params": [format!("{id:#x}")]});
+    let chain = json!({"jsonrpc": "2.0", "id": 7, "method": "eth_chainId"});
+    let body = json!([look_up(1), chain, look_up(2), look_up(3)]);
+    let items = harness.client.post(body.to_string()).await.json();
+    let results: Vec<&Value> = items
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| &item["result"])
+        .collect();
+    assert_eq!(
+        results,
+        [
+            &json!({"hash": "0x1"}),
+            &json!("0x539"),
+            &Value::Null,
+            &Value::Null
+        ]
+    );
+    assert!(
+        items[3]["error"].is_null(),
+        "nothing found is an answer, an error elsewhere none"
+    );
+    assert_eq!(
+        (first.hits(), second.hits(), second.hits_of("eth_chainId")),
+        (1, 1, 0)
     );
 }

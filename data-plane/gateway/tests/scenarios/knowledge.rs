@@ -5,8 +5,8 @@ use serde_json::json;
 use tyrscale_model::{HealthCheckType, MethodFilter, Resource, Route, Rpc};
 use tyrscale_simnode::{Fault, RpcError};
 
-use super::harness::{Harness, bounded, health, node, rpc, settings};
-use super::setting::{in_order, two, two_behind};
+use super::harness::{Harness, health, node, rpc, settings};
+use super::setting::{in_order, two};
 
 fn filter(allow: &[&str], ignore: &[&str]) -> MethodFilter {
     let patterns = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
@@ -63,6 +63,43 @@ async fn an_upstream_that_throttles_is_left_alone_for_as_long_as_it_asks() {
     assert_eq!((first.hits(), second.hits()), (1, 21));
 }
 
+/// What a client writes into its request, or has in its query, is no word of the upstream's that repeats it.
+#[tokio::test]
+async fn a_client_cannot_have_an_upstream_left_alone_by_words_of_its_own() {
+    for text in [
+        "too many requests",
+        "please upgrade your plan",
+        "invalid api key, apikey is on another chain",
+    ] {
+        let (first, _second, harness) = two().await;
+        first.fail_next(1, tells(-32000, &format!("err: unknown tracer {text}")));
+        let repeated = harness.ask("eth_call", &json!([{}, text])).await;
+        assert_eq!(repeated.node(), "second", "{text}");
+        assert_eq!(harness.client.call("eth_chainId").await.node(), "first", "{text}");
+        // Built by the code of a tracer, it is in no request.
+        first.fail_next(1, tells(-32000, text));
+        harness.client.call("debug_traceCall").await;
+        assert_eq!(harness.client.call("eth_chainId").await.node(), "first", "{text}");
+    }
+    let (first, _second, harness) = two().await;
+    first.fail_next(1, Fault::status(StatusCode::TOO_MANY_REQUESTS));
+    let body = super::harness::call_body("eth_chainId");
+    let with_key = harness
+        .client
+        .request("/eth?apikey=mine")
+        .body(body.into())
+        .unwrap();
+    assert_eq!(harness.client.send(with_key).await.node(), "second");
+    assert_eq!(harness.client.call("eth_chainId").await.node(), "first");
+    first.fail_next(1, tells(-32000, "too many requests"));
+    assert_eq!(harness.client.call("eth_chainId").await.node(), "second");
+    assert_eq!(
+        harness.client.call("eth_chainId").await.node(),
+        "second",
+        "its own word"
+    );
+}
+
 /// Scenario 31: learnt from an answer, for that method alone.
 #[tokio::test]
 async fn a_method_a_node_does_not_have_is_not_asked_of_it_again() {
@@ -82,42 +119,6 @@ async fn a_method_a_node_does_not_have_is_not_asked_of_it_again() {
     let nowhere = harness.client.call("eth_getLogs").await;
     assert_eq!((nowhere.status, nowhere.error_code()), (StatusCode::OK, -32601));
     assert_eq!((first.hits(), second.hits()), asked);
-}
-
-/// Scenarios L12, L13, L15.
-#[tokio::test]
-async fn state_that_a_node_has_pruned_is_no_longer_asked_of_it() {
-    let route = Route {
-        health_check: Some(health(HealthCheckType::EthBlockNumber)),
-        ..in_order()
-    };
-    let (first, _second, harness) = two_behind(route).await;
-    first.set_lowest_state(900);
-    bounded(first.wait_for_hits(4)).await;
-    let at = |block: u64| json!([{}, format!("{block:#x}")]);
-    assert_eq!(harness.ask("eth_call", &at(850)).await.node(), "second");
-    let asked = first.hits_of("eth_call");
-    for block in [850, 849, 100, 1] {
-        assert_eq!(
-            harness.ask("eth_call", &at(block)).await.node(),
-            "second",
-            "{block}"
-        );
-    }
-    assert_eq!(
-        first.hits_of("eth_call"),
-        asked,
-        "asked for what it does not have"
-    );
-    first.answer("eth_call", at(960), Err(RpcError::new(3, "execution reverted")));
-    assert_eq!(harness.ask("eth_call", &at(960)).await.error_code(), 3);
-    assert_eq!(
-        harness.ask("eth_call", &at(955)).await.node(),
-        "first",
-        "a revert is no bound"
-    );
-    let block = json!(["0x352", false]);
-    assert_eq!(harness.ask("eth_getBlockByNumber", &block).await.node(), "first");
 }
 
 /// Scenarios L8, G11, 112.

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use http::StatusCode;
 use http::header::RETRY_AFTER;
-use tyrscale_model::{Retry, Route};
+use tyrscale_model::{Resource, Retry, Route, Upstream};
 use tyrscale_simnode::{Fault, SimNode};
 
-use super::harness::{HOST_NAME, Harness, node, route, settings};
+use super::harness::{HOST_NAME, Harness, node, route, route_id, settings, upstream};
 use super::setting::{in_order, two_behind};
 
 fn retry() -> Retry {
@@ -167,4 +167,30 @@ async fn a_dead_upstream_uses_up_no_budget() {
     for _ in 0..200 {
         assert_eq!(harness.client.call("eth_chainId").await.node(), "alive");
     }
+}
+
+/// With nobody left to ask nothing is retried, and nothing is paid.
+#[tokio::test]
+async fn a_failure_with_nobody_left_to_ask_uses_up_no_budget() {
+    let thrifty = Retry {
+        same_upstream_attempts: Some(0),
+        budget_percent: Some(10),
+        budget_min_per_second: Some(0),
+        ..retry()
+    };
+    let (first, second, mut harness) = two_behind(with(thrifty)).await;
+    let second_is_out = |cordoned| {
+        Resource::Upstream(Upstream {
+            cordoned,
+            ..upstream(2, route_id(1), 1.0)
+        })
+    };
+    harness.put([second_is_out(true)]);
+    first.set_fault(failing());
+    for _ in 0..40 {
+        harness.client.call("eth_chainId").await;
+    }
+    harness.put([second_is_out(false)]);
+    assert_eq!(harness.client.call("eth_chainId").await.node(), "second");
+    assert_eq!((first.hits(), second.hits()), (41, 1));
 }

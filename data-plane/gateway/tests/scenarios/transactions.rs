@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use serde_json::{Value, json};
-use tyrscale_simnode::{Fault, RpcError};
+use tyrscale_simnode::{Fault, RpcError, SimNode};
 
 use super::harness::{Answer, Harness, bounded, node};
 use super::setting::two;
@@ -158,4 +158,24 @@ async fn a_transaction_that_is_refused_for_good_is_not_looked_for() {
     let harness = Harness::in_front_of(&[&node]).await;
     send(&harness).await;
     assert_eq!(node.hits(), 1);
+}
+
+/// Three look-ups are three requests, whoever fails.
+#[tokio::test]
+async fn a_transaction_is_looked_for_at_no_more_than_three_upstreams() {
+    let mut nodes = Vec::new();
+    for name in ["a", "b", "c", "d", "e"] {
+        let node = node(name).await;
+        node.set_method_fault(SEND, Fault::CloseBeforeAnswer);
+        node.set_method_fault("eth_getTransactionByHash", Fault::status(StatusCode::BAD_GATEWAY));
+        nodes.push(node);
+    }
+    let all: Vec<&SimNode> = nodes.iter().collect();
+    let harness = Harness::in_front_of(&all).await;
+    assert_eq!(send(&harness).await.status, StatusCode::BAD_GATEWAY);
+    let asked: u64 = nodes
+        .iter()
+        .map(|node| node.hits_of("eth_getTransactionByHash"))
+        .sum();
+    assert_eq!(asked, 3);
 }

@@ -29,6 +29,12 @@ pub(super) fn first(facts: &Facts<'_>) -> Option<&'static Rule> {
     INDEX.first(facts)
 }
 
+/// The first rule that the facts meet without the texts that are in `request`, wherever they stand in it; without any
+/// text where there is nothing to compare with.
+pub(super) fn first_beside(facts: &Facts<'_>, request: Option<&str>) -> Option<&'static Rule> {
+    INDEX.first_beside(facts, request)
+}
+
 static INDEX: LazyLock<Index> = LazyLock::new(Index::build);
 
 struct Index {
@@ -91,12 +97,37 @@ impl Index {
     }
 
     fn first(&self, facts: &Facts<'_>) -> Option<&'static Rule> {
+        self.first_by(facts, &self.found(facts))
+    }
+
+    fn first_beside(&self, facts: &Facts<'_>, request: Option<&str>) -> Option<&'static Rule> {
+        let Some(request) = request else {
+            return self.first_by(facts, &vec![Found::No; self.texts.len()]);
+        };
+        let mut found = self.found(facts);
+        for hit in self
+            .finder
+            .iter()
+            .flat_map(|finder| finder.find_overlapping_iter(request))
+        {
+            if let Some(slot) = found.get_mut(hit.pattern().as_usize()) {
+                *slot = Found::No;
+            }
+        }
+        self.first_by(facts, &found)
+    }
+
+    fn first_by(&self, facts: &Facts<'_>, found: &[Found]) -> Option<&'static Rule> {
+        let hit = |row: &&Row| row.rule.meets(facts) && row.reads(found);
+        self.rows.iter().find(hit).map(|row| row.rule)
+    }
+
+    fn found(&self, facts: &Facts<'_>) -> Vec<Found> {
         let mut found = vec![Found::No; self.texts.len()];
         for said in [facts.message, facts.detail] {
             self.search(said, &mut found);
         }
-        let hit = |row: &&Row| row.rule.meets(facts) && row.reads(&found);
-        self.rows.iter().find(hit).map(|row| row.rule)
+        found
     }
 
     fn search(&self, said: &str, found: &mut [Found]) {

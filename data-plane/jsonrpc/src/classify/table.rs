@@ -215,6 +215,8 @@ const TRANSACTIONS: &[Rule] = &[
             | max priority fee per gas higher than max fee per gas | tip above fee cap"),
     )
     .shaped(Shape::ERROR.or(Shape::BARE)),
+    says(Class::AmbiguousRequest, "another chain than the transaction's", Has("invalid chain id, expected"))
+        .only(Methods::Send),
     says(Class::WrongChain, "another chain", Has("invalid chain id, expected | apikey is on another chain")),
     says(
         Class::BadTransaction,

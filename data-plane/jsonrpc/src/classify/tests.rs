@@ -55,6 +55,53 @@ fn every_body_hits_its_rule_first() {
     }
 }
 
+fn is_own(method: &str, status: u16, body: &str, request: &str) -> bool {
+    let answer = inspect(body.as_bytes(), Expect::Single);
+    let observed = Observed {
+        status,
+        id: None,
+        method: lookup(method),
+        vendor: Vendor::Other,
+        answer: &answer,
+        body: body.as_bytes(),
+    };
+    is_own_word(&observed, request.as_bytes())
+}
+
+#[test]
+fn words_of_the_request_or_of_a_clients_code_are_not_the_upstreams_own() {
+    let limit = error(-32000, "x Too many requests to x");
+    for (method, status, body, request, own) in [
+        ("eth_call", 200, limit.as_str(), r#"["0x1"]"#, true),
+        ("eth_call", 200, &limit, r#"["too MANY requests"]"#, false),
+        ("eth_call", 200, &limit, r#"["xtoo many requests"]"#, false),
+        ("eth_call", 200, &limit, r#"["\u0074oo many requests"]"#, false),
+        ("debug_traceCall", 200, &limit, r#"["0x1"]"#, false),
+        // A status or a code says so whatever the words.
+        ("debug_traceCall", 429, &limit, r#"["too many requests"]"#, true),
+        (
+            "eth_call",
+            200,
+            &error(-32005, "too many requests"),
+            r#"["too many requests"]"#,
+            true,
+        ),
+        (
+            "eth_call",
+            200,
+            &error(-32000, "upgrade your plan"),
+            r#"["upgrade your plan"]"#,
+            false,
+        ),
+    ] {
+        assert_eq!(
+            is_own(method, status, body, request),
+            own,
+            "{method} {status} {body} {request}"
+        );
+    }
+}
+
 #[test]
 fn every_rule_is_the_first_for_some_body() {
     let hit: BTreeSet<_> = bodies::CASES.iter().map(|case| case.0).collect();

@@ -84,6 +84,7 @@ pub(super) const CASES: &[Case] = &[
     ("no money for a trace", Other, TRACE, 200, r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"tracing failed: insufficient funds for gas * price + value"}}"#),
     ("no money", Other, SEND, 200, r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"insufficient funds for gas * price + value: address 0x1 have 0 want 1"}}"#),
     ("transaction against the rules", Other, SEND, 200, r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"intrinsic gas too low: have 0, want 21000"}}"#),
+    ("another chain than the transaction's", Other, SEND, 200, r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"invalid chain id, expected 1 got 5"}}"#),
     ("another chain", Other, CALL, 200, r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"invalid chain id, expected 1 got 5"}}"#),
     ("transaction cannot be read", Other, SEND, 200, r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"rlp: expected input list for types.LegacyTx"}}"#),
     ("transaction cannot be read", Other, SEND, 200, r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"transaction type not supported"}}"#),
