@@ -12,6 +12,7 @@ use tyrscale_balance::{
     Transition,
 };
 use tyrscale_jsonrpc::Class;
+use tyrscale_model::HealthCheck;
 
 use crate::address::Address;
 use crate::pool::{Pool, Transport};
@@ -123,6 +124,11 @@ impl Endpoint {
     /// Attempts that are not settled yet.
     pub(crate) fn in_flight(&self) -> u32 {
         self.stats.in_flight()
+    }
+
+    /// Whether it takes so many requests at once and no more.
+    pub(crate) const fn has_slots(&self) -> bool {
+        self.allowance.has_slots()
     }
 
     pub(crate) fn enter(&self) {
@@ -250,6 +256,16 @@ impl Endpoint {
         subject: &Subject<'_>,
         now: Instant,
     ) {
+        let is_probed = self.spec.chain.is_some()
+            && self
+                .spec
+                .health
+                .as_ref()
+                .is_some_and(HealthCheck::checks_chain_id);
+        // Who looks at its chain knows better.
+        if class == Class::WrongChain && is_probed {
+            return;
+        }
         self.learnt.on_failure(rests, class, retry_after, subject, now);
     }
 

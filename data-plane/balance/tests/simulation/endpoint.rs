@@ -1,6 +1,5 @@
 //! What the gateway keeps of one upstream, put together as the gateway does.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tyrscale_balance::{
@@ -25,7 +24,7 @@ pub(super) struct Endpoint {
     bounds: BlockBounds,
     methods: LearnedMethods,
     bucket: Option<TokenBucket>,
-    slots: Option<Arc<Slots>>,
+    slots: Option<Slots>,
     in_flight: u32,
     pace: Pace,
     /// How often its breaker has opened.
@@ -60,7 +59,7 @@ impl Endpoint {
         let bucket = (limited && dice.one_in(2))
             .then(|| TokenBucket::new(Rate::new(per_second.into(), burst).unwrap(), now));
         let limit = u32::try_from(dice.between(1, 4)).unwrap();
-        let slots = (limited && dice.one_in(2)).then(|| Arc::new(Slots::new(limit)));
+        let slots = (limited && dice.one_in(2)).then(|| Slots::new(limit));
         let pace = Pace::new(
             bucket.as_ref().map(|_| (per_second, burst)),
             slots.as_ref().map(|_| limit),
@@ -96,7 +95,7 @@ impl Endpoint {
             reach: self
                 .bounds
                 .reach(DataKind::State, BlockRef::Number(question.block), now),
-            headroom: Headroom::of(self.bucket.as_ref(), self.slots.as_deref(), now),
+            headroom: Headroom::of(self.bucket.as_ref(), self.slots.as_ref(), now),
             in_flight: self.in_flight,
             latency: self.latency.latency(now),
             ramp: self.onset.ramp(&slow_start, now),

@@ -11,14 +11,22 @@ use crate::queue::{Held, Queue};
 /// The limits of one upstream, as far as it has any.
 #[derive(Debug, Default)]
 pub(super) struct Allowance {
-    rate: Option<Arc<Mutex<TokenBucket>>>,
-    slots: Option<Arc<Slots>>,
+    rate: Option<Metered>,
+    slots: Option<Slots>,
     /// Who waits for a slot.
     queue: Arc<Queue>,
 }
 
+/// A rate, and what is left of it.
+#[derive(Debug, Clone)]
+struct Metered {
+    rate: Rate,
+    bucket: Arc<Mutex<TokenBucket>>,
+}
+
 impl Allowance {
-    /// What `limits` say; what was taken from the limits `before` stays taken.
+    /// What `limits` say; what was taken from the limits `before`, which this leaves
+    /// as they are, stays taken.
     pub(super) fn new(
         limits: Option<&UpstreamLimits>,
         queue: &Arc<Queue>,
@@ -30,19 +38,10 @@ impl Allowance {
             .and_then(|rate| Rate::new(rate.per_second, rate.burst));
         let most = limits.and_then(UpstreamLimits::max_concurrent);
         Self {
-            rate: rate.map(|rate| match before.and_then(|before| before.rate.as_ref()) {
-                Some(bucket) => {
-                    lock(bucket).set_rate(rate, now);
-                    Arc::clone(bucket)
-                }
-                None => Arc::new(Mutex::new(TokenBucket::new(rate, now))),
-            }),
+            rate: rate.map(|rate| Metered::new(rate, before.and_then(|before| before.rate.as_ref()), now)),
             slots: most.map(|most| match before.and_then(|before| before.slots.as_ref()) {
-                Some(slots) => {
-                    slots.set_limit(most);
-                    Arc::clone(slots)
-                }
-                None => Arc::new(Slots::new(most)),
+                Some(slots) => slots.limited_to(most),
+                None => Slots::new(most),
             }),
             queue: Arc::clone(queue),
         }
@@ -51,9 +50,13 @@ impl Allowance {
     /// What they leave.
     pub(super) fn headroom(&self, now: Instant) -> Headroom {
         match &self.rate {
-            None => Headroom::of(None, self.slots.as_deref(), now),
-            Some(bucket) => Headroom::of(Some(&lock(bucket)), self.slots.as_deref(), now),
+            None => Headroom::of(None, self.slots.as_ref(), now),
+            Some(metered) => Headroom::of(Some(&metered.lock()), self.slots.as_ref(), now),
         }
+    }
+
+    pub(super) const fn has_slots(&self) -> bool {
+        self.slots.is_some()
     }
 
     /// Takes a slot; `None` when there is none.
@@ -66,8 +69,8 @@ impl Allowance {
 
     /// Takes a request of so many calls out of the rate, as far as there is that much; false when there is nothing.
     pub(super) fn take_calls(&self, calls: usize, now: Instant) -> bool {
-        let Some(bucket) = &self.rate else { return true };
-        let mut bucket = lock(bucket);
+        let Some(metered) = &self.rate else { return true };
+        let mut bucket = metered.lock();
         if !bucket.try_take(now) {
             return false;
         }
@@ -80,6 +83,24 @@ impl Allowance {
     }
 }
 
-fn lock(bucket: &Mutex<TokenBucket>) -> MutexGuard<'_, TokenBucket> {
-    bucket.lock().unwrap_or_else(PoisonError::into_inner)
+impl Metered {
+    fn new(rate: Rate, before: Option<&Self>, now: Instant) -> Self {
+        let bucket = match before {
+            Some(same) if same.rate == rate => return same.clone(),
+            Some(other) => {
+                let mut bucket = other.lock().clone();
+                bucket.set_rate(rate, now);
+                bucket
+            }
+            None => TokenBucket::new(rate, now),
+        };
+        Self {
+            rate,
+            bucket: Arc::new(Mutex::new(bucket)),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, TokenBucket> {
+        self.bucket.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -130,7 +130,7 @@ impl Learnt {
             Exclusion::Long if class == Class::Billing => {
                 state.rest(ticket, ExclusionCause::Billing, None, now);
             }
-            // Without anybody who looks at its chain again it would be out for good.
+            // Nobody looks at its chain again, so that it would be out for good.
             Exclusion::Long | Exclusion::Removed => {
                 state.rest(ticket, ExclusionCause::Unauthorised, None, now);
             }

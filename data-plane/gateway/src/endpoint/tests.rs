@@ -1,6 +1,6 @@
 //! What a new configuration leaves of what is known.
 
-use tyrscale_model::{CircuitBreaker, HealthCheck, UpstreamHeaders, UpstreamProtocol};
+use tyrscale_model::{CircuitBreaker, HealthCheck, UpstreamHeaders, UpstreamLimits, UpstreamProtocol};
 
 use super::*;
 use crate::config::Settings;
@@ -59,4 +59,32 @@ fn a_new_policy_forgets_only_what_it_is_about() {
     let mut elsewhere = spec();
     elsewhere.url = "http://localhost:2".parse().unwrap();
     assert_eq!(after(elsewhere), (BreakerState::Closed, true, 1));
+}
+
+#[test]
+fn limits_that_do_not_come_into_force_change_nothing() {
+    let transport = Transport::new(&Settings::default()).unwrap();
+    let queue = Arc::default();
+    let now = Instant::now();
+    let limited = |max_concurrent: u32, requests_per_second: f64| Spec {
+        limits: Some(UpstreamLimits {
+            max_concurrent,
+            requests_per_second,
+            burst: 1,
+        }),
+        ..spec()
+    };
+    let known = Arc::new(Endpoint::new(limited(2, 1.0), None, &transport, &queue, now).unwrap());
+    let held = known.allowance.take_slot().unwrap();
+    assert!(known.allowance.take_calls(1, now));
+    let refused = Endpoint::new(limited(1, 1_000.0), Some(&known), &transport, &queue, now).unwrap();
+    let soon = now + Duration::from_millis(10);
+    assert!(
+        refused.allowance.take_slot().is_none(),
+        "what is in flight counts"
+    );
+    assert!(refused.allowance.take_calls(1, soon));
+    assert!(known.allowance.take_slot().is_some());
+    assert!(!known.allowance.take_calls(1, soon));
+    drop(held);
 }
