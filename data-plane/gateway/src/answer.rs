@@ -200,16 +200,12 @@ fn empty(status: StatusCode, body: AnswerBody) -> Answer {
     }
 }
 
-/// An answer that is JSON unless `fields` say otherwise.
+/// An answer in JSON, whatever the upstream called it.
 pub(crate) fn assemble(status: StatusCode, fields: Fields, body: AnswerBody) -> Answer {
-    let own = match fields.get("content-type") {
-        Some(_) => Vec::new(),
-        None => vec![json_type()],
-    };
     Answer {
         status,
         passed_on: fields,
-        own,
+        own: vec![json_type()],
         body,
     }
 }

@@ -5,7 +5,7 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::Instant;
-use tyrscale_balance::BreakerState;
+use tyrscale_balance::{BreakerState, Obstacle};
 use tyrscale_model::RouteId;
 use tyrscale_telemetry::Page;
 
@@ -32,9 +32,9 @@ fn routes(path: &str, table: &Table) -> Option<Value> {
     let id: RouteId = rest.strip_prefix('/')?.parse().ok()?;
     let route = table.get(id)?;
     let upstreams: Vec<Value> = route
-        .endpoints()
-        .iter()
-        .map(|endpoint| upstream_json(endpoint))
+        .obstacles(Instant::now())
+        .into_iter()
+        .map(|(endpoint, obstacle)| upstream_json(endpoint, obstacle))
         .collect();
     Some(json!({ "route": route_json(route), "upstreams": upstreams }))
 }
@@ -44,8 +44,8 @@ fn upstreams(path: &str, table: &Table) -> Option<Value> {
     (path == "/debug/upstreams").then_some(())?;
     let upstreams: Vec<Value> = table
         .routes()
-        .flat_map(|route| route.endpoints())
-        .map(|endpoint| upstream_json(endpoint))
+        .flat_map(|route| route.obstacles(Instant::now()))
+        .map(|(endpoint, obstacle)| upstream_json(endpoint, obstacle))
         .collect();
     Some(json!({ "upstreams": upstreams }))
 }
@@ -75,7 +75,7 @@ fn route_json(route: &Route) -> Value {
     })
 }
 
-fn upstream_json(endpoint: &Endpoint) -> Value {
+fn upstream_json(endpoint: &Endpoint, obstacle: Option<Obstacle>) -> Value {
     let breaker = match endpoint.breaker_state(Instant::now().into_std()) {
         BreakerState::Closed => "closed",
         BreakerState::HalfOpen => "half-open",
@@ -88,6 +88,7 @@ fn upstream_json(endpoint: &Endpoint) -> Value {
         "route": endpoint.spec().route_id.to_string(),
         "origin": endpoint.address().origin(),
         "healthy": endpoint.is_healthy(),
+        "obstacle": obstacle.map(|obstacle| obstacle.name()),
         "wrong_chain": endpoint.is_on_wrong_chain(),
         "head": endpoint.head(),
         "breaker": breaker,

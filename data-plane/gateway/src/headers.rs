@@ -16,6 +16,7 @@ use tyrscale_http1::{Field, Fields};
 use tyrscale_model::Scheme;
 
 use crate::address::Address;
+use crate::cors;
 
 /// The addresses a request came by, the client's first.
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
@@ -50,15 +51,22 @@ const WHENCE: [&str; 5] = [
     "x-real-ip",
 ];
 
-/// What is about the upstream's own place, which is not the gateway's and often holds a key; and what is said
-/// anew.
-const NOT_PASSED_ON: [&str; 8] = [
+/// What is about the upstream's own place, which is not the gateway's and often holds a key; what it would do to the
+/// gateway's own in a browser; and what is said anew.
+const NOT_PASSED_ON: [&str; 15] = [
     "alt-svc",
+    "clear-site-data",
     "content-encoding",
     "content-length",
     "content-location",
+    "content-security-policy",
+    "content-type",
     "location",
+    "nel",
     "refresh",
+    "report-to",
+    "set-cookie",
+    "set-cookie2",
     "strict-transport-security",
     "www-authenticate",
 ];
@@ -103,6 +111,21 @@ pub(crate) fn for_upstream<'a>(
         let held_back = is_any(field, &CREDENTIALS) || (!trusted && is_any(field, &WHENCE));
         !is_any(field, &SAID_ANEW) && (!held_back || forwarded.iter().any(|name| field.is(name.as_str())))
     })
+}
+
+/// Whether the request to the upstream has a key of the client's, as far as names tell.
+pub(crate) fn holds_credentials(
+    fields: &Fields,
+    peer: &Peer,
+    forwarded: &[HeaderName],
+    address: &Address,
+) -> bool {
+    let is_key = |field: &Field<'_>| {
+        let name = field.name().to_ascii_lowercase();
+        let has = |part: &&str| memchr::memmem::find(&name, part.as_bytes()).is_some();
+        is_any(field, &CREDENTIALS) || ["key", "token", "auth", "secret"].iter().any(|part| has(part))
+    };
+    for_upstream(fields, peer, forwarded).any(|field| is_key(&field) && !address.sets(&field))
 }
 
 /// The addresses that a request came by, that of the peer the last.
@@ -186,7 +209,9 @@ fn port(host: &[u8], scheme: Scheme) -> &[u8] {
 /// Leaves of an upstream's fields what clients may have: not what is about its own place, and none that tells a
 /// secret of its address.
 pub(crate) fn for_client(fields: &mut Fields, address: &Address) {
-    fields.keep_end_to_end(|field| !is_any(&field, &NOT_PASSED_ON) && !address.is_told_in(field.value()));
+    fields.keep_end_to_end(|field| {
+        !is_any(&field, &NOT_PASSED_ON) && !cors::is_about(field.name()) && !address.is_told_in(field.value())
+    });
 }
 
 /// An answer's field for what has no type of its own.
@@ -349,10 +374,14 @@ mod tests {
             ("content-length", "5"),
             ("connection", "close, x-hop"),
             ("x-hop", "1"),
-            ("content-type", "text/plain"),
+            ("content-type", "text/html"),
+            ("Set-Cookie", "a=1"),
+            ("clear-site-data", "\"*\""),
+            ("Access-Control-Allow-Origin", "*"),
+            ("cache-control", "no-store"),
         ]);
         for_client(&mut answer, &address());
-        assert_eq!(names(answer.iter()), ["content-type"]);
+        assert_eq!(names(answer.iter()), ["cache-control"]);
     }
 
     #[test]

@@ -25,6 +25,10 @@ pub(crate) struct RouteStats {
     pub(crate) retries: RetryStats,
     others: RwLock<HashMap<AnswerKind, Arc<AtomicHistogram>>>,
     pub(crate) limited: LimitedCalls,
+    /// Reads for which several upstreams are asked at once.
+    pub(crate) races: AtomicU64,
+    /// Transactions that several upstreams are sent at once.
+    pub(crate) broadcasts: AtomicU64,
 }
 
 /// Calls of one route above a rate.
@@ -58,6 +62,33 @@ pub(crate) struct RetryStats {
     pub(crate) fail_open: AtomicU64,
     /// Requests refused because every upstream throttles or is at its limit.
     pub(crate) throttled: AtomicU64,
+}
+
+/// Which of a route's counts goes up and down.
+type Level = fn(&RouteStats) -> &AtomicU64;
+
+/// Something that is under way, counted until it is dropped.
+#[derive(Debug)]
+#[must_use = "dropped, it is no longer counted"]
+pub(crate) struct UnderWay {
+    stats: Arc<RouteStats>,
+    level: Level,
+}
+
+impl UnderWay {
+    pub(crate) fn begin(stats: &Arc<RouteStats>, level: Level) -> Self {
+        level(stats).fetch_add(1, Ordering::Relaxed);
+        Self {
+            stats: Arc::clone(stats),
+            level,
+        }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        (self.level)(&self.stats).fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Scheme and HTTP method of the request, and status of the answer.

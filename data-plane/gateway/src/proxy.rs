@@ -10,9 +10,8 @@ use tyrscale_jsonrpc::request::parse;
 use tyrscale_jsonrpc::{Call, ErrorReply, Expect, Limits, Packet, RequestError, error_body, method};
 
 use crate::answer::{self, Answer};
-use crate::batch::{Batch, Member, Part};
+use crate::batch::{Batch, Left, Member, Part};
 use crate::coding::{self, Undecodable};
-use crate::cors;
 use crate::forward::{Course, forward};
 use crate::gateway::Gateway;
 use crate::headers::{self, Peer};
@@ -21,7 +20,7 @@ use crate::plan::{Rules, Step, text};
 use crate::record::Record;
 use crate::request::{self, Unread};
 use crate::route::Route;
-use crate::shedding::Held;
+use crate::shedding::{AHEAD, Held, Shed};
 use crate::subject::Subject;
 use crate::transaction::send;
 use crate::upstream::{Place, Question};
@@ -92,10 +91,9 @@ impl<'a> Request<'a> {
             let answer = marked(answer::method_not_allowed(), route, head);
             return Err(request.finish(answer));
         }
-        // What does not tell its length may be as long as any.
         let most = request.max_body_bytes();
-        let bytes = request::content_length(head).unwrap_or(most).min(most);
-        match gateway.load.take(bytes) {
+        let announced = request::content_length(head).unwrap_or(AHEAD).min(most);
+        match gateway.load.take(announced) {
             Ok(held) => request.held = Some(held),
             Err(shed) => {
                 gateway.stats.count_shed(shed);
@@ -110,10 +108,16 @@ impl<'a> Request<'a> {
         self.asked.max_body_bytes()
     }
 
+    /// Whether there is room for so many bytes of its body, which have come.
+    pub(crate) fn has_room(&mut self, bytes: usize) -> bool {
+        self.held.as_mut().is_none_or(|held| held.grow(bytes))
+    }
+
     /// Answers it, once its body has been read or could not be.
     pub(crate) async fn answer(mut self, body: Result<Bytes, Unread>, place: &mut Place<'_>) -> Answer {
+        let body = self.decoded(body).await;
         let asked = &self.asked;
-        let answer = match asked.decoded(body).await {
+        let answer = match body {
             Ok(body) => {
                 if let Some(held) = &mut self.held {
                     held.shrink(body.len());
@@ -128,6 +132,24 @@ impl<'a> Request<'a> {
         self.finish(answer)
     }
 
+    /// A body without its content coding. There has to be room for the largest that it may become.
+    async fn decoded(&mut self, body: Result<Bytes, Unread>) -> Result<Bytes, Unread> {
+        let codings = coding::codings(&self.asked.head.fields).map_err(|_| Unread::Unsupported);
+        let (body, codings) = (body?, codings?);
+        if codings.is_empty() {
+            return Ok(body);
+        }
+        let limit = self.max_body_bytes();
+        if !self.has_room(body.len().saturating_add(limit)) {
+            return Err(Unread::NoRoom);
+        }
+        let decoded = Box::pin(coding::decode(&codings, &body, limit)).await;
+        decoded.map(Bytes::from).map_err(|why| match why {
+            Undecodable::TooLarge => Unread::TooLarge,
+            Undecodable::Broken => Unread::Undecodable,
+        })
+    }
+
     /// Writes it down, and tells the client what it wants to know besides.
     fn finish(self, mut answer: Answer) -> Answer {
         answer.own.extend(self.record.finish(answer.status));
@@ -138,21 +160,6 @@ impl<'a> Request<'a> {
 impl Asked<'_> {
     fn max_body_bytes(&self) -> usize {
         self.route.admission.max_body_bytes(&self.gateway.settings)
-    }
-
-    /// A body without its content coding.
-    async fn decoded(&self, body: Result<Bytes, Unread>) -> Result<Bytes, Unread> {
-        let codings = coding::codings(&self.head.fields).map_err(|_| Unread::Unsupported);
-        let (body, codings) = (body?, codings?);
-        if codings.is_empty() {
-            return Ok(body);
-        }
-        let limit = self.max_body_bytes();
-        let decoded = Box::pin(coding::decode(&codings, &body, limit)).await;
-        decoded.map(Bytes::from).map_err(|why| match why {
-            Undecodable::TooLarge => Unread::TooLarge,
-            Undecodable::Broken => Unread::Undecodable,
-        })
     }
 
     async fn serve(&self, body: &Bytes, record: &mut Record<'_>, place: &mut Place<'_>) -> Answer {
@@ -233,21 +240,27 @@ impl Asked<'_> {
     ) -> Answer {
         let mut batch = Batch::new(members, self.rules().steps(members));
         let mut course = Course::new(&self.route, &self.gateway.settings);
-        let mut asked = batch.to_send();
+        let elsewhere = self.route.consistency.empty_lookups_elsewhere;
+        let mut asked = Left {
+            positions: batch.to_send(),
+            is_retry: false,
+        };
         for round in 0..MAX_ROUNDS {
-            if asked.is_empty() {
+            let mut goes_on = || round == 0 || course.goes_on(&self.route, asked.is_retry);
+            if asked.positions.is_empty() || !goes_on() {
                 break;
             }
             let calls = asked
+                .positions
                 .iter()
                 .filter_map(|position| members.get(*position)?.as_ref().ok());
             let subject = Subject::of(calls);
             let question = Question {
                 traceparent: record.traceparent(),
-                ..self.question(batch.part(&asked, body), subject)
+                ..self.question(batch.part(&asked.positions, body), subject)
             };
             match forward(&self.route, &question, &mut course, record.journal(), place).await {
-                Ok(reply) => asked = batch.take(&asked, reply),
+                Ok(reply) => asked = batch.take(&asked.positions, &question, elsewhere, reply),
                 Err(failures) if round == 0 => {
                     batch.fail(failures.telling(question.method.kind, None));
                     break;
@@ -293,9 +306,6 @@ impl Asked<'_> {
 /// The answer, with what the route says about pages of other origins.
 fn marked(mut answer: Answer, route: &Route, head: &RequestHead) -> Answer {
     if let Some(cors) = &route.cors {
-        answer
-            .passed_on
-            .keep_end_to_end(|field| !cors::is_about(field.name()));
         answer.own.extend(cors.answer(&head.fields));
     }
     answer
@@ -317,6 +327,10 @@ fn refuse(gateway: &Gateway, error: &RequestError<'_>) -> Answer {
 fn refuse_unread(gateway: &Gateway, unread: Unread) -> Answer {
     gateway.stats.count_unread();
     match unread {
+        Unread::NoRoom => {
+            gateway.stats.count_shed(Shed::RequestBytes);
+            answer::overloaded()
+        }
         Unread::TooLarge => answer::own(ErrorReply::BodyTooLarge, None),
         Unread::TooSlow => answer::malformed(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"),
         Unread::Unsupported => answer::unsupported_coding(),

@@ -30,13 +30,18 @@ impl Queue {
         Some(Waiting(self))
     }
 
+    /// Whether somebody waits.
+    pub(crate) fn has_waiting(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
     /// Ready once an upstream has become free and it is one's turn.
     pub(crate) fn released(&self) -> Notified<'_> {
         self.released.notified()
     }
 
     fn release(&self) {
-        if self.waiting.load(Ordering::Relaxed) > 0 {
+        if self.has_waiting() {
             self.released.notify_one();
         }
     }

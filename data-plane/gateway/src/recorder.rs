@@ -132,8 +132,10 @@ impl Recorder {
         let mut journal = Journal::new(self, started);
         let parent = sender.traceparent.and_then(TraceParent::parse);
         let is_drawn = || self.trace_sample > 0.0 && fastrand::f64() < self.trace_sample;
-        let wanted = sender.asks || parent.is_some_and(|parent| parent.sampled) || is_drawn();
-        if wanted && self.takes(started) {
+        let is_asked = sender.asks || parent.is_some_and(|parent| parent.sampled);
+        let wanted = is_asked || is_drawn();
+        let reason = if is_asked { Reason::Asked } else { Reason::Drawn };
+        if wanted && self.takes(reason, started) {
             journal.record(parent);
         }
         journal
@@ -206,10 +208,21 @@ impl Recorder {
     }
 
     /// Whether one more request may be recorded.
-    pub(crate) fn takes(&self, now: Instant) -> bool {
+    pub(crate) fn takes(&self, reason: Reason, now: Instant) -> bool {
         let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
-        rate.take(now)
+        rate.take(reason, now)
     }
+}
+
+/// Why a request is to be recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// By chance.
+    Drawn,
+    /// It meets a fault, which clients can bring about.
+    Failed,
+    /// Its sender wants it.
+    Asked,
 }
 
 /// At most so many in each second.
@@ -229,14 +242,20 @@ impl Rate {
         }
     }
 
-    fn take(&mut self, now: Instant) -> bool {
+    /// Half of them are not for those who ask, and a quarter is not for faults, so that no client can use all up.
+    fn take(&mut self, reason: Reason, now: Instant) -> bool {
         let is_over = |began: Instant| now.saturating_duration_since(began) >= Duration::from_secs(1);
         if self.second.is_none_or(is_over) {
             self.second = Some(now);
             self.left = self.limit;
         }
-        let taken = self.left > 0;
-        self.left = self.left.saturating_sub(1);
+        let kept = match reason {
+            Reason::Drawn => 0,
+            Reason::Failed => self.limit / 4,
+            Reason::Asked => self.limit / 2,
+        };
+        let taken = self.left > kept;
+        self.left -= u32::from(taken);
         taken
     }
 }
@@ -285,7 +304,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn only_so_many_are_recorded_in_a_second() {
-        let recorder = recorder(2);
+        let recorder = recorder(4);
         let count = |now| {
             let recorded = (0..5).filter(|_| recorder.begin(traced(SAMPLED), now).is_recorded());
             recorded.count()
@@ -293,6 +312,17 @@ mod tests {
         assert_eq!(count(Instant::now()), 2);
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(count(Instant::now()), 2);
+    }
+
+    #[test]
+    fn those_who_ask_leave_some_for_the_others() {
+        let now = Instant::now();
+        for (limit, expected) in [(0, [0, 0, 0]), (1, [1, 0, 0]), (2, [1, 1, 0]), (20, [10, 5, 5])] {
+            let mut rate = Rate::new(limit);
+            let reasons = [Reason::Asked, Reason::Failed, Reason::Drawn];
+            let taken = reasons.map(|reason| (0..100).filter(|_| rate.take(reason, now)).count());
+            assert_eq!(taken, expected, "{limit}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

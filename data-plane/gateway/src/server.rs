@@ -115,12 +115,15 @@ async fn serve_last(serving: Arc<Serving>, accepted: Accepted) {
     }
 }
 
-/// The next connection, once there is room for it; `None` never comes while the semaphore is open.
+/// The next connection, once there is room for it; `None` never comes while the semaphore is open. A worker that waits
+/// for one takes no room.
 async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<Accepted> {
-    let slot = Arc::clone(slots).acquire_owned().await.ok()?;
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => return Some(Accepted { stream, peer, slot }),
+            Ok((stream, peer)) => {
+                let slot = Arc::clone(slots).acquire_owned().await.ok()?;
+                return Some(Accepted { stream, peer, slot });
+            }
             Err(error) => {
                 tracing::warn!(%error, "connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use tyrscale_model::{RouteId, UpstreamId};
 
-use crate::recorder::Recorder;
+use crate::recorder::{Reason, Recorder};
 use crate::traceparent::{SpanId, TraceId, TraceParent};
 
 /// Traces kept; the oldest goes first.
@@ -140,7 +140,9 @@ impl<'a> Journal<'a> {
         match event {
             Event::Asked => self.attempts = self.attempts.saturating_add(1),
             Event::Answered => self.served_by = Some(upstream),
-            Event::Failed(_) if self.recording.is_none() && self.recorder.takes(self.started) => {
+            Event::Failed(_)
+                if self.recording.is_none() && self.recorder.takes(Reason::Failed, self.started) =>
+            {
                 self.record(None);
             }
             Event::Failed(_) => {}

@@ -19,7 +19,9 @@ use crate::attempt::Attempt;
 use crate::config::Settings;
 use crate::endpoint::Endpoint;
 use crate::headers::Peer;
+use crate::metrics::UnderWay;
 use crate::pool::{Use, Worker};
+use crate::shedding::Load;
 use crate::subject::Subject;
 use crate::trace::Event;
 use crate::upstream::{Place, Question, Reply, Time, ask};
@@ -57,8 +59,10 @@ struct Broadcast {
     worker: Worker,
     settings: Arc<Settings>,
     broadcasts: Arc<Broadcasts>,
+    load: Arc<Load>,
     time: Time,
     told: mpsc::Sender<Told>,
+    _counted: UnderWay,
     _room: OwnedSemaphorePermit,
 }
 
@@ -95,8 +99,10 @@ pub(super) async fn broadcast(mut round: Round<'_, '_, '_>, width: usize, place:
         worker: place.worker,
         settings: Arc::clone(&broadcasts.settings),
         broadcasts: Arc::clone(broadcasts),
+        load: Arc::clone(place.load),
         time,
         told,
+        _counted: UnderWay::begin(&round.route.stats, |stats| &stats.broadcasts),
         _room: room,
     };
     drop(broadcasts.tasks.spawn(broadcast.run(attempts)));
@@ -144,6 +150,7 @@ impl Broadcast {
                 worker: self.worker,
                 settings: &self.settings,
                 broadcasts: &self.broadcasts,
+                load: &self.load,
                 timer: &mut Timer::new(),
             };
             let outcome = ask(attempt, &question, Use::IdleOrNew, self.time, &mut place).await;

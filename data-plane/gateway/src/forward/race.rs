@@ -7,6 +7,7 @@ use futures_util::stream::FuturesUnordered;
 use tyrscale_http1::Timer;
 
 use super::round::{Ending, Lineup, Round, Told};
+use crate::metrics::UnderWay;
 use crate::pool::Use;
 use crate::upstream::{Place, ask};
 
@@ -16,6 +17,7 @@ pub(super) async fn race(mut round: Round<'_, '_, '_>, width: usize, place: &Pla
     let Some(Lineup { attempts, time }) = round.line_up(width, place.settings) else {
         return Ending::GoOn;
     };
+    let _counted = UnderWay::begin(&round.route.stats, |stats| &stats.races);
     let question = round.question;
     let asked = attempts.into_iter().map(async |(attempt, position)| {
         let endpoint = Arc::clone(attempt.endpoint());

@@ -8,18 +8,19 @@ use tyrscale_balance::BreakerState;
 use tyrscale_telemetry::catalogue::{
     ACCESS_LOG_LEFT_OUT_TOTAL, FAIL_OPEN_TOTAL, GATEWAY_CONFIG_REVISION, GATEWAY_CONNECTIONS,
     GATEWAY_REQUEST_BYTES, GATEWAY_REQUESTS, LIMITED_CALLS_TOTAL, RETRIES_TOTAL,
-    RETRY_BUDGET_EXHAUSTED_TOTAL, ROUTE_HEAD, ROUTE_HTTP_REQUEST_DURATION_SECONDS, ROUTE_REQUESTS_TOTAL,
-    RPC_REQUESTS_TOTAL, SHED_TOTAL, STATUS_429_RESPONSES_TOTAL, UNROUTED_REQUESTS_TOTAL,
-    UPSTREAM_ATTEMPTS_TOTAL, UPSTREAM_BREAKER_STATE, UPSTREAM_DURATION_SECONDS, UPSTREAM_FAILURES_TOTAL,
-    UPSTREAM_HEALTHY, UPSTREAM_HEIGHT, UPSTREAM_IN_FLIGHT, UPSTREAM_OBSTACLE, UPSTREAM_PROBE_FAILURES_TOTAL,
-    UPSTREAM_SUCCESSES_TOTAL, UPSTREAM_TOTAL_REQUESTS, UPSTREAM_WRONG_CHAIN, UPSTREAMS_THROTTLED_TOTAL,
+    RETRY_BUDGET_EXHAUSTED_TOTAL, ROUTE_BROADCASTS, ROUTE_HEAD, ROUTE_HTTP_REQUEST_DURATION_SECONDS,
+    ROUTE_RACES, ROUTE_REQUESTS_TOTAL, RPC_REQUESTS_TOTAL, SHED_TOTAL, STATUS_429_RESPONSES_TOTAL,
+    UNROUTED_REQUESTS_TOTAL, UPSTREAM_ATTEMPTS_TOTAL, UPSTREAM_BREAKER_STATE, UPSTREAM_DURATION_SECONDS,
+    UPSTREAM_FAILURES_TOTAL, UPSTREAM_HEALTHY, UPSTREAM_HEIGHT, UPSTREAM_IN_FLIGHT, UPSTREAM_OBSTACLE,
+    UPSTREAM_PROBE_FAILURES_TOTAL, UPSTREAM_SUCCESSES_TOTAL, UPSTREAM_TOTAL_REQUESTS, UPSTREAM_WRONG_CHAIN,
+    UPSTREAMS_THROTTLED_TOTAL,
 };
 use tyrscale_telemetry::{AtomicHistogram, Counter, Gauge, Metric, Metrics, TelemetryError};
 
 use crate::admission::Scope;
 use crate::endpoint::{Endpoint, EndpointStats};
 use crate::gateway::Live;
-use crate::metrics::{AnswerKind, CallOutcome, GatewayStats, RetryStats};
+use crate::metrics::{AnswerKind, CallOutcome, GatewayStats, RetryStats, RouteStats};
 use crate::recorder::Recorder;
 use crate::route::Route;
 use crate::shedding::{Load, Shed};
@@ -167,6 +168,20 @@ fn register_probes(metrics: &Metrics, live: &Arc<Live>) -> Result<(), TelemetryE
             }
         }
     })?;
+    type Level = fn(&RouteStats) -> &AtomicU64;
+    let levels: [(&Metric<Gauge, 1>, Level); 2] = [
+        (&ROUTE_RACES, |stats| &stats.races),
+        (&ROUTE_BROADCASTS, |stats| &stats.broadcasts),
+    ];
+    for (metric, level) in levels {
+        let live = Arc::clone(live);
+        metrics.observe_gauge(metric, move |observer| {
+            for route in live.load().table.routes() {
+                let count = level(&route.stats).load(Ordering::Relaxed);
+                observer.observe(level_of(count), [route.id.to_string().as_str()]);
+            }
+        })?;
+    }
     let live = Arc::clone(live);
     metrics.observe_counter(&UPSTREAM_PROBE_FAILURES_TOTAL, move |observer| {
         for_each_endpoint(&live, |route, endpoint| {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use smallvec::SmallVec;
 use tokio::time::Instant;
-use tyrscale_balance::{Ask, Bar, Choice, Facts, Obstacle, OutOfReach, Reach};
+use tyrscale_balance::{Ask, Bar, Choice, Facts, Headroom, Obstacle, OutOfReach, Reach};
 
 use super::Route;
 use crate::attempt::Attempt;
@@ -77,6 +77,8 @@ pub(crate) struct Need<'q, 'c> {
     pub(crate) subject: &'q Subject<'c>,
     /// Until when the request could wait.
     pub(crate) patience: Instant,
+    /// Whether it waits for its turn already.
+    pub(crate) is_queued: bool,
     pub(crate) now: Instant,
 }
 
@@ -89,6 +91,9 @@ impl Route {
             let mut facts = self.facts(Some(need.subject), now, |position| {
                 marks.is_tried(position, again)
             });
+            if !need.is_queued && self.queue.has_waiting() {
+                self.leave_slots(&mut facts);
+            }
             let mut choice = self.select(&facts, need);
             if matches!(choice, Choice::Nobody { .. }) && doubt_heads(&mut facts) {
                 choice = self.select(&facts, need);
@@ -106,7 +111,21 @@ impl Route {
                 }
             }
         }
-        Next::Nobody(Shortage::default())
+        // All were taken by others meanwhile, and will be free again.
+        if need.now < need.patience {
+            Next::Wait(None)
+        } else {
+            Next::Nobody(Shortage::default())
+        }
+    }
+
+    /// Leaves the slots of upstreams that have a number of them to those who wait.
+    fn leave_slots(&self, facts: &mut [Facts]) {
+        for (facts, endpoint) in facts.iter_mut().zip(&self.endpoints) {
+            if facts.headroom == Headroom::Free && endpoint.has_slots() {
+                facts.headroom = Headroom::NoSlot;
+            }
+        }
     }
 
     /// Chooses up to `width` endpoints that are asked at once, and begins an attempt at each.

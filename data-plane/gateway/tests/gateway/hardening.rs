@@ -114,6 +114,50 @@ async fn errors_of_the_request_and_of_the_method_tell_no_secret_either() {
 }
 
 /// Scenario N14.
+/// What a node says about itself may hold where it is reached; what it says about the chain is not searched.
+#[tokio::test]
+async fn results_about_the_node_tell_no_secret() {
+    let node = node("n").await;
+    let harness = behind_a_key(&node).await;
+    let says = || Ok(json!(format!("https://n.example/v3/{KEY}")));
+    for method in ["web3_clientVersion", "admin_nodeInfo", "unheard_of"] {
+        node.answer(method, None, says());
+        let answer = harness.client.call(method).await;
+        assert!(!tells_a_secret(&answer), "{method} {answer:?}");
+        assert!(answer.json()["error"].is_object(), "{method} {answer:?}");
+        let batch = json!([{"jsonrpc": "2.0", "id": 1, "method": method}]);
+        let answer = harness.client.post(batch.to_string()).await;
+        assert!(!tells_a_secret(&answer), "{method} {answer:?}");
+    }
+    assert_eq!(harness.client.call("web3_sha3").await.status, StatusCode::OK);
+}
+
+/// An upstream sets nothing in the browsers of the gateway's clients, and is no page.
+#[tokio::test]
+async fn an_upstream_does_nothing_to_the_gateways_own_origin() {
+    let node = node("n").await;
+    let mut answer = RawResponse::new(StatusCode::OK, r#"{"jsonrpc":"2.0","id":1,"result":"<script>"}"#);
+    let headers = [
+        ("content-type", "text/html"),
+        ("set-cookie", "a=1"),
+        ("clear-site-data", "\"*\""),
+        ("access-control-allow-origin", "*"),
+        ("access-control-allow-credentials", "true"),
+        ("x-kept", "1"),
+    ];
+    for (name, value) in headers {
+        answer = answer.with_header(name.parse().unwrap(), HeaderValue::from_static(value));
+    }
+    node.set_fault(Fault::Respond(answer));
+    let harness = Harness::in_front_of(&[&node]).await;
+    let answer = harness.client.call("eth_chainId").await;
+    assert_eq!(answer.json()["result"], "<script>");
+    assert_eq!(answer.headers["x-kept"], "1");
+    for (name, _) in &headers[1..5] {
+        assert!(!answer.headers.contains_key(*name), "{name}");
+    }
+}
+
 #[tokio::test]
 async fn headers_about_the_upstreams_own_place_stay_behind() {
     let node = node("n").await;

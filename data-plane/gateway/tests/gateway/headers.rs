@@ -2,7 +2,7 @@
 
 use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderValue};
 use http_body_util::Full;
-use tyrscale_model::{Resource, Route, Upstream, wire};
+use tyrscale_model::{LoadBalancer, Resource, Route, Upstream, wire};
 use tyrscale_proto::v1;
 use tyrscale_simnode::{Fault, RawResponse, SimNode};
 
@@ -133,4 +133,21 @@ async fn headers_of_the_upstream_go_before_the_clients_and_are_told_to_nobody() 
     let answer = harness.client.call("eth_chainId").await;
     assert!(!answer.headers.contains_key("x-echo"));
     assert!(!String::from_utf8_lossy(&answer.body).contains("s3cret"));
+}
+
+/// With another key a node may answer otherwise: what it did with the old one is forgotten.
+#[tokio::test]
+async fn with_another_key_an_upstream_begins_anew() {
+    let (first, second) = (node("first").await, node("second").await);
+    let in_order = Route {
+        load_balancer: LoadBalancer::FailoverPriority,
+        ..route(1, HOST_NAME)
+    };
+    let mut harness = Harness::with_route(settings(), in_order, &[&first, &second]).await;
+    first.fail_next(1, Fault::status(http::StatusCode::PAYMENT_REQUIRED));
+    for _ in 0..2 {
+        assert_eq!(harness.client.call("eth_chainId").await.node(), "second");
+    }
+    harness.put([Resource::Upstream(with_headers(&[("x-api-key", "another-key")]))]);
+    assert_eq!(harness.client.call("eth_chainId").await.node(), "first");
 }

@@ -42,7 +42,7 @@ pub const GATEWAY_REQUEST_BYTES: Metric<Gauge, 0> = Metric::new(
     Unit::Bytes,
     &[],
     GATEWAY,
-    "Bytes of the bodies of requests in progress, those to come included.",
+    "Bytes of the bodies of requests in progress, and of the large answers that are held for them.",
 );
 /// What the gateway did not take on.
 pub const SHED_TOTAL: Metric<Counter, 1> = Metric::new(

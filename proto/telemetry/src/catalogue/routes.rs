@@ -141,6 +141,22 @@ pub const UPSTREAM_OBSTACLE: Metric<Gauge, 3> = Metric::new(
     GATEWAY,
     "1 for what stands against using the upstream, whatever is asked of it; no series when nothing does.",
 );
+/// Races under way.
+pub const ROUTE_RACES: Metric<Gauge, 1> = Metric::new(
+    "tyrscale_route_races",
+    Unit::One,
+    &["route_uuid"],
+    GATEWAY,
+    "Reads that several upstreams are asked for at once and none has answered.",
+);
+/// Broadcasts under way.
+pub const ROUTE_BROADCASTS: Metric<Gauge, 1> = Metric::new(
+    "tyrscale_route_broadcasts",
+    Unit::One,
+    &["route_uuid"],
+    GATEWAY,
+    "Transactions on their way to several upstreams at once, those of clients that have left included.",
+);
 /// Attempts after the first.
 pub const RETRIES_TOTAL: Metric<Counter, 1> = Metric::new(
     "tyrscale_retries_total",
@@ -183,6 +199,8 @@ pub(super) const METRICS: &[MetricInfo] = &[
     UPSTREAM_BREAKER_STATE.info(),
     UPSTREAM_ATTEMPTS_TOTAL.info(),
     UPSTREAM_OBSTACLE.info(),
+    ROUTE_RACES.info(),
+    ROUTE_BROADCASTS.info(),
     RETRIES_TOTAL.info(),
     RETRY_BUDGET_EXHAUSTED_TOTAL.info(),
     FAIL_OPEN_TOTAL.info(),
