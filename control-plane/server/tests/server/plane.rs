@@ -11,7 +11,7 @@ use tyrscale_model::RolloutPolicy;
 use tyrscale_proto::v1::{self, apply_request::Part, resource::Resource as Wire};
 
 /// The longest any awaited event may take.
-pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) struct Plane {
     pub(crate) channel: Channel,
