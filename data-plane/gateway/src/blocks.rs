@@ -108,6 +108,7 @@ mod tests {
             crate::heads::Trust {
                 max_jump: 15_000,
                 tolerance: 2,
+                upstreams: 1,
             },
             Duration::from_secs(60),
             now,

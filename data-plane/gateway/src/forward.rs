@@ -111,9 +111,10 @@ impl Course {
         Instant::from_std(self.deadline.at())
     }
 
-    /// Counts an attempt that begins now, and says how long it may take; `None`: no time is left for one.
+    /// Counts an attempt that begins now, and says how long it may take; `None`: no time is left for one, or nothing to
+    /// pay for it with.
     fn begin(&mut self, settings: &Settings, route: &Route) -> Option<Time> {
-        let time = self.time(settings, route)?;
+        let time = self.time(settings, route).filter(|_| self.pay(route))?;
         if self.has_begun {
             route.stats.retries.retries.fetch_add(1, Ordering::Relaxed);
         }
@@ -170,9 +171,6 @@ pub(crate) async fn forward(
     while course.attempts_left > 0
         && let Some(planned) = plan(route, question, course, &mut failures, place.timer).await
     {
-        if !course.pay(route) {
-            break;
-        }
         let Some(time) = course.begin(place.settings, route) else {
             break;
         };

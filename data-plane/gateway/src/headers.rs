@@ -123,7 +123,7 @@ pub(crate) fn holds_credentials(
     let is_key = |field: &Field<'_>| {
         let name = field.name().to_ascii_lowercase();
         let has = |part: &&str| memchr::memmem::find(&name, part.as_bytes()).is_some();
-        is_any(field, &CREDENTIALS) || ["key", "token", "auth", "secret"].iter().any(|part| has(part))
+        is_any(field, &CREDENTIALS) || ["key", "token", "auth", "secret"].iter().any(has)
     };
     for_upstream(fields, peer, forwarded).any(|field| is_key(&field) && !address.sets(&field))
 }

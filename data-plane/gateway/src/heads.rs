@@ -27,6 +27,8 @@ pub(crate) struct Trust {
     pub(crate) max_jump: u64,
     /// Blocks by which one upstream may be ahead of those who bear it out.
     pub(crate) tolerance: u64,
+    /// Upstreams in use, also those that do not serve now.
+    pub(crate) upstreams: usize,
 }
 
 /// The heads of one route.
@@ -144,7 +146,7 @@ impl Heads {
 
 impl Published {
     fn look(&mut self, samples: &[Option<Sample>], trust: Trust, now: Instant) {
-        let heights: Vec<Option<u64>> = samples.iter().map(|sample| Some(sample.as_ref()?.0)).collect();
+        let mut heights: Vec<Option<u64>> = samples.iter().map(|sample| Some(sample.as_ref()?.0)).collect();
         let Some(highest) = heights.iter().copied().max().flatten() else {
             self.looked_at_all = None;
             self.is_reached = false;
@@ -154,6 +156,7 @@ impl Published {
         let is_whole = samples.iter().all(Option::is_some);
         let oldest = samples.iter().flatten().map(|(_, at)| *at).min();
         self.looked_at_all = oldest.filter(|_| is_whole);
+        heights.resize(samples.len().max(trust.upstreams), None);
         // Where nobody bears an upstream out, it is believed as far as it may jump.
         self.lead = match witnesses(heights.len()) {
             1 => trust.max_jump,
@@ -218,6 +221,7 @@ mod tests {
     const TRUST: Trust = Trust {
         max_jump: 15_000,
         tolerance: 2,
+        upstreams: 0,
     };
     const LONG: Duration = Duration::from_secs(3600);
 
@@ -285,6 +289,19 @@ mod tests {
             assert_eq!(head, Some(1004), "however long it goes on");
         }
         assert_eq!(look(&heads, &[2000, 2000, 1003], now), Some(2000));
+    }
+
+    #[test]
+    fn while_one_of_three_is_out_another_still_leads_nobody() {
+        let heads = Heads::default();
+        let now = Instant::now();
+        let three = Trust {
+            upstreams: 3,
+            ..TRUST
+        };
+        let samples = [1003, 1000].map(|height| Some((height, now)));
+        heads.look(Tag::Latest, &samples, three, LONG, now);
+        assert_eq!(heads.height(Tag::Latest), Some(1000));
     }
 
     #[test]

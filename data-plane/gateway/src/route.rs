@@ -142,6 +142,7 @@ impl Route {
         Trust {
             max_jump: self.consistency.max_height_jump(),
             tolerance: tolerance.unwrap_or(HealthCheck::DEFAULT_TOLERANCE_BLOCKS).into(),
+            upstreams: self.in_use.iter().filter(|in_use| **in_use).count(),
         }
     }
 

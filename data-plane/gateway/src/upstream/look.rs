@@ -192,6 +192,14 @@ impl Looked {
         }
     }
 
+    /// What has come, in the form in which it is passed on.
+    pub(super) fn passed_on(self) -> Bytes {
+        match self.passing {
+            Passing::WholeGzip(body) => body,
+            Passing::Plain | Passing::Gzip => self.held,
+        }
+    }
+
     /// What has come, as far as it is not coded.
     pub(super) fn plain(&self) -> &[u8] {
         match self.passing {

@@ -149,7 +149,7 @@ async fn debug_pages_show_routes_and_upstreams_without_their_keys() {
         "{}/v3/0123456789abcdef0123456789abcdef",
         node.url().trim_end_matches('/')
     );
-    let gateway = Harness::with_urls(quiet(), route(1, HOST_NAME), &[url]).await;
+    let mut gateway = Harness::with_urls(quiet(), route(1, HOST_NAME), &[url]).await;
     gateway.client.call("eth_chainId").await;
     let routes = page(&gateway, "/debug/routes");
     assert_eq!(routes["routes"][0]["host"], HOST_NAME);
@@ -158,6 +158,10 @@ async fn debug_pages_show_routes_and_upstreams_without_their_keys() {
     assert_eq!(one["upstreams"][0]["breaker"], "closed");
     let upstreams = page(&gateway, "/debug/upstreams");
     assert_eq!(upstreams["upstreams"][0]["attempts"], 1);
+    assert!(upstreams["upstreams"][0]["obstacle"].is_null());
+    gateway.set_weight(1, 0.0);
+    let drained = page(&gateway, "/debug/upstreams");
+    assert_eq!(drained["upstreams"][0]["obstacle"], "drained");
     for page in [routes, one, upstreams] {
         assert!(!page.to_string().contains("0123456789abcdef"), "{page}");
     }

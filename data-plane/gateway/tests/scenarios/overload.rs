@@ -98,6 +98,36 @@ async fn bytes_beyond_the_limit_are_refused_before_they_are_sent() {
     eventually(async || harness.metric("tyrscale_gateway_request_bytes", &[]) == 0.0).await;
 }
 
+/// Bodies that are announced and do not come keep nobody out.
+#[tokio::test]
+async fn announced_bodies_leave_room_for_those_that_come() {
+    let node = node("n").await;
+    let roomy = Settings {
+        max_body_bytes: 1_000_000,
+        max_request_bytes_held: 2_000_000,
+        ..settings()
+    };
+    let harness = Harness::with_route(roomy, route(1, HOST_NAME), &[&node]).await;
+    let mut silent = Vec::new();
+    for framing in ["transfer-encoding: chunked", "content-length: 900000"].repeat(30) {
+        let mut stream = TcpStream::connect(harness.addr).await.unwrap();
+        let head = format!("POST /eth HTTP/1.1\r\nhost: a.example\r\n{framing}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        silent.push(stream);
+    }
+    eventually(async || harness.metric("tyrscale_gateway_requests", &[]) == 60.0).await;
+    assert_eq!(harness.client.post(body(500_000)).await.status, StatusCode::OK);
+    assert_eq!(harness.metric("tyrscale_shed_total", &[]), 0.0);
+    // What comes counts, and is refused when there is no room for it.
+    let part = vec![b' '; 800_000];
+    silent[1].write_all(&part).await.unwrap();
+    eventually(async || harness.metric("tyrscale_gateway_request_bytes", &[]) > 1_700_000.0).await;
+    silent[3].write_all(&part).await.unwrap_or_default();
+    eventually(async || harness.metric("tyrscale_shed_total", &[("reason", "request_bytes")]) == 1.0).await;
+    drop(silent);
+    eventually(async || harness.metric("tyrscale_gateway_request_bytes", &[]) == 0.0).await;
+}
+
 #[tokio::test]
 async fn a_body_of_unknown_length_counts_as_the_largest_until_it_is_read() {
     let (node, harness) = small().await;
