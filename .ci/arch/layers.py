@@ -15,6 +15,7 @@ LAYERS = [
     {"tyrscale-proto", "tyrscale-jsonrpc", "tyrscale-telemetry", "tyrscale-tls"},
     {"tyrscale-model"},
     {"tyrscale-store", "tyrscale-client", "tyrscale-balance", "tyrscale-http1"},
+    {"tyrscale-access"},
     {"tyrscale-rest", "tyrscale-transcode"},
     {
         "tyrscale-control-plane",
@@ -29,7 +30,8 @@ LAYERS = [
 # Who alone may name the crate: one place to replace it.
 WRAPPERS = {
     "sled": {"tyrscale-store"},
-    "tyrscale-store": {"tyrscale-rest", "tyrscale-control-plane"},
+    "tyrscale-store": {"tyrscale-access", "tyrscale-rest", "tyrscale-control-plane"},
+    "tyrscale-access": {"tyrscale-rest", "tyrscale-control-plane"},
     "tyrscale-rest": {"tyrscale-control-plane"},
     "tyrscale-transcode": {"tyrscale-control-plane"},
     "tyrscale-control-plane": {"tyrctl"},

@@ -7,7 +7,9 @@ use http::Uri;
 use tyrscale_client::{ApiToken, ClientTlsArgs, Credentials};
 
 use crate::{
-    Failure, Output, apply,
+    Failure, Output,
+    access::{AuditVerb, EventsArgs, NodeVerb, TokenVerb},
+    apply, certs,
     resource::{Network, Recommendation, Route, Rpc},
     rollout, status, trace, up,
     verb::{UpstreamVerb, Verb},
@@ -158,6 +160,28 @@ pub(crate) enum Command {
     Unfreeze,
     /// Shows requests that a gateway recorded, and what became of each at which upstream.
     Trace(trace::Args),
+    /// The tokens of users: who may call what.
+    #[command(visible_alias = "tokens")]
+    Token {
+        #[command(subcommand)]
+        verb: TokenVerb,
+    },
+    /// The nodes whose certificates are refused.
+    Node {
+        #[command(subcommand)]
+        verb: NodeVerb,
+    },
+    /// What was written and what was refused.
+    Audit {
+        #[command(subcommand)]
+        verb: AuditVerb,
+    },
+    /// What is written and what is refused, as it happens.
+    Events(EventsArgs),
+    /// Whom the control plane takes the caller for.
+    Whoami,
+    /// An authority and certificates for those who have none.
+    Certs(certs::Args),
     /// Runs control plane, gateway, exporter and recommender in this process.
     Up(Box<up::Args>),
 }

@@ -3,8 +3,10 @@
 //! Standard output carries data only; everything said to people goes to standard error. Exit codes: 0 done,
 //! 1 refused or failed, 2 wrong usage, 3 the control plane cannot be reached.
 
+mod access;
 mod apply;
 mod args;
+mod certs;
 mod failure;
 mod http_client;
 mod input;
@@ -57,6 +59,12 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Freeze(args) => rollout::freeze(Some(args), &connection).await,
         Command::Unfreeze => rollout::freeze(None, &connection).await,
         Command::Trace(args) => trace::run(args, output).await,
+        Command::Token { verb } => verb.run(&connection, output).await,
+        Command::Node { verb } => verb.run(&connection, output).await,
+        Command::Audit { verb } => verb.run(&connection, output).await,
+        Command::Events(args) => access::events(args, &connection, output).await,
+        Command::Whoami => access::whoami(&connection, output).await,
+        Command::Certs(args) => certs::run(args, output),
         Command::Up(args) => Box::pin(up::run(*args, output)).await,
     }
 }

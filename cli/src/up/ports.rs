@@ -30,6 +30,9 @@ pub(crate) struct Ports {
     /// Address of the recommender's metrics and health.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7782")]
     recommender_admin_listen: SocketAddr,
+    /// Let the control plane listen on addresses that other machines can reach, where everybody may do everything.
+    #[arg(long)]
+    insecure: bool,
 }
 
 /// A socket for each purpose.
@@ -42,12 +45,15 @@ pub(super) struct Listeners {
     pub(super) gateway_admin: TcpListener,
     pub(super) exporter_admin: TcpListener,
     pub(super) recommender_admin: TcpListener,
+    /// Whether the control plane may be reached from other machines.
+    pub(super) insecure: bool,
 }
 
 impl Ports {
     /// Listens everywhere before anything starts.
     pub(super) async fn bind(&self) -> Result<Listeners, Failure> {
         Ok(Listeners {
+            insecure: self.insecure,
             grpc: bind(self.grpc_listen, "--grpc-listen").await?,
             rest: bind(self.rest_listen, "--rest-listen").await?,
             control_plane_admin: bind(self.control_plane_admin_listen, "--control-plane-admin-listen")

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, error::Error, future::Future, path::Path};
 use clap::{Command, FromArgMatches};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tyrscale_control_plane::ControlPlaneConfig;
+use tyrscale_control_plane::{AccessArgs, ControlPlaneConfig};
 use tyrscale_exporter::ExporterConfig;
 use tyrscale_recommender::RecommenderConfig;
 
@@ -34,6 +34,11 @@ impl Services {
     ) -> Result<Self, Failure> {
         let control_plane_config = ControlPlaneConfig {
             data_dir: data_dir.join("control-plane"),
+            // The services meet on loopback, where none is needed.
+            access: AccessArgs {
+                insecure: listeners.insecure,
+                ..AccessArgs::default()
+            },
             ..defaults::<ControlPlaneConfig>()?
         };
         let gateway_config = gateway_config(addresses, data_dir)?;

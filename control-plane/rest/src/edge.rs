@@ -9,6 +9,7 @@ use axum::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, uri::PathAndQuery};
 use tower::ServiceExt;
+use tyrscale_access::{Call, Guard, Outcome, Peer, permission_of};
 use uuid::Uuid;
 
 use crate::{RestState, error::ApiError, openapi, path_table::PathTable};
@@ -19,12 +20,16 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 struct Edge {
     paths: PathTable,
     inner: Router,
+    /// Who may call what; none: everybody everything.
+    guard: Option<Guard>,
 }
 
 /// The whole shim: `/api/v1`, `/liveness`, `/readiness` and `/swagger/`.
 pub fn router(state: RestState) -> Router {
+    let guard = state.guard().cloned();
     let (inner, paths) = openapi::operations(state);
     let edge = Edge {
+        guard,
         paths: PathTable::new(paths.iter().map(String::as_str)),
         inner: inner.method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed }),
     };
@@ -52,16 +57,53 @@ async fn pass(State(edge): State<Arc<Edge>>, request: Request) -> Response {
 
 impl Edge {
     async fn dispatch(&self, mut request: Request) -> Response {
-        let Some(path) = self.paths.spell(request.uri().path()) else {
+        let Some(spelled) = self.paths.spell(request.uri().path()) else {
             return no_such_path(&request);
         };
-        match respelled(request.uri(), &path) {
+        match respelled(request.uri(), &spelled.path) {
             Some(uri) => *request.uri_mut() = uri,
             None => return no_such_path(&request),
         }
+        match &self.guard {
+            Some(guard) => self.guarded(guard, spelled.template, request).await,
+            None => self.answer(request).await,
+        }
+    }
+
+    async fn answer(&self, request: Request) -> Response {
         match self.inner.clone().oneshot(request).await {
             Ok(response) => response,
             Err(never) => match never {},
+        }
+    }
+
+    async fn guarded(&self, guard: &Guard, template: &str, request: Request) -> Response {
+        let Some(peer) = request.extensions().get::<Peer>().cloned() else {
+            return ApiError::Internal("the connection is not known").into_response();
+        };
+        let method = match *request.method() {
+            // It is answered as GET is, without the body.
+            Method::HEAD => &Method::GET,
+            ref method => method,
+        };
+        let name = format!("{method} {template}");
+        let headers = request.headers();
+        let authorization = headers.get(header::AUTHORIZATION).cloned();
+        let request_id = headers.get(&REQUEST_ID).cloned();
+        let call = Call {
+            name: &name,
+            rule: permission_of(&name),
+            peer: &peer,
+            authorization: authorization.as_ref().map(HeaderValue::as_bytes),
+            request_id: request_id.as_ref().map(HeaderValue::as_bytes),
+        };
+        let outcome = |response: &Response| match response.status() {
+            status if status.is_success() => Outcome::Done,
+            _ => Outcome::Failed,
+        };
+        match guard.run(call, self.answer(request), outcome).await {
+            Ok((response, _)) => response,
+            Err(refusal) => ApiError::Access(refusal).into_response(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, Method, header};
+use tyrscale_access::Refusal;
 use tyrscale_model::{HttpUrl, Kind, Rejection, ResourceKey, Violation, ViolationCode};
 use tyrscale_store::StoreError;
 
@@ -26,6 +27,8 @@ pub(crate) enum ApiError {
     NoSuchPath { method: Method, path: String },
     #[error("Method Not Allowed")]
     MethodNotAllowed,
+    #[error("{0}")]
+    Access(Refusal),
     #[error("Request Timeout")]
     Timeout,
     #[error("Request Entity Too Large")]
@@ -46,6 +49,9 @@ impl ApiError {
             Self::Internal(_) => (500, 13),
             Self::NoSuchPath { .. } => (404, 404),
             Self::MethodNotAllowed => (405, 405),
+            Self::Access(refusal) if refusal.is_unauthenticated() => (401, 16),
+            Self::Access(refusal) if refusal.is_limit() => (429, 8),
+            Self::Access(_) => (403, 7),
             Self::Timeout => (408, 408),
             Self::TooLarge => (413, 413),
         }
@@ -57,7 +63,7 @@ impl IntoResponse for ApiError {
         let (status, code) = self.status_and_code();
         let message = self.to_string();
         // The rest of a body that was not read to its end must not be taken for the next request.
-        let closes = matches!(self, Self::Timeout | Self::TooLarge);
+        let closes = matches!(self, Self::Timeout | Self::TooLarge | Self::Access(_));
         let context = match self {
             Self::Conflict { context, .. } => context,
             _ => None,
@@ -69,6 +75,10 @@ impl IntoResponse for ApiError {
             context,
         };
         let mut response = failure.into_response();
+        if status == 401 {
+            let scheme = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
         if closes {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
@@ -115,7 +125,8 @@ fn refused(violation: &Violation, url: Option<&HttpUrl>) -> ApiError {
         ViolationCode::EtagMismatch
         | ViolationCode::RevisionMismatch
         | ViolationCode::ManagedByAnother
-        | ViolationCode::LimitExceeded => ApiError::Conflict {
+        | ViolationCode::LimitExceeded
+        | ViolationCode::OutOfScope => ApiError::Conflict {
             detail: violation.message.clone(),
             context: None,
         },

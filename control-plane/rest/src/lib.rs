@@ -28,5 +28,6 @@ mod swagger;
 mod upstreams;
 
 pub use edge::router;
-pub use serve::serve;
+pub use openapi::route_names;
+pub use serve::{port, serve};
 pub use state::RestState;

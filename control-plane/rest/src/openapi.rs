@@ -34,9 +34,40 @@ use crate::{
 )]
 struct Document;
 
+/// The name of every route: `METHOD /path/{parameter}`.
+#[must_use]
+pub fn route_names() -> Vec<String> {
+    let (_, document) = described();
+    let mut names = Vec::new();
+    for (path, item) in &document.paths.paths {
+        let methods = [
+            ("GET", &item.get),
+            ("PUT", &item.put),
+            ("POST", &item.post),
+            ("DELETE", &item.delete),
+            ("PATCH", &item.patch),
+            ("HEAD", &item.head),
+            ("OPTIONS", &item.options),
+            ("TRACE", &item.trace),
+        ];
+        let of_path = methods.into_iter().filter(|(_, operation)| operation.is_some());
+        names.extend(of_path.map(|(method, _)| format!("{method} {path}")));
+    }
+    names.extend(swagger::PATHS.map(|path| format!("GET {path}")));
+    names
+}
+
 /// The router of all operations and the paths it knows.
 pub(crate) fn operations(state: RestState) -> (Router, Vec<String>) {
-    let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
+    let (router, document) = described();
+    let mut paths: Vec<String> = document.paths.paths.keys().cloned().collect();
+    paths.extend(swagger::PATHS.map(str::to_owned));
+    let router = router.with_state(state).merge(swagger::routes(document));
+    (router, paths)
+}
+
+fn described() -> (Router<RestState>, utoipa::openapi::OpenApi) {
+    OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(networks::list, networks::create))
         .routes(routes!(networks::delete))
         .routes(routes!(rpcs::list, rpcs::create, rpcs::update))
@@ -58,11 +89,7 @@ pub(crate) fn operations(state: RestState) -> (Router, Vec<String>) {
         .routes(routes!(recommendations::delete))
         .routes(routes!(probes::liveness))
         .routes(routes!(probes::readiness))
-        .split_for_parts();
-    let mut paths: Vec<String> = document.paths.paths.keys().cloned().collect();
-    paths.extend(swagger::PATHS.map(str::to_owned));
-    let router = router.with_state(state).merge(swagger::routes(document));
-    (router, paths)
+        .split_for_parts()
 }
 
 fn refusal(status: u16, description: &str) -> BTreeMap<String, RefOr<Response>> {
@@ -93,4 +120,24 @@ refusals! {
     NotFound = 404, "It, or what it names, is not there; code 5";
     Conflict = 409, "Something is in the way; code 6";
     Internal = 500, "The store takes no writes; code 13";
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_route_has_a_rule_and_no_rule_is_for_another() {
+        let names: BTreeSet<_> = route_names().into_iter().collect();
+        let ruled: BTreeSet<_> = tyrscale_access::REST
+            .iter()
+            .map(|rule| rule.name.to_owned())
+            .collect();
+        assert_eq!(
+            names, ruled,
+            "control-plane/access/src/table.rs says what each route needs"
+        );
+    }
 }

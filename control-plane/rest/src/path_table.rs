@@ -5,7 +5,23 @@ use percent_encoding::percent_decode_str;
 
 /// The paths there are, as `/a/{b}`.
 #[derive(Debug)]
-pub(crate) struct PathTable(Vec<Vec<Segment>>);
+pub(crate) struct PathTable(Vec<Known>);
+
+/// A path as it is known, and its segments.
+#[derive(Debug)]
+struct Known {
+    template: String,
+    segments: Vec<Segment>,
+}
+
+/// A path that is known.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Spelled<'a> {
+    /// As the router knows it.
+    pub(crate) path: String,
+    /// With the names of its parameters: `/a/{b}`.
+    pub(crate) template: &'a str,
+}
 
 #[derive(Debug)]
 enum Segment {
@@ -19,23 +35,31 @@ impl PathTable {
             true => Segment::Parameter,
             false => Segment::Fixed(text.to_owned()),
         };
-        let mut table: Vec<Vec<Segment>> = paths
+        let mut table: Vec<Known> = paths
             .into_iter()
-            .map(|path| path.split('/').skip(1).map(segment).collect())
+            .map(|path| Known {
+                template: path.to_owned(),
+                segments: path.split('/').skip(1).map(segment).collect(),
+            })
             .collect();
-        let parameters = |path: &Vec<Segment>| {
+        let parameters = |path: &Known| {
             let is_parameter = |segment: &&Segment| matches!(segment, Segment::Parameter);
-            path.iter().filter(is_parameter).count()
+            path.segments.iter().filter(is_parameter).count()
         };
         table.sort_by_key(parameters);
         Self(table)
     }
 
     /// The path as the router knows it, when there is one.
-    pub(crate) fn spell(&self, path: &str) -> Option<String> {
+    pub(crate) fn spell(&self, path: &str) -> Option<Spelled<'_>> {
         let path = path.strip_suffix('/').unwrap_or(path);
         let segments: Vec<&str> = path.split('/').skip(1).collect();
-        self.0.iter().find_map(|known| respell(known, &segments))
+        self.0.iter().find_map(|known| {
+            Some(Spelled {
+                path: respell(&known.segments, &segments)?,
+                template: &known.template,
+            })
+        })
     }
 }
 
@@ -72,8 +96,10 @@ mod tests {
 
     #[test]
     fn fixed_parts_match_in_any_case_and_parameters_keep_theirs() {
-        let spelled = table().spell("/API/v1/Networks/EthMain/");
-        assert_eq!(spelled.as_deref(), Some("/api/v1/networks/EthMain"));
+        let table = table();
+        let spelled = table.spell("/API/v1/Networks/EthMain/").unwrap();
+        assert_eq!(spelled.path, "/api/v1/networks/EthMain");
+        assert_eq!(spelled.template, "/api/v1/networks/{name}");
     }
 
     #[test]
@@ -93,8 +119,9 @@ mod tests {
     proptest! {
         #[test]
         fn spelling_twice_changes_nothing(path in "(/[a-zA-Z0-9%/]{0,9}){0,4}") {
-            if let Some(once) = table().spell(&path) {
-                let twice = table().spell(&once);
+            let table = table();
+            if let Some(once) = table.spell(&path) {
+                let twice = table.spell(&once.path);
                 prop_assert_eq!(twice, Some(once));
             }
         }

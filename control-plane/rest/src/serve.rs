@@ -1,60 +1,51 @@
 //! Connections of REST clients: bounded in number, and in the time of a head and of silence.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, time::Duration};
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-};
+use tokio::net::TcpListener;
+use tokio_stream::StreamExt as _;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tyrscale_access::{Connection, Port, PortLimits, PortTls};
 
-const MAX_CONNECTIONS: usize = 1024;
 const MAX_HEADERS: usize = 128;
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// For the head of a request, and for the pause before it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// Between two tries to accept when the system is out of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const LIMITS: PortLimits = PortLimits {
+    connections: 1024,
+    handshake: Duration::from_secs(10),
+    opening: (1, HEAD_TIMEOUT),
+};
 
-/// Serves a router until `shutdown`, then ends once the requests under way are answered. Clients beyond 1,024 wait
-/// until another has gone. Nothing that happens on a connection ends it early.
-pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+/// A port for [`serve`]. Clients beyond 1,024 wait until another has gone.
+#[must_use]
+pub const fn port(listener: TcpListener, tls: Option<PortTls>) -> Port {
+    Port::new(listener, tls, LIMITS)
+}
+
+/// Serves a router until `shutdown`, then ends once the requests under way are answered. Nothing that happens on a
+/// connection ends it early.
+pub async fn serve(port: Port, router: Router, shutdown: CancellationToken) {
     let connections = TaskTracker::new();
-    let accept = async || {
-        let slot = Arc::clone(&slots).acquire_owned().await;
-        (slot, listener.accept().await)
-    };
-    while let Some((slot, accepted)) = shutdown.run_until_cancelled(accept()).await {
-        match accepted {
-            Ok((stream, _)) => {
-                let served = serve_connection(stream, router.clone(), shutdown.clone());
-                connections.spawn(async move {
-                    served.await;
-                    drop(slot);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "REST connection could not be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
+    let mut incoming = port.connections(shutdown.clone());
+    while let Some(Some(accepted)) = shutdown.run_until_cancelled(incoming.next()).await {
+        if let Ok(connection) = accepted {
+            let router = router.clone().layer(Extension(connection.peer().clone()));
+            connections.spawn(serve_connection(connection, router, shutdown.clone()));
         }
     }
-    drop(listener);
+    drop(incoming);
     connections.close();
     connections.wait().await;
 }
 
-async fn serve_connection(stream: TcpStream, router: Router, shutdown: CancellationToken) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY could not be set");
-    }
+async fn serve_connection(stream: Connection, router: Router, shutdown: CancellationToken) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
@@ -77,6 +68,7 @@ async fn serve_connection(stream: TcpStream, router: Router, shutdown: Cancellat
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
 
     use super::*;
 
@@ -89,7 +81,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let router = Router::new().route("/", axum::routing::get(|| async { "here" }));
-        let served = tokio::spawn(serve(listener, router, shutdown.clone()));
+        let served = tokio::spawn(serve(port(listener, None), router, shutdown.clone()));
         (address, shutdown, served)
     }
 

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use tyrscale_access::{Guard, Who, caller, note};
 use tyrscale_model::{ChangeSet, Entry, HttpUrl, Kind, Name, Operation, PluginType, Snapshot, Violation};
 use tyrscale_store::{Committed, Head, Store};
 
@@ -12,6 +13,7 @@ use crate::error::{ApiError, refusal};
 pub struct RestState {
     store: Store,
     plugins: Arc<BTreeMap<Name, PluginType>>,
+    guard: Option<Guard>,
 }
 
 impl RestState {
@@ -21,7 +23,21 @@ impl RestState {
         Self {
             store,
             plugins: Arc::new(plugins),
+            guard: None,
         }
+    }
+
+    /// The same for those whom `guard` lets in.
+    #[must_use]
+    pub fn guarded(self, guard: Guard) -> Self {
+        Self {
+            guard: Some(guard),
+            ..self
+        }
+    }
+
+    pub(crate) const fn guard(&self) -> Option<&Guard> {
+        self.guard.as_ref()
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -55,15 +71,23 @@ impl RestState {
         P: Fn(&Snapshot) -> Result<Vec<Operation>, Violation> + Send + 'static,
     {
         let message = reason.to_owned();
+        let author = match caller() {
+            Some(caller) if caller.who != Who::Anonymous => caller.subject().to_owned(),
+            _ => "rest".to_owned(),
+        };
         let plan = move |snapshot: &Snapshot| {
             Ok(ChangeSet {
                 operations: plan(snapshot)?,
-                author: "rest".to_owned(),
+                author: author.clone(),
                 message: message.clone(),
                 ..ChangeSet::default()
             })
         };
+        note(|note| note.summary = reason.to_owned());
         let committed = self.store.commit(plan).await;
+        if let Ok(committed) = &committed {
+            note(|note| note.revision = committed.head.snapshot.revision().0);
+        }
         committed.map_err(|error| refusal(error, url))
     }
 }

@@ -6,6 +6,10 @@ use clap::Args;
 use tyrscale_model::RolloutPolicy;
 use tyrscale_store::Retention;
 
+mod access;
+
+pub use access::AccessArgs;
+
 /// How a control plane runs.
 #[derive(Debug, Clone, Args)]
 pub struct ControlPlaneConfig {
@@ -50,6 +54,9 @@ pub struct ControlPlaneConfig {
     /// Milliseconds a subscriber may take to say hello; 10 to 600000.
     #[arg(long, env = "TYRSCALE_HELLO_DEADLINE_MS", default_value_t = 10_000)]
     pub hello_deadline_ms: u64,
+    /// Who may call.
+    #[command(flatten)]
+    pub access: AccessArgs,
 }
 
 /// A flag whose value breaks a rule.
@@ -81,6 +88,9 @@ impl ControlPlaneConfig {
         within("--heartbeat-ms", self.heartbeat_ms, 10, 600_000)?;
         within("--ack-deadline-ms", self.ack_deadline_ms, 10, 600_000)?;
         within("--hello-deadline-ms", self.hello_deadline_ms, 10, 600_000)?;
+        self.access.check()?;
+        self.access.check_listener("--grpc-listen", self.grpc_listen)?;
+        self.access.check_listener("--rest-listen", self.rest_listen)?;
         if self.data_dir.as_os_str().is_empty() {
             let rule = "must name a directory".to_owned();
             return Err(ConfigError {

@@ -3,6 +3,9 @@
 //! One task a stream ([`stream`]) feeds a pure state machine ([`session`]) with what happens, and sends what it
 //! decides. There is no queue: a slow subscriber gets the newest version once it answers.
 
+mod admission;
+#[cfg(test)]
+mod bytes;
 mod hello;
 mod resume;
 mod scrub;
@@ -16,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Request, Response, Status, Streaming};
+use tyrscale_access::{Caller, Guard, caller};
 use tyrscale_proto::v1;
 use tyrscale_store::Store;
 
@@ -34,6 +38,13 @@ pub(crate) struct Timing {
     pub(crate) ack_deadline: Duration,
 }
 
+/// The other end of a stream.
+#[derive(Debug)]
+pub(crate) struct Subject {
+    pub(crate) address: String,
+    pub(crate) caller: Option<Caller>,
+}
+
 /// What all streams share.
 pub(crate) struct Hub {
     pub(crate) store: Store,
@@ -45,6 +56,8 @@ pub(crate) struct Hub {
     /// Whether subscribers of other lineages are taken over.
     pub(crate) takes_over: bool,
     pub(crate) shutdown: CancellationToken,
+    /// Who may subscribe; none: everybody.
+    pub(crate) guard: Option<Guard>,
     updates: Updates,
 }
 
@@ -64,7 +77,16 @@ impl Hub {
             timing,
             takes_over,
             shutdown,
+            guard: None,
             updates: Updates::default(),
+        }
+    }
+
+    /// The same for those whom `guard` lets in.
+    pub(crate) fn guarded(self, guard: Guard) -> Self {
+        Self {
+            guard: Some(guard),
+            ..self
         }
     }
 }
@@ -91,7 +113,10 @@ impl v1::discovery_service_server::DiscoveryService for Discovery {
         request: Request<Streaming<v1::StreamConfigRequest>>,
     ) -> Result<Response<Self::StreamConfigStream>, Status> {
         self.hub.store.is_ready().map_err(crate::grpc::store_status)?;
-        let peer = peer_of(&request);
+        let peer = Subject {
+            address: peer_of(&request),
+            caller: caller(),
+        };
         let (outbox, messages) = mpsc::channel(OUTBOX);
         self.streams.spawn(stream::serve(
             Arc::clone(&self.hub),

@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr};
 
+use tyrscale_access::{AccessError, PortTlsError};
 use tyrscale_store::StoreError;
 use tyrscale_telemetry::TelemetryError;
 
@@ -21,6 +22,19 @@ pub enum ControlPlaneError {
         /// What the system says.
         source: io::Error,
     },
+    /// Certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] PortTlsError),
+    /// A file about access could not be read or written.
+    #[error("access could not be set up: {0}")]
+    Access(#[source] io::Error),
+    /// Tokens, revoked nodes or the audit log could not be read.
+    #[error(transparent)]
+    Tokens(#[from] AccessError),
+    /// The keys of the OpenID provider could not be had.
+    #[cfg(feature = "oidc")]
+    #[error(transparent)]
+    Oidc(#[from] tyrscale_access::OidcError),
     /// The store could not be opened.
     #[error(transparent)]
     Store(#[from] StoreError),

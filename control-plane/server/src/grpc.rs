@@ -1,5 +1,6 @@
 //! The gRPC services besides discovery, and what they share: who writes, and how refusals are worded.
 
+pub(crate) mod bounds;
 pub(crate) mod configuration;
 pub(crate) mod crud;
 mod kind;
@@ -14,9 +15,8 @@ pub(crate) mod status;
 mod upstream;
 mod watch;
 
-use std::net::SocketAddr;
-
-use tonic::{Request, Status, metadata::MetadataMap, transport::server::TcpConnectInfo};
+use tonic::{Request, Status, metadata::MetadataMap};
+use tyrscale_access::{Peer, Who, caller};
 use tyrscale_client::rejection;
 use tyrscale_model::{Rejection, Violation};
 use tyrscale_store::StoreError;
@@ -28,16 +28,16 @@ const MAX_AUTHOR: usize = 128;
 
 /// The address of the other end, for records.
 pub(crate) fn peer_of<T>(request: &Request<T>) -> String {
-    request
-        .extensions()
-        .get::<TcpConnectInfo>()
-        .and_then(TcpConnectInfo::remote_addr)
-        .map_or_else(|| "unknown".to_owned(), |address: SocketAddr| address.to_string())
+    let peer = request.extensions().get::<Peer>();
+    peer.map_or_else(|| "unknown".to_owned(), |peer| peer.address.to_string())
 }
 
-/// Who writes: as the client names itself in printable ASCII, else its address.
+/// Who writes: whom the credential names; without one, as the client names itself in printable ASCII, else its address.
 pub(crate) fn author_of<T>(request: &Request<T>) -> String {
-    named_author(request.metadata()).unwrap_or_else(|| peer_of(request))
+    match caller() {
+        Some(caller) if caller.who != Who::Anonymous => caller.subject().to_owned(),
+        _ => named_author(request.metadata()).unwrap_or_else(|| peer_of(request)),
+    }
 }
 
 fn named_author(metadata: &MetadataMap) -> Option<String> {

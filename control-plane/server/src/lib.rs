@@ -4,6 +4,7 @@
 //! by the store's one writer; what is durable is published to every discovery stream, which sends its
 //! subscriber the difference.
 
+mod access;
 mod config;
 mod discovery;
 mod error;
@@ -13,6 +14,6 @@ mod metrics;
 mod rollout;
 mod server;
 
-pub use config::{ConfigError, ControlPlaneConfig};
+pub use config::{AccessArgs, ConfigError, ControlPlaneConfig};
 pub use error::ControlPlaneError;
 pub use server::{Listeners, run};

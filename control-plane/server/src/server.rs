@@ -4,17 +4,16 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::{
-    server::NamedService,
-    service::Routes,
-    transport::server::{Server, TcpIncoming},
-};
+use tonic::{server::NamedService, service::Routes, transport::server::Server};
 use tonic_health::server::HealthReporter;
 use tonic_reflection::server::Builder;
+use tower::Layer as _;
+use tyrscale_access::{Port, PortLimits};
 use tyrscale_proto::{
     FILE_DESCRIPTOR_SET,
     v1::{
-        self, configuration_service_server::ConfigurationServiceServer,
+        self, access_service_server::AccessServiceServer,
+        configuration_service_server::ConfigurationServiceServer,
         discovery_service_server::DiscoveryServiceServer, network_service_server::NetworkServiceServer,
         plugin_service_server::PluginServiceServer,
         recommendation_service_server::RecommendationServiceServer, route_service_server::RouteServiceServer,
@@ -27,6 +26,7 @@ use tyrscale_store::{Store, StoreOptions};
 use tyrscale_telemetry::{AdminState, Check, Metrics, Readiness, serve_admin};
 
 use crate::{
+    access::{Access, AccessLayer, AccessService},
     config::ControlPlaneConfig,
     discovery::{Discovery, Hub},
     error::ControlPlaneError,
@@ -47,6 +47,14 @@ const MAX_REQUESTS: usize = 256;
 /// Streams a connection may have open.
 const MAX_STREAMS: u32 = 1024;
 const MAX_HEADERS: u32 = 16 * 1024;
+/// Streams of a connection that its client or an error has reset and that are not cleared away yet.
+const MAX_RESETS: usize = 64;
+/// What strangers may hold open. A connection that has sent HTTP/2's preface is bounded by keep-alive.
+const GRPC_LIMITS: PortLimits = PortLimits {
+    connections: 32 * 1024,
+    handshake: Duration::from_secs(10),
+    opening: (24, Duration::from_secs(10)),
+};
 /// The largest message of a subscriber: a refusal with its violations, in bytes.
 const MAX_ANSWER: usize = 64 * 1024;
 /// The largest message of any other client: one resource at its limit fits, in bytes.
@@ -64,6 +72,28 @@ pub struct Listeners {
 }
 
 impl Listeners {
+    /// Says what is served where.
+    fn tell(&self, config: &ControlPlaneConfig, store: &Store) {
+        tracing::info!(
+            revision = %store.head().snapshot.revision(),
+            grpc = self.grpc.local_addr().ok().map(tracing::field::display),
+            rest = self.rest.local_addr().ok().map(tracing::field::display),
+            tls = config.access.tls_cert.is_some(),
+            tokens = config.access.tokens,
+            "control plane serves"
+        );
+    }
+
+    /// Whether it is safe to serve there.
+    fn check(&self, config: &ControlPlaneConfig) -> Result<(), ControlPlaneError> {
+        for (flag, listener) in [("--grpc-listen", &self.grpc), ("--rest-listen", &self.rest)] {
+            if let Ok(address) = listener.local_addr() {
+                config.access.check_listener(flag, address)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Listens where the configuration says.
     ///
     /// # Errors
@@ -96,6 +126,7 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), ControlPlaneError> {
     config.validate()?;
+    listeners.check(&config)?;
     let options = StoreOptions {
         retention: config.retention(),
         ..StoreOptions::default()
@@ -104,8 +135,15 @@ pub async fn run(
     let store = Store::open(&config.data_dir, options).await?;
     let stop = shutdown.child_token();
     let _stop_on_drop = stop.clone().drop_guard();
-    let served = serve(&config, listeners, &store, plugins, stop.clone()).await;
-    stop.cancel();
+    let served = match Access::open(&config.access, &config.data_dir, &store).await {
+        Ok(access) => {
+            let served = serve(&config, listeners, (&store, &access), plugins, stop.clone()).await;
+            stop.cancel();
+            access.close().await;
+            served
+        }
+        Err(error) => Err(error),
+    };
     store.close().await;
     tracing::info!("control plane stopped");
     served
@@ -114,7 +152,7 @@ pub async fn run(
 async fn serve(
     config: &ControlPlaneConfig,
     listeners: Listeners,
-    store: &Store,
+    (store, access): (&Store, &Access),
     plugins: std::collections::BTreeMap<tyrscale_model::Name, tyrscale_model::PluginType>,
     stop: CancellationToken,
 ) -> Result<(), ControlPlaneError> {
@@ -129,7 +167,8 @@ async fn serve(
         config.timing(),
         config.take_over,
         stop.clone(),
-    );
+    )
+    .guarded(access.guard.clone());
     let discovery = Discovery::new(Arc::new(hub), streams.clone());
     let (health, health_service) = tonic_health::server::health_reporter();
     let mut routes = Routes::new(health_service);
@@ -138,18 +177,20 @@ async fn serve(
     let configuration = Configuration::new(store.clone(), rollouts);
     add_services(&mut routes, store, configuration, status);
     let discovery = DiscoveryServiceServer::new(discovery).max_decoding_message_size(MAX_ANSWER);
-    let routes = routes.add_service(discovery);
-    let shim = tyrscale_rest::router(RestState::new(store.clone(), plugins));
-    let rest = tyrscale_transcode::router(routes.clone())?.fallback_service(shim);
-    tracing::info!(
-        revision = %store.head().snapshot.revision(),
-        grpc = listeners.grpc.local_addr().ok().map(tracing::field::display),
-        rest = listeners.rest.local_addr().ok().map(tracing::field::display),
-        "control plane serves"
-    );
+    let tokens = AccessServiceServer::new(access.service(&streams, &stop));
+    let routes = routes
+        .add_service(discovery)
+        .add_service(tokens.max_decoding_message_size(MAX_ANSWER));
+    let layer = AccessLayer::new(access.guard.clone());
+    let shim = RestState::new(store.clone(), plugins).guarded(access.guard.clone());
+    let rest = tyrscale_transcode::router(layer.layer(routes.clone()))?
+        .fallback_service(tyrscale_rest::router(shim));
+    listeners.tell(config, store);
+    let grpc = Port::new(listeners.grpc, access.grpc_tls.clone(), GRPC_LIMITS);
+    let port = tyrscale_rest::port(listeners.rest, access.rest_tls.clone());
     let outcome = tokio::try_join!(
-        serve_grpc(listeners.grpc, routes, stop.clone()),
-        infallible(serve_rest(listeners.rest, rest, stop.clone())),
+        serve_grpc(grpc, (routes, layer), stop.clone()),
+        infallible(serve_rest(port, rest, stop.clone())),
         infallible(serve_admin_endpoints(
             listeners.admin,
             metrics,
@@ -233,25 +274,28 @@ async fn drained<T>(served: impl Future<Output = T>, stop: CancellationToken, se
 }
 
 async fn serve_grpc(
-    listener: TcpListener,
-    routes: Routes,
+    port: Port,
+    (routes, layer): (Routes, AccessLayer),
     stop: CancellationToken,
 ) -> Result<(), ControlPlaneError> {
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let incoming = port.connections(stop.clone());
     let served = Server::builder()
+        .layer(layer)
         .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
         .http2_max_header_list_size(MAX_HEADERS)
         .max_concurrent_streams(MAX_STREAMS)
         .concurrency_limit_per_connection(MAX_REQUESTS)
+        .http2_max_pending_accept_reset_streams(Some(MAX_RESETS))
+        .http2_max_local_error_reset_streams(Some(MAX_RESETS))
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
     drained(served, stop, "grpc").await.transpose()?;
     Ok(())
 }
 
-async fn serve_rest(listener: TcpListener, router: axum::Router, stop: CancellationToken) {
-    drained(tyrscale_rest::serve(listener, router, stop.clone()), stop, "rest").await;
+async fn serve_rest(port: Port, router: axum::Router, stop: CancellationToken) {
+    drained(tyrscale_rest::serve(port, router, stop.clone()), stop, "rest").await;
 }
 
 async fn serve_admin_endpoints(
@@ -307,6 +351,7 @@ async fn set_serving(health: &HealthReporter, serving: bool) {
         <ConfigurationServiceServer<Configuration> as NamedService>::NAME,
         <StatusServiceServer<FleetStatus> as NamedService>::NAME,
         <DiscoveryServiceServer<Discovery> as NamedService>::NAME,
+        <AccessServiceServer<AccessService> as NamedService>::NAME,
     ];
     for service in services {
         health.set_service_status(service, status).await;

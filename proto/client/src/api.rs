@@ -10,7 +10,8 @@ use tyrscale_model::{
 };
 use tyrscale_proto::v1::{
     self, ApplyRequest, ApplyResponse, access_service_client::AccessServiceClient, apply_request::Part,
-    configuration_service_client::ConfigurationServiceClient, network_service_client::NetworkServiceClient,
+    configuration_service_client::ConfigurationServiceClient,
+    discovery_service_client::DiscoveryServiceClient, network_service_client::NetworkServiceClient,
     plugin_service_client::PluginServiceClient, recommendation_service_client::RecommendationServiceClient,
     route_service_client::RouteServiceClient, rpc_service_client::RpcServiceClient,
     status_service_client::StatusServiceClient, upstream_service_client::UpstreamServiceClient,
@@ -78,6 +79,8 @@ impl ControlPlane {
         configuration: ConfigurationServiceClient;
         /// Who follows the configuration.
         status: StatusServiceClient;
+        /// The configuration as a stream; [`crate::subscription`] follows it.
+        discovery: DiscoveryServiceClient;
         /// Who may call what, and what was done.
         access: AccessServiceClient;
     }

@@ -16,4 +16,5 @@ pub use subscription::{
     Consumer, NackReason, NodeIdentity, NodeRole, Refusal, SubscriptionConfig, SubscriptionStatus, Timing,
     Update,
 };
+pub use tyrscale_tls as tls;
 pub use tyrscale_tls::{ClientTls, ClientTlsArgs};

@@ -33,6 +33,7 @@ pub fn code_of(rejection: &Rejection) -> Code {
             Code::FailedPrecondition
         }
         ViolationCode::EtagMismatch | ViolationCode::RevisionMismatch => Code::Aborted,
+        ViolationCode::OutOfScope => Code::PermissionDenied,
     }
 }
 

@@ -220,4 +220,6 @@ impl<C: Consumer> Subscriber<C> {
 type Ended = (Duration, End);
 
 #[cfg(test)]
+mod bytes;
+#[cfg(test)]
 mod tests;

@@ -31,6 +31,8 @@ pub enum ViolationCode {
     ManagedByAnother,
     /// There would be too many.
     LimitExceeded,
+    /// The resource is outside of what the writer may touch.
+    OutOfScope,
 }
 
 impl ViolationCode {
@@ -50,6 +52,7 @@ impl ViolationCode {
             Self::RevisionMismatch => "revision_mismatch",
             Self::ManagedByAnother => "managed_by_another",
             Self::LimitExceeded => "limit_exceeded",
+            Self::OutOfScope => "out_of_scope",
         }
     }
 }

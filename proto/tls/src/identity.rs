@@ -88,16 +88,9 @@ impl PeerCertificate {
     #[must_use]
     pub fn read(certificate: &CertificateDer<'_>) -> Option<Self> {
         let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
-        let alternatives = parsed.subject_alternative_name().ok().flatten();
-        let names = alternatives.iter().flat_map(|it| &it.value.general_names);
-        let uris: Vec<&str> = names
-            .filter_map(|name| match name {
-                GeneralName::URI(uri) => Some(*uri),
-                _ => None,
-            })
-            .collect();
+        let uris = uris(&parsed);
         // A certificate of two names would leave open which of them acts.
-        let identity = match uris[..] {
+        let identity = match &uris[..] {
             [uri] => uri.parse().ok(),
             _ => None,
         };
@@ -112,6 +105,30 @@ impl PeerCertificate {
             not_after: parsed.validity().not_after.timestamp(),
         })
     }
+}
+
+/// The domain that an authority is for, when its certificate says one: `spiffe://<domain>`.
+#[must_use]
+pub fn trust_domain(certificate: &CertificateDer<'_>) -> Option<String> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    match &uris(&parsed)[..] {
+        [uri] => uri
+            .strip_prefix("spiffe://")
+            .filter(|domain| is_part(domain))
+            .map(str::to_owned),
+        _ => None,
+    }
+}
+
+fn uris(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let alternatives = certificate.subject_alternative_name().ok().flatten();
+    let names = alternatives.iter().flat_map(|it| &it.value.general_names);
+    names
+        .filter_map(|name| match name {
+            GeneralName::URI(uri) => Some((*uri).to_owned()),
+            _ => None,
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -16,4 +16,4 @@ pub use certificate::{CertificateError, CertificateFiles};
 pub use certificates::Certificates;
 pub use client::{ClientTls, ClientTlsArgs, ClientTlsError};
 pub use follow::follow_files;
-pub use identity::{Identity, IdentityError, PeerCertificate};
+pub use identity::{Identity, IdentityError, PeerCertificate, trust_domain};

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tyrscale_model::Policy;
-use tyrscale_rest::{RestState, router, serve};
+use tyrscale_rest::{RestState, port, router, serve};
 use tyrscale_store::{Store, StoreOptions};
 
 /// A running shim over a store of its own.
@@ -133,7 +133,7 @@ impl Service {
             store,
             address,
             client: Client::builder(TokioExecutor::new()).build_http(),
-            server: tokio::spawn(serve(listener, app, CancellationToken::new())),
+            server: tokio::spawn(serve(port(listener, None), app, CancellationToken::new())),
             _dir: dir,
         }
     }

@@ -14,7 +14,7 @@ use tyrscale_proto::v1::{
 use tyrscale_store::Head;
 
 use super::{
-    Hub,
+    Hub, Subject, admission,
     hello::{self, PROTOCOL, Subscriber},
     resume::{Difference, Offer, Resume},
     scrub,
@@ -30,7 +30,7 @@ type Inbox = Streaming<v1::StreamConfigRequest>;
 type Outbox = mpsc::Sender<Result<v1::StreamConfigResponse, Status>>;
 
 /// Serves one stream until either side ends it.
-pub(crate) async fn serve(hub: Arc<Hub>, mut inbox: Inbox, peer: String, outbox: Outbox) {
+pub(crate) async fn serve(hub: Arc<Hub>, mut inbox: Inbox, peer: Subject, outbox: Outbox) {
     let last_words = hub.timing.ack_deadline;
     let ended = match open(&hub, &mut inbox, peer).await {
         Ok(Some((subscriber, membership))) => {
@@ -54,7 +54,7 @@ pub(crate) async fn serve(hub: Arc<Hub>, mut inbox: Inbox, peer: String, outbox:
 async fn open(
     hub: &Hub,
     inbox: &mut Inbox,
-    peer: String,
+    peer: Subject,
 ) -> Result<Option<(Subscriber, Membership)>, Status> {
     let first = tokio::select! {
         () = hub.shutdown.cancelled() => return Err(stopping()),
@@ -67,6 +67,10 @@ async fn open(
     };
     let attempt = hello.attempt;
     let subscriber = hello::read(hello)?;
+    if let (Some(guard), Some(caller)) = (&hub.guard, &peer.caller) {
+        admission::admit(guard, caller, &subscriber.node).await?;
+    }
+    let peer = peer.address;
     let joined = hub.fleet.join(subscriber.node.clone(), peer.clone());
     let membership = joined.map_err(|full| Status::resource_exhausted(full.to_string()))?;
     for version in &subscriber.quarantined {

@@ -7,13 +7,14 @@ use tokio::time::timeout;
 use tonic::{Request, Response, Status, Streaming};
 use tyrscale_model::{
     ChangeAction, ChangeSet, Etag, Expectation, Kind, Operation, Rejection, ResourceKey, Revision,
-    RolloutPolicy, Violation, ViolationCode, wire,
+    RolloutPolicy, Snapshot, Violation, ViolationCode, wire,
 };
 use tyrscale_proto::v1::{self, apply_request::Part, resource::Resource as Wire};
 use tyrscale_store::{Committed, Store};
 
 use super::{
     author_of,
+    bounds::{check_scope, note_commit, scope},
     crud::{Message, etag_of, version_of},
     rejected, store_status,
 };
@@ -51,7 +52,14 @@ impl Configuration {
         policy: Option<RolloutPolicy>,
     ) -> Result<Committed, Status> {
         let (store, change_set) = (self.store.clone(), Arc::new(change_set));
-        let commit = async move { store.commit(move |_| Ok(Arc::clone(&change_set))).await };
+        let scope = scope();
+        let commit = async move {
+            let plan = move |snapshot: &Snapshot| {
+                check_scope(&scope, snapshot, &change_set)?;
+                Ok(Arc::clone(&change_set))
+            };
+            store.commit(plan).await
+        };
         let committed = match policy {
             Some(policy) => self.rollouts.commit(Delivery::Staged(policy), commit).await,
             None => commit.await,
@@ -82,10 +90,13 @@ impl v1::configuration_service_server::ConfigurationService for Configuration {
         }
         let (change_set, dry_run, rollout) = document.finish(author)?;
         let committed = if dry_run {
+            let head = self.store.head();
+            check_scope(&scope(), &head.snapshot, &change_set).map_err(|refusal| rejected(&refusal))?;
             self.dry_run(change_set).await?
         } else {
             self.commit(change_set, rollout).await?
         };
+        note_commit(&committed, dry_run);
         Ok(Response::new(response_of(&committed)))
     }
 }

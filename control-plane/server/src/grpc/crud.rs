@@ -10,7 +10,11 @@ use tyrscale_model::{
 use tyrscale_proto::v1;
 use tyrscale_store::{Committed, Store};
 
-use super::{mask::Mask, refused, rejected, store_status};
+use super::{
+    bounds::{check_fields, check_scope, note_commit, scope},
+    mask::Mask,
+    refused, rejected, store_status,
+};
 
 const DEFAULT_PAGE: usize = 100;
 const MAX_PAGE: u32 = 1000;
@@ -21,6 +25,8 @@ pub(crate) trait Message: Clone + Default + Send + Sync + 'static {
     const KIND: Kind;
     /// The field that holds the id, or its first part.
     const ID_FIELD: &'static str;
+    /// The fields that an operator may change.
+    const OPERATED: &'static [&'static str] = &[];
 
     /// The id; empty when it is not set.
     fn id(&self) -> String;
@@ -85,6 +91,7 @@ impl<M: Message> Crud<M> {
         let entry = head
             .snapshot
             .get(&key)
+            .filter(|_| scope().admits(&head.snapshot, &key))
             .ok_or_else(|| refused(absent::<M>(&key)))?;
         Ok((message_of(entry)?, head.snapshot.revision().0))
     }
@@ -106,8 +113,11 @@ impl<M: Message> Crud<M> {
         let head = self.store.head();
         let revision = head.snapshot.revision().0;
         let after = read_token(&page.token, revision)?;
+        let scope = scope();
         let mut found = head.snapshot.of_kind(M::KIND).filter(|(key, entry)| {
-            after.is_none_or(|last| &*key.id > last) && filter.matches(&entry.resource)
+            after.is_none_or(|last| &*key.id > last)
+                && filter.matches(&entry.resource)
+                && scope.admits(&head.snapshot, key)
         });
         let mut last = None;
         let mut messages = Vec::new();
@@ -145,6 +155,7 @@ impl<M: Message> Crud<M> {
         let message = message.ok_or_else(|| refused(required(M::KIND.as_str())))?;
         let is_known = |path: &str| matches!(path, "meta") || M::default().take(path, &M::default());
         let mask = Mask::read(mask, is_known).map_err(|violations| rejected(&Rejection::from(violations)))?;
+        check_fields(&mask, M::OPERATED)?;
         if message.id().is_empty() {
             return Err(refused(required(M::ID_FIELD)));
         }
@@ -198,13 +209,21 @@ impl<M: Message> Crud<M> {
     where
         P: Fn(&Snapshot) -> Result<ChangeSet, Rejection> + Send + 'static,
     {
+        let scope = scope();
+        let plan = move |snapshot: &Snapshot| {
+            let change_set = plan(snapshot)?;
+            check_scope(&scope, snapshot, &change_set)?;
+            Ok(change_set)
+        };
         let outcome = if write.validate_only {
             let change_set = plan(&self.store.head().snapshot).map_err(|refusal| rejected(&refusal))?;
             self.store.dry_run(&change_set)
         } else {
             self.store.commit(plan).await
         };
-        outcome.map_err(store_status)
+        let committed = outcome.map_err(store_status)?;
+        note_commit(&committed, write.validate_only);
+        Ok(committed)
     }
 }
 

@@ -20,6 +20,8 @@ crud_service! {
 impl Message for v1::Upstream {
     message_of_kind!(Upstream, Upstream, "id");
 
+    const OPERATED: &'static [&'static str] = &["weight", "cordoned"];
+
     fn id(&self) -> String {
         self.id.clone()
     }

@@ -1,8 +1,10 @@
 //! The control plane over real sockets: services, discovery, durability.
 #![cfg(test)]
 
+mod access;
 mod answering;
 mod apply;
+mod certificates;
 mod content;
 mod crew;
 mod crowd;
@@ -10,8 +12,10 @@ mod crud;
 mod durability;
 mod field_masks;
 mod follower;
+mod guarded;
 mod opening;
 mod plane;
+mod rest_access;
 mod rest_v2;
 mod resuming;
 mod rollout;

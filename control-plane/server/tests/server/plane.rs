@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, transport::Channel};
-use tyrscale_control_plane::{ControlPlaneConfig, ControlPlaneError, Listeners, run};
+use tyrscale_control_plane::{AccessArgs, ControlPlaneConfig, ControlPlaneError, Listeners, run};
 use tyrscale_model::RolloutPolicy;
 use tyrscale_proto::v1::{self, apply_request::Part, resource::Resource as Wire};
 
@@ -37,6 +37,7 @@ pub(crate) fn config(dir: &TempDir) -> ControlPlaneConfig {
         take_over: false,
         rollout: RolloutPolicy::at_once(),
         hello_deadline_ms: 300,
+        access: AccessArgs::default(),
     }
 }
 

@@ -38,6 +38,7 @@ async fn reflection_lists_every_service() {
         "Configuration",
         "Discovery",
         "Status",
+        "Access",
     ] {
         let name = format!("tyrscale.v1.{service}Service");
         assert!(names.contains(&name), "{name} of {names:?}");

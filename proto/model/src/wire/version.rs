@@ -149,6 +149,7 @@ pub fn violation_from_wire(message: &v1::Violation) -> Violation {
         Code::RevisionMismatch,
         Code::ManagedByAnother,
         Code::LimitExceeded,
+        Code::OutOfScope,
     ];
     Violation {
         resource: message.resource.as_ref().and_then(key_from_wire),

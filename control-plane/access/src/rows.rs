@@ -1,0 +1,61 @@
+//! How tokens and revoked nodes are stored.
+
+use prost::Message;
+
+use crate::AccessError;
+
+/// A token.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct TokenRow {
+    /// Keyed, of its secret.
+    #[prost(bytes = "vec", tag = "1")]
+    pub(crate) hash: Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub(crate) subject: String,
+    /// The number of the role on the wire.
+    #[prost(int32, tag = "3")]
+    pub(crate) role: i32,
+    #[prost(string, repeated, tag = "4")]
+    pub(crate) networks: Vec<String>,
+    /// Seconds of Unix time, as all times here.
+    #[prost(int64, tag = "5")]
+    pub(crate) created: i64,
+    #[prost(int64, tag = "6")]
+    pub(crate) expires: i64,
+    #[prost(int64, optional, tag = "7")]
+    pub(crate) revoked: Option<i64>,
+    #[prost(string, tag = "8")]
+    pub(crate) created_by: String,
+}
+
+/// When a token was last used.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub(crate) struct UseRow {
+    #[prost(int64, tag = "1")]
+    pub(crate) last_use: i64,
+}
+
+/// A node whose certificates are refused.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct NodeRow {
+    #[prost(int64, tag = "1")]
+    pub(crate) revoked: i64,
+    #[prost(string, tag = "2")]
+    pub(crate) revoked_by: String,
+    #[prost(string, tag = "3")]
+    pub(crate) reason: String,
+}
+
+/// Where the audit log ends.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct AuditHead {
+    #[prost(uint64, tag = "1")]
+    pub(crate) sequence: u64,
+    #[prost(bytes = "vec", tag = "2")]
+    pub(crate) hash: Vec<u8>,
+}
+
+/// Reads a row.
+pub(crate) fn read<R: Message + Default>(value: &[u8], what: &'static str) -> Result<R, AccessError> {
+    R::decode(value).map_err(|_| AccessError::Unreadable(what))
+}

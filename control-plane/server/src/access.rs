@@ -1,0 +1,172 @@
+//! Who may call: tokens, certificates, the audit log, and the layer that every gRPC call passes.
+
+mod layer;
+mod service;
+mod words;
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use tokio::task::JoinHandle;
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
+use tyrscale_access::{
+    AccessError, Audit, Gate, Guard, NewToken, Pepper, PortTls, RevokedNodes, Role, Scope, Spoken, Tokens,
+    unix_now,
+};
+use tyrscale_store::{Store, Table};
+
+pub(crate) use self::{layer::AccessLayer, service::Access as AccessService};
+use crate::{ControlPlaneError, config::AccessArgs};
+
+/// How often uses of tokens are stored, and what another control plane stored is read.
+const UPKEEP: Duration = Duration::from_secs(5);
+/// Where in the data directory the first administrator's token is written.
+const FIRST_TOKEN: &str = "admin.token";
+const FIRST_LIFETIME: Duration = Duration::from_secs(30 * 86_400);
+/// How long the audit log may take to write what waits, at the end.
+const LAST_RECORDS: Duration = Duration::from_secs(5);
+
+/// Everything about access while the control plane runs.
+pub(crate) struct Access {
+    pub(crate) guard: Guard,
+    pub(crate) tokens: Tokens,
+    pub(crate) grpc_tls: Option<PortTls>,
+    pub(crate) rest_tls: Option<PortTls>,
+    audit_writer: JoinHandle<()>,
+    _tasks: Vec<AbortOnDropHandle<()>>,
+}
+
+impl Access {
+    /// Reads certificates, tokens and the audit log's end. With tokens on and no administrator's among them, writes one to
+    /// the data directory.
+    pub(crate) async fn open(
+        args: &AccessArgs,
+        data_dir: &Path,
+        store: &Store,
+    ) -> Result<Self, ControlPlaneError> {
+        let (grpc_tls, rest_tls) = (tls(args, Spoken::Grpc).await?, tls(args, Spoken::Http1).await?);
+        let pepper = pepper(args, data_dir).await?;
+        let tokens = Tokens::open(store.documents(Table::Tokens), pepper.clone()).await?;
+        let nodes = RevokedNodes::open(store.documents(Table::Tokens)).await?;
+        let lines = args.audit_log.as_deref();
+        let (audit, audit_writer) = Audit::open(store, store.documents(Table::Audit), &pepper, lines).await?;
+        if args.tokens && !tokens.has_admin(unix_now()) {
+            write_first_token(&tokens, data_dir).await?;
+        }
+        if args.insecure {
+            tracing::warn!(
+                "--insecure: whoever reaches the listeners may do everything that no token is asked for"
+            );
+        }
+        let gate = Gate::new(args.rules(), tokens.clone(), nodes.clone());
+        #[cfg(feature = "oidc")]
+        let gate = match args.oidc.rules() {
+            Some(rules) => gate.with_oidc(tyrscale_access::Oidc::open(rules).await?),
+            None => gate,
+        };
+        let follow = [&grpc_tls, &rest_tls].into_iter().flatten();
+        let mut tasks: Vec<_> = follow.map(PortTls::follow_files).collect();
+        tasks.push(AbortOnDropHandle::new(tokio::spawn(upkeep(
+            tokens.clone(),
+            nodes,
+        ))));
+        Ok(Self {
+            guard: Guard::new(Arc::new(gate), audit),
+            tokens,
+            grpc_tls,
+            rest_tls,
+            audit_writer,
+            _tasks: tasks,
+        })
+    }
+
+    /// The service, whose streams are tasks of `streams` and end at `stop`.
+    pub(crate) fn service(&self, streams: &TaskTracker, stop: &CancellationToken) -> AccessService {
+        AccessService::new(
+            self.guard.clone(),
+            self.tokens.clone(),
+            streams.clone(),
+            stop.clone(),
+        )
+    }
+
+    /// Ends once what waits for the audit log is written, if everything that writes to it is gone.
+    pub(crate) async fn close(self) {
+        if let Err(error) = self.tokens.note_uses().await {
+            tracing::warn!(%error, "uses of tokens could not be stored");
+        }
+        let Self {
+            guard, audit_writer, ..
+        } = self;
+        drop(guard);
+        if tokio::time::timeout(LAST_RECORDS, audit_writer).await.is_err() {
+            tracing::warn!("the audit log is still in use");
+        }
+    }
+}
+
+async fn tls(args: &AccessArgs, spoken: Spoken) -> Result<Option<PortTls>, ControlPlaneError> {
+    let Some(files) = args.certificate() else {
+        return Ok(None);
+    };
+    let authorities = args.client_ca.clone();
+    let reading = move || PortTls::read(files, authorities.as_deref(), spoken);
+    let read = tokio::task::spawn_blocking(reading).await;
+    Ok(Some(
+        read.map_err(std::io::Error::other)
+            .map_err(ControlPlaneError::Access)??,
+    ))
+}
+
+async fn pepper(args: &AccessArgs, data_dir: &Path) -> Result<Pepper, ControlPlaneError> {
+    let (file, data_dir) = (args.pepper_file.clone(), data_dir.to_owned());
+    let reading = move || Pepper::read_or_make(file.as_deref(), &data_dir);
+    let read = tokio::task::spawn_blocking(reading).await;
+    read.map_err(std::io::Error::other)
+        .flatten()
+        .map_err(ControlPlaneError::Access)
+}
+
+async fn write_first_token(tokens: &Tokens, data_dir: &Path) -> Result<(), ControlPlaneError> {
+    let new = NewToken {
+        subject: "first-admin".to_owned(),
+        role: Role::Admin,
+        scope: Scope::default(),
+        lifetime: FIRST_LIFETIME,
+    };
+    let (_, text) = tokens.create(new, "control-plane", unix_now()).await?;
+    let path = data_dir.join(FIRST_TOKEN);
+    let (file, line) = (path.clone(), format!("{}\n", text.reveal()));
+    let written = tokio::task::spawn_blocking(move || tyrscale_access::write_private(&file, line.as_bytes()));
+    written
+        .await
+        .map_err(std::io::Error::other)
+        .flatten()
+        .map_err(ControlPlaneError::Access)?;
+    tracing::info!(
+        path = %path.display(),
+        days = FIRST_LIFETIME.as_secs() / 86_400,
+        "no administrator's token lives: one was made and written there"
+    );
+    Ok(())
+}
+
+/// Stores uses of tokens and takes over what other control planes have stored, until it is dropped.
+async fn upkeep(tokens: Tokens, nodes: RevokedNodes) {
+    let mut tick = tokio::time::interval(UPKEEP);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let kept: Result<(), AccessError> = async {
+            tokens.note_uses().await?;
+            tokens.reload().await?;
+            nodes.reload().await
+        }
+        .await;
+        if let Err(error) = kept {
+            tracing::warn!(%error, "tokens and revoked nodes could not be brought up to date");
+        }
+    }
+}
