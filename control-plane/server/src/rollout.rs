@@ -3,7 +3,7 @@
 //! One task ([`driver`]) takes every new revision and how the gateways stand, and says what each node is to run
 //! ([`targets`]). What a rollout does next is decided without I/O ([`decide`]); it is kept with the store, so that a
 //! restart goes on from the stage ([`keeper`]). There is one rollout at a time: revisions made meanwhile wait and are
-//! rolled out together after it, but for one that says it does not wait.
+//! rolled out together after it. A rollback does not wait: it takes the place of any rollout.
 
 mod decide;
 mod driver;
@@ -52,17 +52,8 @@ pub(crate) enum RolloutError {
     Stopping,
 }
 
-/// How a revision reaches the gateways.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Delivery {
-    /// By its stages.
-    Staged(RolloutPolicy),
-    /// To all at once, in the place of any rollout.
-    Overtaking,
-}
-
-/// How revisions are to be delivered of which it was said.
-type Announcements = BTreeMap<Revision, Delivery>;
+/// How revisions are to be rolled out of which it was said.
+type Announcements = BTreeMap<Revision, RolloutPolicy>;
 type Answer<T> = oneshot::Sender<Result<T, RolloutError>>;
 
 /// What an operator wants.
@@ -141,18 +132,18 @@ impl Rollouts {
         self.shared.targets.subscribe()
     }
 
-    /// Commits a revision that is to be delivered in a way of its own; once begun it is done, whoever waits for it.
+    /// Commits a revision that is to be rolled out in a way of its own; once begun it is done, whoever waits for it.
     ///
     /// # Errors
-    /// Those of the commit, or of keeping the way of delivery, without which nothing is committed.
+    /// Those of the commit, or of keeping the policy, without which nothing is committed.
     pub(crate) async fn commit(
         &self,
-        delivery: Delivery,
+        policy: RolloutPolicy,
         commit: impl Future<Output = Result<Committed, StoreError>> + Send + 'static,
     ) -> Result<Committed, StoreError> {
         let rollouts = self.clone();
         let committing = tokio::spawn(async move {
-            let announcement = rollouts.announce(delivery).await?;
+            let announcement = rollouts.announce(policy).await?;
             let committed = commit.await;
             match &committed {
                 Ok(done) if !done.changes.is_empty() => {
@@ -166,28 +157,27 @@ impl Rollouts {
         committing.await.map_err(failed)?
     }
 
-    /// Says how the next revision is delivered, which is committed while the answer is held. It is remembered over a
+    /// Says how the next revision is rolled out, which is committed while the answer is held. It is remembered over a
     /// restart before anything is committed.
-    async fn announce(&self, delivery: Delivery) -> Result<Announcement, StoreError> {
+    async fn announce(&self, policy: RolloutPolicy) -> Result<Announcement, StoreError> {
         let announcements = Arc::clone(&self.shared.announcements).lock_owned().await;
         let keeper = Keeper::new(&self.store);
-        let mut before = None;
-        if let Delivery::Staged(policy) = &delivery {
-            let mut standing = keeper.standing().await?;
-            before = Some(standing.clone());
-            let policy = match standing.asked.as_ref().map(wire::rollout_policy_from_wire) {
-                Some(Ok(earlier)) => earlier.more_careful(policy.clone()),
-                _ => policy.clone(),
-            };
-            let released = self.shared.targets.borrow().released.snapshot.revision();
-            standing.released.get_or_insert(released.0);
-            standing.asked = Some(wire::rollout_policy_to_wire(&policy));
-            self.shared.is_announced.store(true, Ordering::Release);
-            keeper.keep_standing(&standing).await?;
-        }
+        let before = keeper.standing().await?;
+        let asked = match before.asked.as_ref().map(wire::rollout_policy_from_wire) {
+            Some(Ok(earlier)) => earlier.more_careful(policy.clone()),
+            _ => policy.clone(),
+        };
+        let released = self.shared.targets.borrow().released.snapshot.revision();
+        let standing = record::Standing {
+            released: before.released.or(Some(released.0)),
+            asked: Some(wire::rollout_policy_to_wire(&asked)),
+            freeze: before.freeze.clone(),
+        };
+        self.shared.is_announced.store(true, Ordering::Release);
+        keeper.keep_standing(&standing).await?;
         Ok(Announcement {
             announcements,
-            delivery,
+            policy,
             keeper,
             before,
         })
@@ -277,23 +267,20 @@ impl Rollouts {
 #[derive(Debug)]
 struct Announcement {
     announcements: OwnedMutexGuard<Announcements>,
-    delivery: Delivery,
+    policy: RolloutPolicy,
     keeper: Keeper,
     /// What was remembered before it was made.
-    before: Option<record::Standing>,
+    before: record::Standing,
 }
 
 impl Announcement {
     /// The revision is committed.
     fn committed(mut self, revision: Revision) {
-        self.announcements.insert(revision, self.delivery);
+        self.announcements.insert(revision, self.policy);
     }
 
     /// Nothing is committed after all.
     async fn withdraw(self) -> Result<(), StoreError> {
-        match &self.before {
-            Some(before) => self.keeper.keep_standing(before).await,
-            None => Ok(()),
-        }
+        self.keeper.keep_standing(&self.before).await
     }
 }

@@ -18,7 +18,7 @@ use super::{
     crud::{Message, etag_of, version_of},
     rejected, store_status,
 };
-use crate::rollout::{Delivery, Rollouts};
+use crate::rollout::Rollouts;
 
 /// What one document may take.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +61,7 @@ impl Configuration {
             store.commit(plan).await
         };
         let committed = match policy {
-            Some(policy) => self.rollouts.commit(Delivery::Staged(policy), commit).await,
+            Some(policy) => self.rollouts.commit(policy, commit).await,
             None => commit.await,
         };
         committed.map_err(store_status)

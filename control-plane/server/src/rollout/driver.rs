@@ -18,7 +18,7 @@ use tyrscale_model::{Revision, RolloutPolicy, View, wire};
 use tyrscale_store::{Head, Pin, Store, StoreError};
 
 use super::{
-    Command, Delivery, Rollout, Shared, Targets,
+    Command, Rollout, Shared, Targets,
     decide::{Action, Clock, Event, NotNow, State},
     keeper::{KEPT, Keeper},
     record::{Standing, since_epoch},
@@ -184,10 +184,7 @@ impl Driver {
             Some(active) => active.rollout.version.revision,
             None => self.released.snapshot.revision(),
         };
-        let overtaking = announcements
-            .range(after.next()..)
-            .find(|(_, delivery)| **delivery == Delivery::Overtaking)
-            .map(|(revision, _)| *revision);
+        let overtaking = self.overtaking(after);
         match (overtaking, self.active.is_some()) {
             (Some(revision), is_active) => {
                 if is_active {
@@ -210,19 +207,22 @@ impl Driver {
         }
     }
 
+    /// A revision after this one that restores an earlier one, and does not wait.
+    fn overtaking(&self, after: Revision) -> Option<Revision> {
+        let newest = self.newest.snapshot.revision();
+        let mut since = self.newest.history.range(after.next()..=newest);
+        let rollback = since.find(|summary| summary.reverts_to.is_some())?;
+        Some(rollback.revision)
+    }
+
     /// How what came since the last release is delivered: by the most careful policy that any of it asks for.
     fn policy(&self, announcements: &super::Announcements) -> RolloutPolicy {
         let (from, to) = (self.released.snapshot.revision(), self.newest.snapshot.revision());
         let mut policy = RolloutPolicy::at_once();
         let mut announced = 0;
-        for delivery in announcements
-            .range(from.next()..=to)
-            .map(|(_, delivery)| delivery)
-        {
+        for asked in announcements.range(from.next()..=to).map(|(_, policy)| policy) {
             announced += 1;
-            if let Delivery::Staged(asked) = delivery {
-                policy = policy.more_careful(asked.clone());
-            }
+            policy = policy.more_careful(asked.clone());
         }
         // Of a revision committed just before a restart only this is known.
         if let Some(Ok(asked)) = self.standing.asked.as_ref().map(wire::rollout_policy_from_wire) {

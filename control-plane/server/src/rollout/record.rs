@@ -115,3 +115,61 @@ pub(super) fn since_epoch() -> UnixMillis {
         .unwrap_or(Duration::ZERO);
     UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tyrscale_model::{Digest, Lane, Lineage, Version};
+
+    use super::*;
+
+    fn rollout() -> impl Strategy<Value = Rollout> {
+        let state = prop::sample::select(vec![
+            State::Running,
+            State::Paused,
+            State::Halted,
+            State::Reverted,
+            State::Succeeded,
+            State::Superseded,
+        ]);
+        let policy = prop::sample::select(vec!["1", "label a=b 3s, 10% 1500ms", "50%"]);
+        let members = prop::collection::btree_set("[a-z]{1,4}", 0..4);
+        let numbers = (any::<u64>(), any::<u64>(), any::<u64>(), 0usize..17);
+        let ends = (any::<Option<u64>>(), any::<Option<u64>>(), any::<bool>());
+        (state, policy, members, numbers, ends, ".{0,20}").prop_map(
+            |(state, policy, members, (id, revision, base, stage), (reverted_by, ended, is_forced), why)| {
+                Rollout {
+                    id,
+                    version: Version {
+                        lane: Lane::Config,
+                        lineage: Lineage([3; 16]),
+                        revision: Revision(revision),
+                        digest: Digest([4; 32]),
+                    },
+                    base: Revision(base),
+                    policy: policy.parse().unwrap(),
+                    stage,
+                    members,
+                    state,
+                    why,
+                    is_forced,
+                    reverted_by: reverted_by.map(Revision),
+                    started: UnixMillis(7),
+                    ended: ended.map(UnixMillis),
+                }
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_rollout_is_read_back_as_it_was_kept(rollout in rollout()) {
+            prop_assert_eq!(decode(&encode(&rollout)), Some(rollout));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            decode(&bytes);
+        }
+    }
+}
