@@ -51,6 +51,14 @@ pub struct ControlPlaneConfig {
     /// `label canary=true 30s, 10% 60s`. Changes of nothing but weights and cordons go to all at once.
     #[arg(long, env = "TYRSCALE_ROLLOUT", default_value = "all")]
     pub rollout: RolloutPolicy,
+    /// Milliseconds after which a subscriber is asked to connect again, more or less a fifth; 1000 to 86400000. It spreads
+    /// subscribers over control planes that come and go.
+    #[arg(long, env = "TYRSCALE_STREAM_AGE_MS", default_value_t = 1_800_000)]
+    pub stream_age_ms: u64,
+    /// Bytes of whole configurations that may be on their way to subscribers at once; others wait in line. At least
+    /// 65536.
+    #[arg(long, env = "TYRSCALE_SNAPSHOT_ROOM", default_value_t = 256 * 1024 * 1024)]
+    pub snapshot_room: usize,
     /// Milliseconds a subscriber may take to say hello; 10 to 600000.
     #[arg(long, env = "TYRSCALE_HELLO_DEADLINE_MS", default_value_t = 10_000)]
     pub hello_deadline_ms: u64,
@@ -91,6 +99,9 @@ impl ControlPlaneConfig {
         self.access.check()?;
         self.access.check_listener("--grpc-listen", self.grpc_listen)?;
         self.access.check_listener("--rest-listen", self.rest_listen)?;
+        within("--stream-age-ms", self.stream_age_ms, 1_000, 86_400_000)?;
+        let room = u64::try_from(self.snapshot_room).unwrap_or(u64::MAX);
+        within("--snapshot-room", room, 65_536, u64::MAX)?;
         if self.data_dir.as_os_str().is_empty() {
             let rule = "must name a directory".to_owned();
             return Err(ConfigError {
@@ -114,6 +125,7 @@ impl ControlPlaneConfig {
             hello_deadline: Duration::from_millis(self.hello_deadline_ms),
             heartbeat: Duration::from_millis(self.heartbeat_ms),
             ack_deadline: Duration::from_millis(self.ack_deadline_ms),
+            stream_age: Duration::from_millis(self.stream_age_ms),
         }
     }
 }

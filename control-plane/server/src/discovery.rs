@@ -4,9 +4,12 @@
 //! decides. There is no queue: a slow subscriber gets the newest version once it answers.
 
 mod admission;
+mod ageing;
 #[cfg(test)]
 mod bytes;
+mod gate;
 mod hello;
+mod packing;
 mod resume;
 mod scrub;
 mod session;
@@ -24,7 +27,7 @@ use tyrscale_proto::v1;
 use tyrscale_store::Store;
 
 pub(crate) use self::hello::PROTOCOL;
-use self::update::Updates;
+use self::{gate::Gate, update::Updates};
 use crate::{fleet::Fleet, grpc::peer_of, metrics::DiscoveryMetrics, rollout::Rollouts};
 
 /// Messages that may wait for the transport, per stream.
@@ -36,6 +39,8 @@ pub(crate) struct Timing {
     pub(crate) hello_deadline: Duration,
     pub(crate) heartbeat: Duration,
     pub(crate) ack_deadline: Duration,
+    /// How long a stream lives, more or less.
+    pub(crate) stream_age: Duration,
 }
 
 /// The other end of a stream.
@@ -58,6 +63,7 @@ pub(crate) struct Hub {
     pub(crate) shutdown: CancellationToken,
     /// Who may subscribe; none: everybody.
     pub(crate) guard: Option<Guard>,
+    gate: Gate,
     updates: Updates,
 }
 
@@ -66,7 +72,7 @@ impl Hub {
         (store, fleet, rollouts): (Store, Fleet, Rollouts),
         metrics: DiscoveryMetrics,
         timing: Timing,
-        takes_over: bool,
+        (takes_over, snapshot_room): (bool, usize),
         shutdown: CancellationToken,
     ) -> Self {
         Self {
@@ -78,6 +84,7 @@ impl Hub {
             takes_over,
             shutdown,
             guard: None,
+            gate: Gate::new(snapshot_room),
             updates: Updates::default(),
         }
     }

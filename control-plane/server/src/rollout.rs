@@ -284,3 +284,6 @@ impl Announcement {
         self.keeper.keep_standing(&self.before).await
     }
 }
+
+#[cfg(test)]
+mod tests;

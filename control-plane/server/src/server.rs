@@ -165,7 +165,7 @@ async fn serve(
         (store.clone(), fleet.clone(), rollouts.clone()),
         counts,
         config.timing(),
-        config.take_over,
+        (config.take_over, config.snapshot_room),
         stop.clone(),
     )
     .guarded(access.guard.clone());

@@ -6,6 +6,7 @@
 
 mod assembly;
 mod backoff;
+mod codec;
 mod config;
 mod engine;
 mod refusal;

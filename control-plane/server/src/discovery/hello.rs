@@ -4,7 +4,7 @@ use tonic::Status;
 use tyrscale_model::{Version, View, wire};
 use tyrscale_proto::v1;
 
-use super::update::{MAX_MESSAGE, MIN_MESSAGE};
+use super::update::{Format, MAX_MESSAGE, MIN_MESSAGE};
 
 /// The one version of the protocol spoken.
 pub(crate) const PROTOCOL: u32 = 1;
@@ -24,8 +24,8 @@ pub(crate) struct Subscriber {
     pub(crate) have: Option<Version>,
     /// What it died with again and again, and does not take.
     pub(crate) quarantined: Vec<Version>,
-    /// The largest message it takes, in bytes.
-    pub(crate) max_message: usize,
+    /// What updates it takes.
+    pub(crate) format: Format,
 }
 
 /// Reads a hello.
@@ -56,7 +56,10 @@ pub(crate) fn read(hello: v1::Hello) -> Result<Subscriber, Status> {
             .take(MAX_QUARANTINED)
             .filter_map(wire::version_from_wire)
             .collect(),
-        max_message,
+        format: Format {
+            max_message,
+            packed: hello.codecs.contains(&v1::Codec::Zstd.into()),
+        },
     })
 }
 
@@ -117,7 +120,7 @@ mod tests {
                 max_message_bytes,
                 ..hello("gw-1")
             };
-            read(hello).map(|subscriber| subscriber.max_message)
+            read(hello).map(|subscriber| subscriber.format.max_message)
         };
         assert_eq!(limit(0).unwrap(), MAX_MESSAGE);
         assert_eq!(limit(65_536).unwrap(), MIN_MESSAGE);

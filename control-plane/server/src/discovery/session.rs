@@ -124,6 +124,11 @@ impl Session {
         self.state
     }
 
+    /// Whether an update awaits its answer.
+    pub(crate) const fn is_in_flight(&self) -> bool {
+        self.in_flight.is_some()
+    }
+
     /// Why the state is [`SyncState::Held`]; empty otherwise.
     pub(crate) fn reason(&self) -> &'static str {
         if self.state == SyncState::Held {

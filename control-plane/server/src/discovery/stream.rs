@@ -1,5 +1,7 @@
 //! The task of one stream: waits for what happens, tells the session, sends what it decides.
 
+mod patience;
+
 use std::sync::Arc;
 
 use tokio::{
@@ -15,6 +17,8 @@ use tyrscale_store::Head;
 
 use super::{
     Hub, Subject, admission,
+    ageing::Ageing,
+    gate::Room,
     hello::{self, PROTOCOL, Subscriber},
     resume::{Difference, Offer, Resume},
     scrub,
@@ -107,6 +111,9 @@ struct Stream<'a> {
     head: Arc<Head>,
     /// Why that is not the newest; empty when it is.
     held: &'static str,
+    /// For the whole content that is on its way.
+    room: Option<Room>,
+    ageing: Ageing,
 }
 
 impl<'a> Stream<'a> {
@@ -126,6 +133,8 @@ impl<'a> Stream<'a> {
             targets,
             head: target.head,
             held: target.held,
+            room: None,
+            ageing: Ageing::new(Instant::now(), hub.timing.stream_age, fastrand::f64()),
         }
     }
 
@@ -185,7 +194,11 @@ impl<'a> Stream<'a> {
             self.retarget();
             self.push().await?;
             self.report();
-            let wake_at = self.session.wake_at();
+            if !self.session.is_in_flight() {
+                self.room = None;
+            }
+            self.ageing.note_behind(self.is_behind(), Instant::now());
+            let (wake_at, old_at) = (self.session.wake_at(), self.ageing.wake_at());
             tokio::select! {
                 () = shutdown.cancelled() => return Err(stopping()),
                 () = replaced.cancelled() => return Err(replacement()),
@@ -197,9 +210,10 @@ impl<'a> Stream<'a> {
                 () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {
                     self.session.on_time(Instant::now()).map_err(breached)?;
                 }
+                () = sleep_until(old_at) => self.age().await?,
                 _ = heartbeat.tick() => {
-                    let head = vec![wire::version_to_wire(&self.target())];
-                    self.send(Message::Heartbeat(v1::Heartbeat { head })).await?;
+                    let beat = self.heartbeat();
+                    self.send(beat).await?;
                 }
             }
         }
@@ -239,11 +253,11 @@ impl<'a> Stream<'a> {
         };
         self.report();
         let head = Arc::clone(&self.head);
-        let max_message = self.subscriber.max_message;
+        let format = self.subscriber.format;
         let led = self
             .hub
             .updates
-            .lead(&head, self.view(), update.base, max_message)
+            .lead(&head, self.view(), update.base, format)
             .await;
         let messages = match led {
             Ok(messages) => messages,
@@ -253,6 +267,9 @@ impl<'a> Stream<'a> {
                 return Ok(());
             }
         };
+        if update.base.is_none() {
+            self.room = self.wait_in_line(&messages).await?;
+        }
         self.hub.metrics.sent(update.base.is_some());
         let replaces = |running: Version| running.lineage != update.target.lineage;
         if self.hub.takes_over && self.session.running().is_some_and(replaces) {
@@ -261,6 +278,11 @@ impl<'a> Stream<'a> {
         self.send_all(&messages, &update).await?;
         self.session.sent(Instant::now());
         Ok(())
+    }
+
+    fn heartbeat(&self) -> Message {
+        let head = vec![wire::version_to_wire(&self.target())];
+        Message::Heartbeat(v1::Heartbeat { head })
     }
 
     async fn send_all(&mut self, messages: &[Message], update: &Update) -> Result<(), Status> {

@@ -9,7 +9,7 @@ use tyrscale_model::{Kind, ResourceKey, Row, Version, View, wire};
 use tyrscale_proto::v1::{self, stream_config_response::Message};
 use tyrscale_store::Head;
 
-use super::resume::Difference;
+use super::{packing, resume::Difference};
 
 /// The largest message sent unless the subscriber wants smaller ones, in bytes.
 pub(crate) const MAX_MESSAGE: usize = 1024 * 1024;
@@ -30,6 +30,12 @@ pub(crate) enum UpdateError {
     /// A resource alone does not fit a message of the subscriber's size.
     #[error("{0} does not fit a message of the size the subscriber takes")]
     TooLarge(ResourceKey),
+    /// A resource does not fit one even when it is compressed.
+    #[error("a resource does not fit a message of the size the subscriber takes")]
+    TooLargePacked,
+    /// It could not be compressed.
+    #[error("the update could not be compressed")]
+    Pack(#[from] std::io::Error),
     /// The history no longer reaches back to the base.
     #[error("the history does not reach back")]
     Compacted,
@@ -58,11 +64,20 @@ pub(crate) fn difference(head: &Head, view: View, have: &Version) -> Difference 
     }
 }
 
+/// What a subscriber takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Format {
+    /// The largest message, in bytes.
+    pub(crate) max_message: usize,
+    /// Whether chunks may be compressed.
+    pub(crate) packed: bool,
+}
+
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Range {
     view: View,
     base: Option<Version>,
-    max_message: usize,
+    format: Format,
 }
 
 #[derive(Debug, Default)]
@@ -84,14 +99,10 @@ impl Updates {
         head: &Head,
         view: View,
         base: Option<Version>,
-        max_message: usize,
+        format: Format,
     ) -> Result<Messages, UpdateError> {
         let newest = head.snapshot.version(View::ALL);
-        let range = Range {
-            view,
-            base,
-            max_message,
-        };
+        let range = Range { view, base, format };
         let mut shared = self.shared.lock().await;
         if shared
             .target
@@ -105,7 +116,7 @@ impl Updates {
         if let Some(messages) = shared.ranges.get(&range).filter(|_| is_newest) {
             return Ok(Arc::clone(messages));
         }
-        let messages: Messages = build(head, view, base, max_message)?.into();
+        let messages: Messages = build(head, view, base, format)?.into();
         if is_newest && shared.ranges.len() < MAX_SHARED {
             shared.ranges.insert(range, Arc::clone(&messages));
         }
@@ -141,37 +152,71 @@ fn build(
     head: &Head,
     view: View,
     base: Option<Version>,
-    max_message: usize,
+    format: Format,
 ) -> Result<Vec<Message>, UpdateError> {
     let items = match &base {
         None => whole(head, view),
         Some(base) => changed(head, view, base).ok_or(UpdateError::Compacted)?,
     };
-    let parts = cut(items, max_message.saturating_sub(ENVELOPE))?;
+    let room = format.max_message.saturating_sub(ENVELOPE);
+    let size: usize = items.iter().map(Item::size).sum();
     let target = Some(wire::version_to_wire(&head.snapshot.version(view)));
     let base = base.as_ref().map(wire::version_to_wire);
-    let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
-    let messages = parts.into_iter().zip(0..).map(|(part, index)| {
-        if base.is_some() && count == 1 {
-            Message::Delta(v1::Delta {
-                base: base.clone(),
-                target: target.clone(),
-                upserts: part.upserts,
-                removals: part.removals,
-            })
-        } else {
-            Message::Chunk(v1::UpdateChunk {
-                base: base.clone(),
-                target: target.clone(),
-                index,
-                count,
-                upserts: part.upserts,
-                removals: part.removals,
-                ..v1::UpdateChunk::default()
-            })
-        }
+    let chunk = v1::UpdateChunk {
+        base: base.clone(),
+        target: target.clone(),
+        ..v1::UpdateChunk::default()
+    };
+    if format.packed && size >= packing::WORTH {
+        return packed(cut(items, packing::PART.max(room))?, &chunk, room);
+    }
+    let mut parts = cut(items, room)?;
+    if base.is_some() && parts.len() == 1 {
+        let delta = parts.pop().map(|part| v1::Delta {
+            base,
+            target,
+            upserts: part.upserts,
+            removals: part.removals,
+        });
+        return Ok(delta.into_iter().map(Message::Delta).collect());
+    }
+    let chunks = parts.into_iter().map(|part| v1::UpdateChunk {
+        upserts: part.upserts,
+        removals: part.removals,
+        ..chunk.clone()
     });
-    Ok(messages.collect())
+    Ok(numbered(chunks.collect()))
+}
+
+/// The parts as compressed chunks. One resource that does not fit even so is an error.
+fn packed(
+    parts: Vec<v1::UpdatePart>,
+    chunk: &v1::UpdateChunk,
+    room: usize,
+) -> Result<Vec<Message>, UpdateError> {
+    let mut chunks = Vec::new();
+    for part in parts {
+        for data in packing::pack(part)? {
+            if data.len() > room {
+                return Err(UpdateError::TooLargePacked);
+            }
+            chunks.push(v1::UpdateChunk {
+                codec: v1::Codec::Zstd.into(),
+                data,
+                ..chunk.clone()
+            });
+        }
+    }
+    Ok(numbered(chunks))
+}
+
+fn numbered(mut chunks: Vec<v1::UpdateChunk>) -> Vec<Message> {
+    let count = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
+    for (chunk, index) in chunks.iter_mut().zip(0..) {
+        chunk.index = index;
+        chunk.count = count;
+    }
+    chunks.into_iter().map(Message::Chunk).collect()
 }
 
 fn whole(head: &Head, view: View) -> Vec<Item> {
@@ -198,16 +243,10 @@ fn upsert(key: &ResourceKey, entry: &tyrscale_model::Entry) -> v1::DiscoveryReso
     })
 }
 
-#[derive(Default)]
-struct Part {
-    upserts: Vec<v1::DiscoveryResource>,
-    removals: Vec<v1::ResourceRef>,
-}
-
 /// Cuts items into parts of at most `limit` bytes each; at least one part.
-fn cut(items: Vec<Item>, limit: usize) -> Result<Vec<Part>, UpdateError> {
+fn cut(items: Vec<Item>, limit: usize) -> Result<Vec<v1::UpdatePart>, UpdateError> {
     let mut parts = Vec::new();
-    let mut part = Part::default();
+    let mut part = v1::UpdatePart::default();
     let mut used = 0;
     for item in items {
         let size = item.size();

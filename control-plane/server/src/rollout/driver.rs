@@ -210,6 +210,9 @@ impl Driver {
     /// A revision after this one that restores an earlier one, and does not wait.
     fn overtaking(&self, after: Revision) -> Option<Revision> {
         let newest = self.newest.snapshot.revision();
+        if newest <= after {
+            return None;
+        }
         let mut since = self.newest.history.range(after.next()..=newest);
         let rollback = since.find(|summary| summary.reverts_to.is_some())?;
         Some(rollback.revision)

@@ -100,6 +100,39 @@ async fn c68_a_flood_of_changes_is_merged_and_nobody_lags() {
 }
 
 #[tokio::test]
+async fn c73_whole_contents_pass_a_gate_and_the_others_wait_in_line() {
+    let plane = Plane::start_with(|config| config.snapshot_room = 65_536).await;
+    plane.put(routes(300, "a")).await;
+    let mut waiting = Vec::new();
+    for number in 0..4 {
+        let (follower, plan) = Follower::connect(&plane.channel, &format!("gw-{number}")).await;
+        assert_eq!(plan.resume(), Resume::Snapshot);
+        waiting.push(follower);
+    }
+    let first = waiting[0].receive().await;
+    let status = until(&plane, "gw-3", SyncState::Held).await;
+    assert_eq!(status.lanes[0].reason, "waits in line for the whole content");
+    waiting[3].wire.stays_quiet().await;
+    // Who needs only a difference does not wait.
+    let mut holder = waiting.remove(0);
+    holder.apply(&first);
+    holder.ack(&first).await;
+    let mut served = JoinSet::new();
+    for mut follower in waiting {
+        served.spawn(async move {
+            follower.follow().await;
+            follower
+        });
+    }
+    let served = timeout(LIMIT, served.join_all()).await.unwrap();
+    plane.put_network("eth", 1).await;
+    for mut follower in served.into_iter().chain([holder]) {
+        follower.follow_to(2).await;
+    }
+    plane.stop().await;
+}
+
+#[tokio::test]
 async fn c72_a_herd_in_sync_is_told_so_and_sent_nothing() {
     let plane = Plane::start().await;
     let version = plane.put_network("eth", 1).await;

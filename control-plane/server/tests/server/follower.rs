@@ -104,6 +104,16 @@ pub(crate) struct Update {
     pub(crate) sizes: Vec<usize>,
 }
 
+fn unfolded(mut chunk: v1::UpdateChunk) -> v1::UpdateChunk {
+    if chunk.codec() == v1::Codec::Zstd {
+        let bytes = zstd::bulk::decompress(&chunk.data, 64 << 20).unwrap();
+        let part = v1::UpdatePart::decode(bytes.as_slice()).unwrap();
+        chunk.upserts = part.upserts;
+        chunk.removals = part.removals;
+    }
+    chunk
+}
+
 /// A subscriber that keeps its content.
 pub(crate) struct Follower {
     pub(crate) wire: Wire,
@@ -175,7 +185,7 @@ impl Follower {
                     removals: delta.removals,
                     ..v1::UpdateChunk::default()
                 },
-                Message::Chunk(chunk) => chunk,
+                Message::Chunk(chunk) => unfolded(chunk),
                 other => panic!("no update: {other:?}"),
             };
             let update = update.get_or_insert_with(|| Update {

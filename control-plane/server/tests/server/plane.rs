@@ -36,8 +36,10 @@ pub(crate) fn config(dir: &TempDir) -> ControlPlaneConfig {
         ack_deadline_ms: 10_000,
         take_over: false,
         rollout: RolloutPolicy::at_once(),
-        hello_deadline_ms: 300,
         access: AccessArgs::default(),
+        stream_age_ms: 86_400_000,
+        snapshot_room: 256 * 1024 * 1024,
+        hello_deadline_ms: 1500,
     }
 }
 

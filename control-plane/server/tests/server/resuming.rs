@@ -119,6 +119,60 @@ async fn c21_who_is_ahead_is_held_and_never_led_back() {
 }
 
 #[tokio::test]
+async fn c21_who_stays_ahead_is_sent_to_another_control_plane() {
+    let plane = Plane::start().await;
+    let mut ahead = plane.put_network("eth", 1).await;
+    ahead.revision += 1;
+    let (mut follower, plan) = Follower::greet(&plane.channel, having(&ahead)).await;
+    assert_eq!(plan.resume(), Resume::Hold);
+    let directed = follower.wire.next().await.unwrap();
+    assert!(
+        format!("{directed:?}").contains("this server is behind"),
+        "{directed:?}"
+    );
+    plane.stop().await;
+}
+
+#[tokio::test]
+async fn streams_are_aged() {
+    let plane = Plane::start_with(|config| config.stream_age_ms = 1_000).await;
+    plane.put_network("eth", 1).await;
+    let mut follower = Follower::synced(&plane.channel, "n").await;
+    let directed = follower.wire.next().await.unwrap();
+    assert!(
+        format!("{directed:?}").contains("the stream is old"),
+        "{directed:?}"
+    );
+    plane.stop().await;
+}
+
+#[tokio::test]
+async fn large_updates_are_compressed_for_those_who_read_them() {
+    let plane = Plane::start().await;
+    plane.put(crate::plane::routes(3000, "a")).await;
+    let packed = v1::Hello {
+        codecs: vec![v1::Codec::Zstd.into()],
+        ..crate::follower::hello("n", "boot")
+    };
+    let (mut follower, _) = Follower::greet(&plane.channel, packed).await;
+    let update = follower.follow().await;
+    assert_eq!(update.upserts.len(), 3000);
+    assert!(
+        update.sizes.iter().all(|size| *size <= 65_536),
+        "{:?}",
+        update.sizes
+    );
+    let mut plain = Follower::synced(&plane.channel, "plain").await;
+    assert_eq!(plain.rows, follower.rows);
+    plane.put_network("eth", 1).await;
+    assert_eq!(
+        follower.follow().await.upserts.len(),
+        plain.follow().await.upserts.len()
+    );
+    plane.stop().await;
+}
+
+#[tokio::test]
 async fn c23_equal_content_of_another_lineage_is_in_sync() {
     let (plane, version) = furnished().await;
     let other = v1::Version {

@@ -112,7 +112,8 @@ impl Assembly {
         }
     }
 
-    fn fail(&mut self, refusal: Refusal, answerable: bool) -> Taken {
+    /// The update under way cannot become one.
+    pub(crate) fn fail(&mut self, refusal: Refusal, answerable: bool) -> Taken {
         if answerable {
             return Taken::Broken(refusal);
         }

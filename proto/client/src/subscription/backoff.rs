@@ -32,6 +32,12 @@ impl Backoff {
     }
 }
 
+/// The moment within a time to connect again: any, so that a fleet that was asked at once does not come at once.
+/// `random` is in `[0, 1)`.
+pub(crate) fn spread(within: Duration, random: f64) -> Duration {
+    within.mul_f64(random)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -75,6 +81,18 @@ mod tests {
         }
         // At most one each 20 s would be 180, and on average a wait is half of its bound.
         assert!((180..1000).contains(&tries), "{tries}");
+    }
+
+    #[test]
+    fn c74_a_thousand_that_are_asked_to_connect_again_spread_over_the_time() {
+        let within = Duration::from_secs(60);
+        let mut seconds = [0u32; 60];
+        let mut random = fastrand::Rng::with_seed(7);
+        for _ in 0..1000 {
+            let at = spread(within, random.f64());
+            seconds[usize::try_from(at.as_secs()).unwrap()] += 1;
+        }
+        assert!(seconds.iter().all(|came| *came <= 50), "{seconds:?}");
     }
 
     #[test]

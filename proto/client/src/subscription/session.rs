@@ -9,6 +9,7 @@ use tyrscale_proto::v1::{
 
 use super::{
     assembly::{Assembly, Offer, Taken},
+    codec,
     refusal::{NackReason, Refusal},
 };
 
@@ -85,7 +86,13 @@ impl Session {
                 self.step(nonce, taken)
             }
             Some(Message::Chunk(chunk)) => {
-                let taken = self.assembly.chunk(chunk, nonce != 0);
+                let taken = match codec::unfold(chunk) {
+                    Ok(chunk) => self.assembly.chunk(chunk, nonce != 0),
+                    Err(error) => {
+                        let refusal = Refusal::decode(None, "chunk.data", &error.to_string());
+                        self.assembly.fail(refusal, nonce != 0)
+                    }
+                };
                 self.step(nonce, taken)
             }
             Some(Message::Heartbeat(heartbeat)) => head_of(&heartbeat),

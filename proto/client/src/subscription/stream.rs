@@ -15,6 +15,8 @@ use crate::endpoint::Server;
 
 use super::{
     Consumer, Ended, Subscriber,
+    backoff::spread,
+    codec,
     engine::{Applied, Engine},
     refusal::Refusal,
     session::{Fault, Session, Step},
@@ -185,7 +187,7 @@ impl<C: Consumer> Subscriber<C> {
                 .map(wire::version_to_wire)
                 .collect(),
             selector: Some(wire::view_to_wire(self.config.view)),
-            codecs: Vec::new(),
+            codecs: codec::known(),
             max_message_bytes: self.config.max_message_bytes,
             attempt,
         }
@@ -206,7 +208,7 @@ impl<C: Consumer> Subscriber<C> {
                 self.persist_again().await
             }
             Step::Reconnect(within) => {
-                stream.reconnect_at = Some(Instant::now() + within.mul_f64(fastrand::f64()));
+                stream.reconnect_at = Some(Instant::now() + spread(within, fastrand::f64()));
                 Ok(())
             }
             Step::Refuse { nonce, refusal } => stream.answer(self.refuse(nonce, refusal)).await,
