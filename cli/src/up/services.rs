@@ -32,15 +32,7 @@ impl Services {
         addresses: &Addresses,
         data_dir: &Path,
     ) -> Result<Self, Failure> {
-        let control_plane_config = ControlPlaneConfig {
-            data_dir: data_dir.join("control-plane"),
-            // The services meet on loopback, where none is needed.
-            access: AccessArgs {
-                insecure: listeners.insecure,
-                ..AccessArgs::default()
-            },
-            ..defaults::<ControlPlaneConfig>()?
-        };
+        let control_plane_config = control_plane_config(listeners.insecure, data_dir)?;
         let gateway_config = gateway_config(addresses, data_dir)?;
         let exporter_config = ExporterConfig {
             control_plane: vec![addresses.grpc.clone()],
@@ -152,6 +144,18 @@ impl Services {
             }
         }
     }
+}
+
+fn control_plane_config(insecure: bool, data_dir: &Path) -> Result<ControlPlaneConfig, Failure> {
+    Ok(ControlPlaneConfig {
+        data_dir: data_dir.join("control-plane"),
+        // The services meet on loopback, where nobody is asked.
+        access: AccessArgs {
+            insecure,
+            ..AccessArgs::default()
+        },
+        ..defaults()?
+    })
 }
 
 fn gateway_config(addresses: &Addresses, data_dir: &Path) -> Result<tyrscale_gateway::Config, Failure> {
