@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Lowest first. A dependency goes from a later row to an earlier one.
 LAYERS = [
-    {"tyrscale-proto", "tyrscale-jsonrpc", "tyrscale-telemetry", "tyrscale-tls"},
+    {"tyrscale-proto", "tyrscale-etcd", "tyrscale-jsonrpc", "tyrscale-telemetry", "tyrscale-tls"},
     {"tyrscale-model"},
     {"tyrscale-store", "tyrscale-client", "tyrscale-balance", "tyrscale-http1"},
     {"tyrscale-access"},
@@ -30,6 +30,7 @@ LAYERS = [
 # Who alone may name the crate: one place to replace it.
 WRAPPERS = {
     "sled": {"tyrscale-store"},
+    "tyrscale-etcd": {"tyrscale-store"},
     "tyrscale-store": {"tyrscale-access", "tyrscale-rest", "tyrscale-control-plane"},
     "tyrscale-access": {"tyrscale-rest", "tyrscale-control-plane"},
     "tyrscale-rest": {"tyrscale-control-plane"},

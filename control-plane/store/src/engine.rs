@@ -145,6 +145,12 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// [`EngineError::Unavailable`]: what is durable is not known.
     fn flush(&self) -> Result<(), EngineError>;
 
+    /// After a failed write: whether writes may be tried again. What the failed one did shows in the log then.
+    ///
+    /// # Errors
+    /// [`EngineError::Unavailable`] while they may not.
+    fn recover(&self) -> Result<(), EngineError>;
+
     /// Waits for a head above `after` that another process wrote; `None` when no other process can write.
     /// Returns with the head as it is after a bounded time.
     ///

@@ -7,7 +7,9 @@
 //! readers of the newest state never touch the disk. [`Store::at`] gives the content of an earlier revision by
 //! undoing the log.
 //!
-//! Where the log rests is an [`Engine`]'s matter; [`Store::open`] keeps it in a directory, on sled. At start
+//! Where the log rests is an [`Engine`]'s matter; [`Store::open`] keeps it in a directory, on sled, and with the feature
+//! `etcd` `Store::open_etcd` in an etcd cluster that several processes share: of two that commit at once one wins, and
+//! the other plans anew on what the first made. At start
 //! every row's checksum is compared, the log must be dense and each of its records begin where the one before
 //! ended, and the resources must have the hashes that it ends with: a store that does not prove its content is
 //! refused, never served.
@@ -17,6 +19,8 @@
 mod answers;
 mod documents;
 mod engine;
+#[cfg(feature = "etcd")]
+mod etcd_engine;
 mod head;
 mod load;
 mod log;
@@ -33,6 +37,8 @@ mod writer;
 pub use answers::RequestId;
 pub use documents::Documents;
 pub use engine::{Append, Appended, Document, DocumentWrite, Engine, EngineError, Loaded, Stamp};
+#[cfg(feature = "etcd")]
+pub use etcd_engine::EtcdOptions;
 pub use head::{Head, History};
 pub use log::{Image, LogRecord, LoggedOperation, RevisionSummary, Touched};
 pub use pins::Pin;

@@ -180,6 +180,11 @@ impl Engine for SledEngine {
         writing.files.sync().map_err(unavailable)
     }
 
+    fn recover(&self) -> Result<(), EngineError> {
+        // What sled has in memory after a failed write is not known to be what the disk has.
+        Err(unavailable("a write failed; the store must be opened again"))
+    }
+
     fn wait_head(&self, _after: Revision) -> Result<Option<Revision>, EngineError> {
         // sled's lock on the file keeps every other process out.
         Ok(None)

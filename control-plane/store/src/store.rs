@@ -222,6 +222,28 @@ impl Store {
         Self::over(Arc::new(engine), options).await
     }
 
+    /// Opens the store in an etcd cluster, or creates it, and proves its content.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when no member answers or the options break a rule; [`StoreError::Damaged`].
+    #[cfg(feature = "etcd")]
+    pub async fn open_etcd(etcd: crate::EtcdOptions, options: StoreOptions) -> Result<Self, StoreError> {
+        let opening = tokio::task::spawn_blocking(move || {
+            let opened = crate::etcd_engine::EtcdEngine::open(&etcd);
+            opened.map_err(|error| match error {
+                EngineError::Damaged(reason) => StoreError::Damaged {
+                    path: format!("etcd:{}", etcd.cluster).into(),
+                    reason,
+                },
+                EngineError::Unavailable(reason) => StoreError::Unavailable(reason),
+            })
+        });
+        let engine = opening
+            .await
+            .map_err(|error| StoreError::Unavailable(format!("opening failed: {error}")))??;
+        Self::over(Arc::new(engine), options).await
+    }
+
     /// The store that an engine holds, its content proved.
     ///
     /// # Errors

@@ -223,7 +223,7 @@ impl Writer {
         Ok(Committed::of(&self.head, &change_set, &self.options.policy, now)?)
     }
 
-    fn write_documents(&self, writes: &[DocumentWrite]) -> Result<Stamp, StoreError> {
+    fn write_documents(&mut self, writes: &[DocumentWrite]) -> Result<Stamp, StoreError> {
         self.writable()?;
         let append = Append {
             record: None,
@@ -244,7 +244,11 @@ impl Writer {
     }
 
     fn follow(&mut self) {
-        if let Err(error) = self.catch_up() {
+        if let Err(error) = self
+            .writable()
+            .map_err(|error| error.to_string())
+            .and_then(|()| self.catch_up().map_err(|error| error.to_string()))
+        {
             warn!(%error, "store cannot read what another process wrote");
         }
     }
@@ -290,22 +294,27 @@ impl Writer {
         }
     }
 
-    fn writable(&self) -> Result<(), StoreError> {
-        match &*self.failing.borrow() {
-            Some(reason) => Err(StoreError::Unavailable(reason.clone())),
-            None => Ok(()),
+    /// Whether writes are taken; after a failed one, whether they may be tried again.
+    fn writable(&mut self) -> Result<(), StoreError> {
+        let failed = self.failing.borrow().clone();
+        let Some(reason) = failed else { return Ok(()) };
+        if self.engine.recover().and_then(|()| self.catch_up()).is_err() {
+            return Err(StoreError::Unavailable(reason));
         }
+        tracing::info!("store takes writes again");
+        self.failing.send_replace(None);
+        Ok(())
     }
 
     fn engine_error(&self, error: EngineError) -> StoreError {
         StoreError::of_engine(&*self.engine, error)
     }
 
-    /// What reached the disk is unknown now, so no further write is taken until the store is opened again.
+    /// What reached the disk is unknown now, so no further write is taken until the engine has recovered.
     fn fail(&self, reason: String) {
         error!(
             reason,
-            "store write failed; no further writes are taken until it is opened again"
+            "store write failed; no further writes are taken until it has recovered"
         );
         self.failing.send_replace(Some(reason));
     }

@@ -140,6 +140,10 @@ impl Engine for SharedEngine {
         Ok(())
     }
 
+    fn recover(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
+
     fn wait_head(&self, after: Revision) -> Result<Option<Revision>, EngineError> {
         let waiting = |content: &mut Content| content.head() <= after;
         let waited = self
