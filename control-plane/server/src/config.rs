@@ -65,6 +65,10 @@ pub struct ControlPlaneConfig {
     /// Who may call.
     #[command(flatten)]
     pub access: AccessArgs,
+    /// Where the store is, if not in a directory.
+    #[cfg(feature = "etcd")]
+    #[command(flatten)]
+    pub etcd: crate::etcd::EtcdArgs,
 }
 
 /// A flag whose value breaks a rule.

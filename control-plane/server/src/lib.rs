@@ -8,6 +8,8 @@ mod access;
 mod config;
 mod discovery;
 mod error;
+#[cfg(feature = "etcd")]
+mod etcd;
 mod fleet;
 mod grpc;
 mod metrics;
@@ -16,4 +18,6 @@ mod server;
 
 pub use config::{AccessArgs, ConfigError, ControlPlaneConfig};
 pub use error::ControlPlaneError;
+#[cfg(feature = "etcd")]
+pub use etcd::EtcdArgs;
 pub use server::{Listeners, run};

@@ -132,7 +132,7 @@ pub async fn run(
         ..StoreOptions::default()
     };
     let plugins = options.policy.plugins.clone();
-    let store = Store::open(&config.data_dir, options).await?;
+    let store = open_store(&config, options).await?;
     let stop = shutdown.child_token();
     let _stop_on_drop = stop.clone().drop_guard();
     let served = match Access::open(&config.access, &config.data_dir, &store).await {
@@ -147,6 +147,19 @@ pub async fn run(
     store.close().await;
     tracing::info!("control plane stopped");
     served
+}
+
+#[cfg(feature = "etcd")]
+async fn open_store(config: &ControlPlaneConfig, options: StoreOptions) -> Result<Store, ControlPlaneError> {
+    match config.etcd.open(options.clone()).await? {
+        Some(store) => Ok(store),
+        None => Ok(Store::open(&config.data_dir, options).await?),
+    }
+}
+
+#[cfg(not(feature = "etcd"))]
+async fn open_store(config: &ControlPlaneConfig, options: StoreOptions) -> Result<Store, ControlPlaneError> {
+    Ok(Store::open(&config.data_dir, options).await?)
 }
 
 async fn serve(

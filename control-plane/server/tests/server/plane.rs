@@ -40,6 +40,8 @@ pub(crate) fn config(dir: &TempDir) -> ControlPlaneConfig {
         stream_age_ms: 86_400_000,
         snapshot_room: 256 * 1024 * 1024,
         hello_deadline_ms: 1500,
+        #[cfg(feature = "etcd")]
+        etcd: tyrscale_control_plane::EtcdArgs::default(),
     }
 }
 
