@@ -11,7 +11,7 @@ use crate::{
     access::{AuditVerb, EventsArgs, NodeVerb, TokenVerb},
     apply, certs,
     resource::{Network, Recommendation, Route, Rpc},
-    rollout, status, trace, up,
+    rollout, status, telemetry, top, trace, up,
     verb::{UpstreamVerb, Verb},
 };
 
@@ -158,6 +158,10 @@ pub(crate) enum Command {
     Freeze(rollout::Freeze),
     /// Lets the gateways go on after a freeze.
     Unfreeze,
+    /// Shows what gateways see of upstreams and exporters of rpcs, by network, rpc and upstream.
+    Telemetry(telemetry::Args),
+    /// The same, live: what came since the last look, again and again.
+    Top(top::Args),
     /// Shows requests that a gateway recorded, and what became of each at which upstream.
     Trace(trace::Args),
     /// The tokens of users: who may call what.

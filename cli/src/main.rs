@@ -14,6 +14,8 @@ mod output;
 mod resource;
 mod rollout;
 mod status;
+mod telemetry;
+mod top;
 mod trace;
 mod transport;
 mod up;
@@ -58,6 +60,8 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Rollout { verb } => rollout::run(verb, &connection, output).await,
         Command::Freeze(args) => rollout::freeze(Some(args), &connection).await,
         Command::Unfreeze => rollout::freeze(None, &connection).await,
+        Command::Telemetry(args) => telemetry::run(args, &connection, output).await,
+        Command::Top(args) => top::run(args, &connection, output).await,
         Command::Trace(args) => trace::run(args, output).await,
         Command::Token { verb } => verb.run(&connection, output).await,
         Command::Node { verb } => verb.run(&connection, output).await,

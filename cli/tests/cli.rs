@@ -15,6 +15,8 @@ mod fields;
 mod fleet;
 #[path = "cli/harness.rs"]
 mod harness;
+#[path = "cli/measured.rs"]
+mod measured;
 #[path = "cli/resources.rs"]
 mod resources;
 #[path = "cli/rollout.rs"]

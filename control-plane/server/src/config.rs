@@ -69,6 +69,9 @@ pub struct ControlPlaneConfig {
     #[cfg(feature = "etcd")]
     #[command(flatten)]
     pub etcd: crate::etcd::EtcdArgs,
+    /// Milliseconds between two reports of a gateway or exporter; more of them report less often; 100 to 60000.
+    #[arg(long, env = "TYRSCALE_TELEMETRY_INTERVAL_MS", default_value_t = 5_000)]
+    pub telemetry_interval_ms: u64,
 }
 
 /// A flag whose value breaks a rule.
@@ -106,6 +109,7 @@ impl ControlPlaneConfig {
         within("--stream-age-ms", self.stream_age_ms, 1_000, 86_400_000)?;
         let room = u64::try_from(self.snapshot_room).unwrap_or(u64::MAX);
         within("--snapshot-room", room, 65_536, u64::MAX)?;
+        within("--telemetry-interval-ms", self.telemetry_interval_ms, 100, 60_000)?;
         if self.data_dir.as_os_str().is_empty() {
             let rule = "must name a directory".to_owned();
             return Err(ConfigError {
@@ -122,6 +126,10 @@ impl ControlPlaneConfig {
             age: Duration::from_secs(self.history_days * 24 * 60 * 60),
             ..Retention::default()
         }
+    }
+
+    pub(crate) const fn telemetry_interval(&self) -> Duration {
+        Duration::from_millis(self.telemetry_interval_ms)
     }
 
     pub(crate) const fn timing(&self) -> crate::discovery::Timing {

@@ -6,6 +6,7 @@
 
 mod access;
 mod config;
+pub mod coordination;
 mod discovery;
 mod error;
 #[cfg(feature = "etcd")]
@@ -15,6 +16,7 @@ mod grpc;
 mod metrics;
 mod rollout;
 mod server;
+pub mod telemetry;
 
 pub use config::{AccessArgs, ConfigError, ControlPlaneConfig};
 pub use error::ControlPlaneError;

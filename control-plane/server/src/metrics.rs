@@ -6,7 +6,7 @@ use tyrscale_proto::v1::NackReason;
 use tyrscale_store::Store;
 use tyrscale_telemetry::{LabelledCounter, Metrics, Service, TelemetryError, catalogue};
 
-use crate::fleet::Fleet;
+use crate::{coordination::Coordination, fleet::Fleet, telemetry::Telemetry};
 
 /// What discovery streams count.
 #[derive(Debug, Clone)]
@@ -79,4 +79,24 @@ pub(crate) fn set_up(
     };
     discovery.digest_mismatches.add(0, []);
     Ok((Arc::new(metrics), discovery))
+}
+
+/// Adds what nodes report and who is a member.
+pub(crate) fn observe_nodes(
+    metrics: &Metrics,
+    telemetry: &Telemetry,
+    coordination: &Coordination,
+) -> Result<(), TelemetryError> {
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
+    const fn level(count: usize) -> f64 {
+        count as f64
+    }
+    let read = telemetry.clone();
+    metrics.observe_gauge(&catalogue::TELEMETRY_NODES, move |gauge| {
+        gauge.observe(level(read.reporting()), []);
+    })?;
+    let read = coordination.clone();
+    metrics.observe_gauge(&catalogue::EXPORTER_MEMBERS, move |gauge| {
+        gauge.observe(level(read.member_count()), []);
+    })
 }

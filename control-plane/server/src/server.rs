@@ -14,11 +14,12 @@ use tyrscale_proto::{
     v1::{
         self, access_service_server::AccessServiceServer,
         configuration_service_server::ConfigurationServiceServer,
+        coordination_service_server::CoordinationServiceServer,
         discovery_service_server::DiscoveryServiceServer, network_service_server::NetworkServiceServer,
         plugin_service_server::PluginServiceServer,
         recommendation_service_server::RecommendationServiceServer, route_service_server::RouteServiceServer,
         rpc_service_server::RpcServiceServer, status_service_server::StatusServiceServer,
-        upstream_service_server::UpstreamServiceServer,
+        telemetry_service_server::TelemetryServiceServer, upstream_service_server::UpstreamServiceServer,
     },
 };
 use tyrscale_rest::RestState;
@@ -28,12 +29,14 @@ use tyrscale_telemetry::{AdminState, Check, Metrics, Readiness, serve_admin};
 use crate::{
     access::{Access, AccessLayer, AccessService},
     config::ControlPlaneConfig,
+    coordination::{Coordination, Coordinator},
     discovery::{Discovery, Hub},
     error::ControlPlaneError,
     fleet::Fleet,
     grpc::{configuration::Configuration, crud::Crud, status::FleetStatus},
     metrics,
     rollout::Rollouts,
+    telemetry::{Telemetry, TelemetryReader},
 };
 
 /// How often the health service looks at the store.
@@ -57,6 +60,8 @@ const GRPC_LIMITS: PortLimits = PortLimits {
 };
 /// The largest message of a subscriber: a refusal with its violations, in bytes.
 const MAX_ANSWER: usize = 64 * 1024;
+/// The largest report of a node, in bytes.
+const MAX_REPORT: usize = 8 * 1024 * 1024;
 /// The largest message of any other client: one resource at its limit fits, in bytes.
 const MAX_REQUEST: usize = 1024 * 1024;
 
@@ -170,7 +175,10 @@ async fn serve(
     stop: CancellationToken,
 ) -> Result<(), ControlPlaneError> {
     let fleet = Fleet::new(&uuid::Uuid::new_v4().to_string());
+    let telemetry = Telemetry::new(store.clone(), config.telemetry_interval());
+    let coordination = Coordination::open(store.clone(), &config.data_dir)?;
     let (metrics, counts) = metrics::set_up(store, &fleet)?;
+    metrics::observe_nodes(&metrics, &telemetry, &coordination)?;
     let streams = TaskTracker::new();
     let (rollouts, delivering) =
         Rollouts::start(store.clone(), fleet.clone(), config.rollout.clone(), stop.clone()).await?;
@@ -191,9 +199,10 @@ async fn serve(
     add_services(&mut routes, store, configuration, status);
     let discovery = DiscoveryServiceServer::new(discovery).max_decoding_message_size(MAX_ANSWER);
     let tokens = AccessServiceServer::new(access.service(&streams, &stop));
-    let routes = routes
+    let mut routes = routes
         .add_service(discovery)
         .add_service(tokens.max_decoding_message_size(MAX_ANSWER));
+    add_node_services(&mut routes, telemetry, &coordination, &streams, &stop);
     let layer = AccessLayer::new(access.guard.clone());
     let shim = RestState::new(store.clone(), plugins).guarded(access.guard.clone());
     let rest = tyrscale_transcode::router(layer.layer(routes.clone()))?
@@ -212,11 +221,12 @@ async fn serve(
         )),
         infallible(Box::pin(delivering)),
         infallible(report_health(health, store.clone(), stop.clone())),
+        infallible(until(&stop, coordination.keep())),
     );
     stop.cancel();
     streams.close();
     if timeout(DRAIN_TIMEOUT, streams.wait()).await.is_err() {
-        tracing::warn!(streams = streams.len(), "discovery streams did not end in time");
+        tracing::warn!(streams = streams.len(), "streams did not end in time");
     }
     outcome.map(|_| ())
 }
@@ -224,6 +234,14 @@ async fn serve(
 async fn infallible(future: impl Future<Output = ()>) -> Result<(), ControlPlaneError> {
     future.await;
     Ok(())
+}
+
+/// Ends with `work`, or at once with `stop`.
+async fn until(stop: &CancellationToken, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = work => {}
+    }
 }
 
 fn add_reflection(routes: &mut Routes) -> Result<(), ControlPlaneError> {
@@ -269,6 +287,21 @@ fn add_services(routes: &mut Routes, store: &Store, configuration: Configuration
         ))
         .add_service(limited!(ConfigurationServiceServer, configuration))
         .add_service(limited!(StatusServiceServer, status));
+}
+
+/// What nodes do besides following: they report and share work.
+fn add_node_services(
+    routes: &mut Routes,
+    telemetry: Telemetry,
+    coordination: &Coordination,
+    streams: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    let reports = TelemetryReader::new(telemetry, streams.clone(), stop.clone());
+    let members = Coordinator::new(coordination.clone(), streams.clone(), stop.clone());
+    *routes = std::mem::take(routes)
+        .add_service(TelemetryServiceServer::new(reports).max_decoding_message_size(MAX_REPORT))
+        .add_service(CoordinationServiceServer::new(members).max_decoding_message_size(MAX_ANSWER));
 }
 
 /// Ends with `served`, or a bounded time after `stop`.
@@ -365,6 +398,8 @@ async fn set_serving(health: &HealthReporter, serving: bool) {
         <StatusServiceServer<FleetStatus> as NamedService>::NAME,
         <DiscoveryServiceServer<Discovery> as NamedService>::NAME,
         <AccessServiceServer<AccessService> as NamedService>::NAME,
+        <TelemetryServiceServer<TelemetryReader> as NamedService>::NAME,
+        <CoordinationServiceServer<Coordinator> as NamedService>::NAME,
     ];
     for service in services {
         health.set_service_status(service, status).await;

@@ -30,7 +30,7 @@ mod spec;
 mod tests;
 
 pub(crate) use admission::{Admission, Entry};
-pub(crate) use counts::EndpointStats;
+pub(crate) use counts::{EndpointStats, Outcomes};
 pub(crate) use spec::{EndpointError, Spec};
 
 use allowance::Allowance;
@@ -174,6 +174,11 @@ impl Endpoint {
     /// The height of its head, if it is known.
     pub(crate) fn head(&self) -> Option<u64> {
         self.learnt.head()
+    }
+
+    /// The height of its head and how long ago that was seen, if it is known.
+    pub(crate) fn head_with_age(&self, now: Instant) -> Option<(u64, Duration)> {
+        self.learnt.head_with_age(now)
     }
 
     /// It begins to take traffic beside others who have for a while.

@@ -70,6 +70,7 @@ mod proxy;
 mod queue;
 mod record;
 mod recorder;
+mod reporter;
 mod request;
 mod route;
 mod server;

@@ -8,8 +8,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tyrscale_client::reporting::{self, ReporterConfig};
 use tyrscale_client::{
-    NodeIdentity, NodeRole, SubscriptionConfig, SubscriptionStatus, Timing, Update, subscription,
+    ClientError, NodeIdentity, NodeRole, SubscriptionConfig, SubscriptionStatus, Timing, Update, subscription,
 };
 use tyrscale_model::{Kind, Snapshot, View};
 use tyrscale_telemetry::catalogue::{
@@ -21,6 +22,7 @@ use crate::config::Config;
 use crate::error::GatewayError;
 use crate::gateway::Gateway;
 use crate::node_id;
+use crate::reporter;
 use crate::server::Front;
 use crate::table::Changed;
 use crate::tls::ServerTls;
@@ -62,6 +64,7 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), GatewayError> {
     let node = identity(&config)?;
+    let reporter = reporter_config(&config, &node);
     let gateway = Arc::new(Gateway::new(config.settings)?);
     let mut fronts = vec![Front::plain(listeners.data)];
     let mut following_files = None;
@@ -110,9 +113,11 @@ pub async fn run(
         stop.cancel();
         followed
     };
-    let (followed, served, ()) = tokio::join!(follow, serve, admin);
+    let (followed, reported, served, ()) =
+        tokio::join!(follow, report(&gateway, reporter, &stop), serve, admin);
     drop(following_files);
     followed?;
+    reported?;
     served
 }
 
@@ -125,6 +130,28 @@ fn identity(config: &Config) -> Result<NodeIdentity, GatewayError> {
         labels: config.labels.clone(),
         build: concat!("tyrscale-gateway/", env!("CARGO_PKG_VERSION")).to_owned(),
     })
+}
+
+fn reporter_config(config: &Config, node: &NodeIdentity) -> ReporterConfig {
+    ReporterConfig {
+        endpoints: config.control_planes.clone(),
+        tls: config.control_plane_tls.clone(),
+        node_id: node.id.clone(),
+        role: NodeRole::Gateway,
+        timing: Timing::default(),
+    }
+}
+
+/// Reports to the control plane until `stop`.
+async fn report(
+    gateway: &Arc<Gateway>,
+    config: ReporterConfig,
+    stop: &CancellationToken,
+) -> Result<(), ClientError> {
+    let reported = Arc::clone(gateway);
+    let make = move |room| reporter::report(&reported, room);
+    let (heads, _) = watch::channel(Vec::new());
+    reporting::run(config, make, heads, stop.clone()).await
 }
 
 /// What the configuration asks for that this gateway does not do.

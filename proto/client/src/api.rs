@@ -11,10 +11,11 @@ use tyrscale_model::{
 use tyrscale_proto::v1::{
     self, ApplyRequest, ApplyResponse, access_service_client::AccessServiceClient, apply_request::Part,
     configuration_service_client::ConfigurationServiceClient,
-    discovery_service_client::DiscoveryServiceClient, network_service_client::NetworkServiceClient,
-    plugin_service_client::PluginServiceClient, recommendation_service_client::RecommendationServiceClient,
-    route_service_client::RouteServiceClient, rpc_service_client::RpcServiceClient,
-    status_service_client::StatusServiceClient, upstream_service_client::UpstreamServiceClient,
+    coordination_service_client::CoordinationServiceClient, discovery_service_client::DiscoveryServiceClient,
+    network_service_client::NetworkServiceClient, plugin_service_client::PluginServiceClient,
+    recommendation_service_client::RecommendationServiceClient, route_service_client::RouteServiceClient,
+    rpc_service_client::RpcServiceClient, status_service_client::StatusServiceClient,
+    telemetry_service_client::TelemetryServiceClient, upstream_service_client::UpstreamServiceClient,
 };
 
 use crate::{Bearer, ClientError, Credentials, endpoint::Server};
@@ -83,6 +84,10 @@ impl ControlPlane {
         discovery: DiscoveryServiceClient;
         /// Who may call what, and what was done.
         access: AccessServiceClient;
+        /// What nodes see of upstreams and rpcs.
+        telemetry: TelemetryServiceClient;
+        /// Who shares work and who leads.
+        coordination: CoordinationServiceClient;
     }
 
     /// Applies the operations in order as one change, all or nothing.

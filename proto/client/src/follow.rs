@@ -64,12 +64,27 @@ pub async fn follow(
     admin: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), FollowError> {
+    let metrics = Metrics::new(config.service)?;
+    let (content, _) = watch::channel(None);
+    follow_with(config, admin, metrics, content, shutdown).await
+}
+
+/// As [`follow`], and tells `content` what it follows. The metrics are the service's, with its own already in.
+///
+/// # Errors
+/// [`FollowError`], at once.
+pub async fn follow_with(
+    config: FollowerConfig,
+    admin: TcpListener,
+    metrics: Metrics,
+    content: watch::Sender<Option<Snapshot>>,
+    shutdown: CancellationToken,
+) -> Result<(), FollowError> {
     let (status_sender, status) = watch::channel(SubscriptionStatus::default());
-    let (content_sender, content) = watch::channel(None);
-    let metrics = metrics_of(config.service, &status, content)?;
+    register(&metrics, &status, content.subscribe())?;
     let admin_state = AdminState::new(metrics.into(), move || readiness_of(&status.borrow()));
     let consumer = move |update: &Update| {
-        content_sender.send_replace(Some(update.snapshot.clone()));
+        content.send_replace(Some(update.snapshot.clone()));
         Ok(Vec::new())
     };
     let stop = shutdown.child_token();
@@ -116,12 +131,11 @@ fn readiness_of(status: &SubscriptionStatus) -> Readiness {
     Readiness { checks: vec![check] }
 }
 
-fn metrics_of(
-    service: Service,
+fn register(
+    metrics: &Metrics,
     status: &watch::Receiver<SubscriptionStatus>,
     content: watch::Receiver<Option<Snapshot>>,
-) -> Result<Metrics, TelemetryError> {
-    let metrics = Metrics::new(service)?;
+) -> Result<(), TelemetryError> {
     let of = status.clone();
     metrics.observe_gauge(&catalogue::CONTROL_PLANE_CONNECTED, move |gauge| {
         gauge.observe(f64::from(u8::from(of.borrow().connected)), []);
@@ -145,6 +159,5 @@ fn metrics_of(
                 .map_or(0, |content| content.of_kind(kind).count());
             gauge.observe(count as f64, [kind.as_str()]);
         }
-    })?;
-    Ok(metrics)
+    })
 }

@@ -6,8 +6,11 @@ mod endpoint;
 mod error;
 pub mod follow;
 mod last_good;
+pub mod membership;
 pub mod rejection;
+pub mod reporting;
 pub mod subscription;
+mod uplink;
 
 pub use api::{Connection, ControlPlane};
 pub use credentials::{ApiToken, Bearer, Credentials, TokenTextError};

@@ -25,7 +25,8 @@ use tokio::{sync::watch, task::JoinError, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tyrscale_model::{Rejection, ResourceKey, Snapshot, Version};
 
-use self::{backoff::Backoff, engine::Engine, stream::End};
+pub(crate) use self::backoff::Backoff;
+use self::{engine::Engine, stream::End};
 use crate::{ClientError, endpoint::Server, last_good::LastGood};
 
 pub use self::{
@@ -93,6 +94,15 @@ pub async fn run(
     Ok(())
 }
 
+/// # Errors
+/// [`ClientError::InvalidNodeId`] unless the control plane takes it.
+pub(crate) fn check_node_id(id: &str) -> Result<(), ClientError> {
+    if (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(());
+    }
+    Err(ClientError::InvalidNodeId)
+}
+
 struct Subscriber<C> {
     config: SubscriptionConfig,
     endpoints: Vec<Server>,
@@ -108,10 +118,7 @@ impl<C: Consumer> Subscriber<C> {
         consumer: C,
         status: watch::Sender<SubscriptionStatus>,
     ) -> Result<Self, ClientError> {
-        let id = config.node.id.as_bytes();
-        if !(1..=128).contains(&id.len()) || !id.iter().all(u8::is_ascii_graphic) {
-            return Err(ClientError::InvalidNodeId);
-        }
+        check_node_id(&config.node.id)?;
         let endpoints = config
             .endpoints
             .iter()

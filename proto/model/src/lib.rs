@@ -14,6 +14,7 @@ mod header;
 mod http_url;
 mod id;
 mod kind;
+mod latency;
 mod method_filter;
 mod network;
 mod plugin;
@@ -27,6 +28,7 @@ mod route_key;
 mod rpc;
 mod rules;
 mod snapshot;
+mod traffic;
 mod upstream;
 mod version;
 mod violation;
@@ -38,6 +40,7 @@ pub use filter::Filter;
 pub use http_url::{HttpUrl, Scheme};
 pub use id::{Name, RouteId, RpcId, UpstreamId};
 pub use kind::{Kind, ResourceKey, View};
+pub use latency::LatencyHistogram;
 pub use method_filter::{MethodFilter, MethodPattern};
 pub use network::{ChainId, Network};
 pub use plugin::{PluginAttachment, PluginPriority, PluginType};
@@ -53,6 +56,7 @@ pub use route::{
 pub use route_key::{HostKey, PathKey, RouteKey, RouteKeyRef};
 pub use rpc::{Collector, Rpc, Visibility};
 pub use snapshot::{AdvanceError, Entry, Etag, Meta, Row, Snapshot, UnixMillis};
+pub use traffic::Traffic;
 pub use upstream::{
     Address, Target, Tier, Upstream, UpstreamHeaders, UpstreamLimits, UpstreamProtocol, Weight,
 };

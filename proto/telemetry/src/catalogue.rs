@@ -14,6 +14,7 @@ mod routes;
 mod shared;
 
 pub use control_plane::*;
+pub use exporter::*;
 pub use gateway::*;
 pub use routes::*;
 pub use shared::*;

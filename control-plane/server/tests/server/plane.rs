@@ -42,6 +42,7 @@ pub(crate) fn config(dir: &TempDir) -> ControlPlaneConfig {
         hello_deadline_ms: 1500,
         #[cfg(feature = "etcd")]
         etcd: tyrscale_control_plane::EtcdArgs::default(),
+        telemetry_interval_ms: 200,
     }
 }
 

@@ -53,6 +53,9 @@ impl Default for Outcomes {
 }
 
 impl Outcomes {
+    /// The name of the outcome that is no fault.
+    pub(crate) const ANSWERED: &str = "answered";
+
     /// Counts one; `None`: answered.
     pub(crate) fn count(&self, fault: Option<Class>) {
         let counter = match fault {
@@ -67,7 +70,7 @@ impl Outcomes {
     /// Those that there are, by name.
     pub(crate) fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let faults = Class::ALL.iter().map(|class| class.name()).zip(&self.faulted);
-        std::iter::once(("answered", &self.answered))
+        std::iter::once((Self::ANSWERED, &self.answered))
             .chain(faults)
             .map(|(name, count)| (name, count.load(Ordering::Relaxed)))
             .filter(|(_, count)| *count > 0)

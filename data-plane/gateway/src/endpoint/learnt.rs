@@ -185,6 +185,16 @@ impl Learnt {
         self.lock().bounds.head().height()
     }
 
+    /// The height of its head and how long ago that was seen, if it is known.
+    pub(super) fn head_with_age(&self, now: Instant) -> Option<(u64, Duration)> {
+        if !self.knows_blocks.load(Ordering::Relaxed) {
+            return None;
+        }
+        let state = self.lock();
+        let head = state.bounds.head();
+        head.height().zip(head.age(now))
+    }
+
     fn look(&self, state: &State, now: Instant) {
         let has_obstacles = state.is_resting || state.methods.lacking(now).next().is_some();
         self.has_obstacles.store(has_obstacles, Ordering::Relaxed);

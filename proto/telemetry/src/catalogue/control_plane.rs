@@ -60,6 +60,22 @@ pub const STORE_READY: Metric<Gauge, 0> = Metric::new(
     CONTROL_PLANE,
     "1 while the store is open and verified, else 0.",
 );
+/// Nodes whose reports stand.
+pub const TELEMETRY_NODES: Metric<Gauge, 0> = Metric::new(
+    "tyrscale_telemetry_nodes",
+    Unit::One,
+    &[],
+    CONTROL_PLANE,
+    "Gateways and exporters whose last report still stands.",
+);
+/// Exporters that share the rpcs.
+pub const EXPORTER_MEMBERS: Metric<Gauge, 0> = Metric::new(
+    "tyrscale_exporter_members",
+    Unit::One,
+    &[],
+    CONTROL_PLANE,
+    "Exporters that share the rpcs.",
+);
 
 pub(super) const METRICS: &[MetricInfo] = &[
     CONFIG_REVISION.info(),
@@ -69,4 +85,6 @@ pub(super) const METRICS: &[MetricInfo] = &[
     DISCOVERY_NACKS_TOTAL.info(),
     DISCOVERY_DIGEST_MISMATCHES_TOTAL.info(),
     STORE_READY.info(),
+    TELEMETRY_NODES.info(),
+    EXPORTER_MEMBERS.info(),
 ];

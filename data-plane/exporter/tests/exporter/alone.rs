@@ -1,7 +1,5 @@
 //! The exporter without a control plane.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::time::Duration;
 
 use clap::{Args, FromArgMatches};

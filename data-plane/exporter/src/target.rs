@@ -1,0 +1,88 @@
+//! What is measured: an rpc and what its network is.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use http::{HeaderValue, Uri};
+use tyrscale_jsonrpc::Vendor;
+use tyrscale_model::{ChainId, Collector, HttpUrl, Network, Resource, Rpc, RpcId, Snapshot};
+
+/// An rpc as it is measured. Another one takes its place when anything of it changes.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Target {
+    pub(crate) id: RpcId,
+    pub(crate) labels: Labels,
+    /// The chain it should be on, where that is known.
+    pub(crate) chain: Option<ChainId>,
+    pub(crate) collectors: BTreeSet<Collector>,
+    pub(crate) vendor: Vendor,
+    url: HttpUrl,
+}
+
+/// What tells it in metrics: `network`, `provider`, `rpc_uuid` and `type`, never its URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Labels {
+    pub(crate) network: Arc<str>,
+    pub(crate) provider: Arc<str>,
+    pub(crate) rpc: Arc<str>,
+    pub(crate) visibility: &'static str,
+}
+
+impl Labels {
+    pub(crate) fn values(&self) -> [&str; 4] {
+        [&self.network, &self.provider, &self.rpc, self.visibility]
+    }
+}
+
+/// Where requests go, and the credentials in the URL as a header.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) uri: Uri,
+    pub(crate) authorization: Option<HeaderValue>,
+}
+
+impl Target {
+    /// An rpc of the configuration.
+    pub(crate) fn of(rpc: &Rpc, snapshot: &Snapshot) -> Self {
+        let network = snapshot.get(&Network::key_of(&rpc.network));
+        let chain = network.and_then(|entry| match &entry.resource {
+            Resource::Network(network) => Some(network.chain_id),
+            _ => None,
+        });
+        Self {
+            id: rpc.id,
+            labels: Labels {
+                network: rpc.network.as_str().into(),
+                provider: rpc.provider.as_str().into(),
+                rpc: rpc.id.to_string().into(),
+                visibility: rpc.visibility.as_str(),
+            },
+            chain,
+            collectors: rpc.collectors.iter().copied().collect(),
+            vendor: Vendor::of(rpc.provider.as_str(), rpc.url.host()),
+            url: rpc.url.clone(),
+        }
+    }
+
+    /// Where to send requests; none when no request can be sent there.
+    pub(crate) fn place(&self) -> Option<Place> {
+        let url = &self.url;
+        let query = url
+            .expose_query()
+            .map(|query| format!("?{query}"))
+            .unwrap_or_default();
+        let uri = format!("{}{}{query}", url.origin(), url.expose_path())
+            .parse()
+            .ok()?;
+        let authorization = match url.expose_user_info() {
+            None => None,
+            Some(user_info) => {
+                let basic = format!("Basic {}", BASE64_STANDARD.encode(user_info));
+                let mut value = HeaderValue::from_str(&basic).ok()?;
+                value.set_sensitive(true);
+                Some(value)
+            }
+        };
+        Some(Place { uri, authorization })
+    }
+}
