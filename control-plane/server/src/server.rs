@@ -175,10 +175,8 @@ async fn serve(
     stop: CancellationToken,
 ) -> Result<(), ControlPlaneError> {
     let fleet = Fleet::new(&uuid::Uuid::new_v4().to_string());
-    let telemetry = Telemetry::new(store.clone(), config.telemetry_interval());
-    let coordination = Coordination::open(store.clone(), &config.data_dir)?;
     let (metrics, counts) = metrics::set_up(store, &fleet)?;
-    metrics::observe_nodes(&metrics, &telemetry, &coordination)?;
+    let (telemetry, coordination) = of_nodes(config, store, &metrics)?;
     let streams = TaskTracker::new();
     let (rollouts, delivering) =
         Rollouts::start(store.clone(), fleet.clone(), config.rollout.clone(), stop.clone()).await?;
@@ -234,6 +232,18 @@ async fn serve(
 async fn infallible(future: impl Future<Output = ()>) -> Result<(), ControlPlaneError> {
     future.await;
     Ok(())
+}
+
+/// What nodes report, and how they share work.
+fn of_nodes(
+    config: &ControlPlaneConfig,
+    store: &Store,
+    metrics: &Metrics,
+) -> Result<(Telemetry, Coordination), ControlPlaneError> {
+    let telemetry = Telemetry::new(store.clone(), config.telemetry_interval());
+    let coordination = Coordination::open(store.clone(), &config.data_dir)?;
+    metrics::observe_nodes(metrics, &telemetry, &coordination)?;
+    Ok((telemetry, coordination))
 }
 
 /// Ends with `work`, or at once with `stop`.
