@@ -43,6 +43,6 @@ async fn main() -> anyhow::Result<()> {
     let admin = TcpListener::bind(cli.admin)
         .await
         .with_context(|| format!("cannot listen on {}", cli.admin))?;
-    tyrscale_exporter::run(cli.config, Listeners { admin }, shutdown).await?;
+    Box::pin(tyrscale_exporter::run(cli.config, Listeners { admin }, shutdown)).await?;
     Ok(())
 }
