@@ -17,8 +17,9 @@ mod metrics;
 mod rollout;
 mod server;
 pub mod telemetry;
+mod weights;
 
-pub use config::{AccessArgs, ConfigError, ControlPlaneConfig};
+pub use config::{AccessArgs, ConfigError, ControlPlaneConfig, WeightRails};
 pub use error::ControlPlaneError;
 #[cfg(feature = "etcd")]
 pub use etcd::EtcdArgs;

@@ -7,6 +7,7 @@ mod error;
 pub mod follow;
 mod last_good;
 pub mod membership;
+mod last_weights;
 pub mod rejection;
 pub mod reporting;
 pub mod subscription;
@@ -17,7 +18,7 @@ pub use credentials::{ApiToken, Bearer, Credentials, TokenTextError};
 pub use error::ClientError;
 pub use subscription::{
     Consumer, NackReason, NodeIdentity, NodeRole, Refusal, SubscriptionConfig, SubscriptionStatus, Timing,
-    Update,
+    Update, WeightChange, WeightsStatus,
 };
 pub use tyrscale_tls as tls;
 pub use tyrscale_tls::{ClientTls, ClientTlsArgs};

@@ -24,4 +24,5 @@ mod services;
 mod status;
 mod subscription;
 mod telemetry;
+mod weights;
 mod wire_size;

@@ -6,7 +6,9 @@ use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, transport::Channel};
-use tyrscale_control_plane::{AccessArgs, ControlPlaneConfig, ControlPlaneError, Listeners, run};
+use tyrscale_control_plane::{
+    AccessArgs, ControlPlaneConfig, ControlPlaneError, Listeners, WeightRails, run,
+};
 use tyrscale_model::RolloutPolicy;
 use tyrscale_proto::v1::{self, apply_request::Part, resource::Resource as Wire};
 
@@ -43,6 +45,7 @@ pub(crate) fn config(dir: &TempDir) -> ControlPlaneConfig {
         #[cfg(feature = "etcd")]
         etcd: tyrscale_control_plane::EtcdArgs::default(),
         telemetry_interval_ms: 200,
+        weights: WeightRails::default(),
     }
 }
 
