@@ -12,6 +12,7 @@ const FILES: &[&str] = &[
     "tyrscale/v1/route_service.proto",
     "tyrscale/v1/upstream_service.proto",
     "tyrscale/v1/recommendation_service.proto",
+    "tyrscale/v1/recommendation_run_service.proto",
     "tyrscale/v1/plugin_service.proto",
     "tyrscale/v1/rollout.proto",
     "tyrscale/v1/configuration_service.proto",

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LAYERS = [
     {"tyrscale-proto", "tyrscale-etcd", "tyrscale-jsonrpc", "tyrscale-telemetry", "tyrscale-tls"},
     {"tyrscale-model"},
-    {"tyrscale-store", "tyrscale-client", "tyrscale-balance", "tyrscale-http1"},
+    {"tyrscale-store", "tyrscale-client", "tyrscale-balance", "tyrscale-http1", "tyrscale-scoring"},
     {"tyrscale-access"},
     {"tyrscale-rest", "tyrscale-transcode"},
     {
@@ -35,6 +35,7 @@ WRAPPERS = {
     "tyrscale-access": {"tyrscale-rest", "tyrscale-control-plane"},
     "tyrscale-rest": {"tyrscale-control-plane"},
     "tyrscale-transcode": {"tyrscale-control-plane"},
+    "tyrscale-scoring": {"tyrscale-recommender"},
     "tyrscale-control-plane": {"tyrctl"},
     "tyrscale-gateway": {"tyrctl", "tyrscale-bench"},
     "opentelemetry-prometheus": {"tyrscale-telemetry"},
@@ -42,7 +43,7 @@ WRAPPERS = {
 }
 
 # Crates that decide or parse: without I/O, without a runtime.
-PURE = {"tyrscale-model", "tyrscale-jsonrpc", "tyrscale-balance"}
+PURE = {"tyrscale-model", "tyrscale-jsonrpc", "tyrscale-balance", "tyrscale-scoring"}
 IMPURE = {"tokio", "hyper", "hyper-util", "tonic", "axum", "sled", "tracing"}
 
 # Second TLS providers, native TLS and protoc must stay out of the tree.

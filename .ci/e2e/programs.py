@@ -146,6 +146,43 @@ class Gateway(Program):
         return self
 
 
+class Follower(Program):
+    """tyrscale-exporter or tyrscale-recommender."""
+
+    def __init__(self, directory, control_plane, service, name, *options):
+        self.admin = free_port()
+        words = ["--node-id", name, "--admin", f"127.0.0.1:{self.admin}", "--data-dir", directory / name]
+        words += ["--control-plane", f"http://127.0.0.1:{control_plane.grpc}", *options]
+        super().__init__(name, [BIN / f"tyrscale-{service}", *words], directory)
+
+    def start(self):
+        super().start()
+        eventually(lambda: ready(self.admin))
+        return self
+
+
+class Prometheus(Program):
+    """Prometheus that scrapes admin ports once a second."""
+
+    def __init__(self, directory, ports):
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        targets = [f"127.0.0.1:{port}" for port in ports]
+        job = {"job_name": "tyrscale", "static_configs": [{"targets": targets}]}
+        scrape = {"scrape_interval": "1s", "scrape_timeout": "1s"}
+        config = directory / "prometheus.yml"
+        # JSON is YAML.
+        config.write_text(json.dumps({"global": scrape, "scrape_configs": [job]}))
+        options = [f"--config.file={config}", f"--storage.tsdb.path={directory / 'prometheus'}"]
+        options.append(f"--web.listen-address=127.0.0.1:{self.port}")
+        super().__init__("prometheus", [os.environ.get("PROMETHEUS", "prometheus"), *options], directory)
+
+    def start(self):
+        super().start()
+        eventually(lambda: urllib.request.urlopen(f"{self.url}/-/ready", timeout=5).status == 200)
+        return self
+
+
 def ready(admin_port):
     """Whether the admin endpoint of a service says so."""
     with urllib.request.urlopen(f"http://127.0.0.1:{admin_port}/readyz", timeout=5) as answer:

@@ -14,7 +14,7 @@ from programs import CHAIN_ID, HERE
 
 SERVICES = {
     f"tyrscale.v1.{name}Service"
-    for name in ("Configuration", "Discovery", "Network", "Plugin", "Recommendation", "Route", "Rpc", "Status", "Upstream")
+    for name in ("Configuration", "Discovery", "Network", "Plugin", "Recommendation", "RecommendationRun", "Route", "Rpc", "Status", "Upstream")
 }
 
 

@@ -10,9 +10,9 @@ use crate::{
     Failure, Output,
     access::{AuditVerb, EventsArgs, NodeVerb, TokenVerb},
     apply, certs,
-    resource::{Network, Recommendation, Route, Rpc},
+    resource::{Network, Route, Rpc},
     rollout, status, telemetry, top, trace, up,
-    verb::{UpstreamVerb, Verb},
+    verb::{RecommendationVerb, UpstreamVerb, Verb},
     weights,
 };
 
@@ -143,7 +143,7 @@ pub(crate) enum Command {
     #[command(visible_alias = "recommendations")]
     Recommendation {
         #[command(subcommand)]
-        verb: Verb<Recommendation>,
+        verb: RecommendationVerb,
     },
     /// The weights that were recommended for upstreams, and those that count.
     Weights {

@@ -13,6 +13,7 @@ mod input;
 mod output;
 mod resource;
 mod rollout;
+mod run_record;
 mod status;
 mod telemetry;
 mod top;

@@ -12,7 +12,7 @@ mod route;
 mod rpc;
 mod units;
 mod upstream;
-mod word;
+pub(crate) mod word;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};

@@ -6,6 +6,7 @@ mod ports;
 mod scene;
 mod services;
 mod trial;
+mod trickle;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -17,6 +18,7 @@ use tyrscale_telemetry::{LogFormat, init_logs, shutdown_signal};
 
 use crate::{
     Failure, Output, apply,
+    http_client::HttpClient,
     output::say,
     status::{self, Waited},
     transport::GrpcClient,
@@ -89,9 +91,17 @@ async fn session(
         return Ok(());
     };
     // The simulated nodes live as long as the scene.
-    let _scene = started?;
-    if !args.once {
-        shutdown.cancelled().await;
+    let scene = started?;
+    if args.once {
+        return Ok(());
+    }
+    match &scene {
+        Some(scene) if args.demo => {
+            let url = format!("{}{}", addresses.gateway, scene.path());
+            let http = HttpClient::new().map_err(|error| Failure::Refused(error.to_string()))?;
+            shutdown.run_until_cancelled(trickle::run(http, url)).await;
+        }
+        _ => shutdown.cancelled().await,
     }
     Ok(())
 }

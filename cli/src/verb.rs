@@ -5,11 +5,13 @@ mod create;
 mod delete;
 mod get;
 mod list;
+mod recommendation;
 mod update;
 
 use std::path::PathBuf;
 
 pub(crate) use cordon::UpstreamVerb;
+pub(crate) use recommendation::RecommendationVerb;
 
 use clap::Subcommand;
 

@@ -7,9 +7,27 @@ use tyrscale_proto::v1;
 use super::{
     Meta, Resource, is_unset,
     methods::Methods,
+    part::part,
     word::{Word, number},
 };
 use crate::output::Columns;
+
+part! {
+    "Prices of a million calls" Prices = v1::CallPrices {
+        /// Of calls of no class below.
+        #[arg(long = "price", id = "price", value_name = "PRICE")]
+        calls: f64,
+        /// Of eth_getLogs and filters; as any call when not given.
+        #[arg(long = "price-logs", id = "price_logs", value_name = "PRICE")]
+        logs: f64,
+        /// Of debug_* and trace_*; as any call when not given.
+        #[arg(long = "price-traces", id = "price_traces", value_name = "PRICE")]
+        traces: f64,
+        /// Of sending a transaction; as any call when not given.
+        #[arg(long = "price-transactions", id = "price_transactions", value_name = "PRICE")]
+        transactions: f64,
+    }
+}
 
 #[derive(Debug, Clone, Default, PartialEq, clap::Args, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -36,6 +54,9 @@ pub(crate) struct Rpc {
     #[command(flatten)]
     #[serde(skip_serializing_if = "is_unset")]
     methods: Methods,
+    #[command(flatten)]
+    #[serde(skip_serializing_if = "is_unset")]
+    prices: Prices,
     #[arg(skip)]
     #[serde(skip_serializing_if = "Option::is_none")]
     meta: Option<Meta>,
@@ -76,6 +97,7 @@ impl Resource for Rpc {
                 .map(|word| number(Some(word)))
                 .collect(),
             methods: self.methods.into_message(),
+            prices: self.prices.into_message(),
             meta: Meta::into_message(self.meta),
         }
     }
@@ -93,6 +115,7 @@ impl Resource for Rpc {
                 .filter_map(Word::from_number)
                 .collect(),
             methods: Methods::from_message(message.methods),
+            prices: Prices::from_message(message.prices),
             meta: Meta::from_message(message.meta),
         }
     }

@@ -101,6 +101,9 @@ words! {
     LoadBalancer { WeightRoundRobin, LeastLoad, FailoverPriority, Concurrent, P2cPeakEwma }
     HealthCheckType { EthBlockNumber, EthSyncing, Custom }
     RecommendationStrategy {
-        Custom, HighestBlock, AreaUnderTheCurve, RateLimit, AreaBlockNumber, AirUnderTheCurve,
+        Custom, HighestBlock, AreaUnderTheCurve, RateLimit, AreaBlockNumber, AirUnderTheCurve, Latency, ErrorRate,
+        Balanced, Cost,
     }
+    RecommendationMode { Apply, Propose, Shadow }
+    RecommendationPrior { Operator, Even }
 }

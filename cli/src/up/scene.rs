@@ -10,7 +10,7 @@ use super::chain_id;
 use crate::{
     Failure,
     apply::upsert,
-    resource::{Network, Resource, Route, Rpc, Upstream},
+    resource::{Network, Recommendation, Resource, Route, Rpc, Upstream},
     transport::GrpcClient,
 };
 
@@ -36,6 +36,8 @@ pub(super) struct Scene {
     path: &'static str,
     health_interval_ms: u32,
     endpoints: Vec<Endpoint>,
+    /// Whether the weights of its route are computed.
+    is_recommended: bool,
     /// They stop with the scene.
     _nodes: Vec<SimNode>,
 }
@@ -75,6 +77,7 @@ impl Scene {
             path: "/eth",
             health_interval_ms: 1_000,
             endpoints,
+            is_recommended: true,
             _nodes: nodes,
         })
     }
@@ -95,6 +98,7 @@ impl Scene {
             // Probes of rented endpoints cost money.
             health_interval_ms: 10_000,
             endpoints: endpoints.collect(),
+            is_recommended: false,
             _nodes: Vec::new(),
         })
     }
@@ -122,12 +126,16 @@ impl Scene {
         let routes = ids(client.list::<Route>("").await?);
         let rpcs = ids(client.list::<Rpc>("").await?);
         let upstreams = ids(client.list::<Upstream>("").await?);
+        let recommendations = ids(client.list::<Recommendation>("").await?);
         let mut parts = Vec::new();
         if !networks.contains(self.network) {
             parts.push(upsert(Wire::Network(self.network_message())));
         }
         if !routes.contains(&self.route_id()) {
             parts.push(upsert(Wire::Route(self.route_message())));
+        }
+        if self.is_recommended && !recommendations.contains(&self.route_id()) {
+            parts.push(upsert(Wire::Recommendation(self.recommendation_message())));
         }
         for (index, endpoint) in self.endpoints.iter().enumerate() {
             parts.push(upsert(Wire::Rpc(self.rpc_message(index, endpoint))));
@@ -173,6 +181,29 @@ impl Scene {
                 ..v1::HealthCheck::default()
             }),
             ..v1::Route::default()
+        }
+    }
+
+    /// Quick, so that one can watch: what a node does counts for 20 seconds.
+    fn recommendation_message(&self) -> v1::Recommendation {
+        v1::Recommendation {
+            route_id: self.route_id(),
+            network: self.network.to_owned(),
+            schedule: "@every 6s".to_owned(),
+            strategy: v1::RecommendationStrategy::Balanced.into(),
+            window_s: 20,
+            guards: Some(v1::RecommendationGuards {
+                min_samples: Some(5),
+                min_dwell_s: Some(5),
+                floor_weight: Some(2.0),
+                ..v1::RecommendationGuards::default()
+            }),
+            parameters: Some(v1::RecommendationParameters {
+                // One of the nodes is slower on purpose.
+                latency_share: Some(0.0),
+                ..v1::RecommendationParameters::default()
+            }),
+            ..v1::Recommendation::default()
         }
     }
 

@@ -69,6 +69,23 @@ pub const GRPC: &[Rule] = &[
     rule("/tyrscale.v1.PluginService/GetPlugin", VIEWER, ScopedRead),
     rule("/tyrscale.v1.PluginService/ListPlugins", VIEWER, ScopedRead),
     rule("/tyrscale.v1.PluginService/UpdatePlugin", EDITOR, ScopedWrite),
+    rule(
+        "/tyrscale.v1.RecommendationRunService/ApproveRun",
+        OPERATOR,
+        Write,
+    ),
+    rule("/tyrscale.v1.RecommendationRunService/GetRun", VIEWER, Read),
+    rule(
+        "/tyrscale.v1.RecommendationRunService/ListRuns",
+        RoleOrNodes(Role::Viewer, &[Recommender]),
+        Read,
+    ),
+    rule(
+        "/tyrscale.v1.RecommendationRunService/RecordRun",
+        Nodes(&[Recommender]),
+        Read,
+    ),
+    rule("/tyrscale.v1.RecommendationRunService/RejectRun", OPERATOR, Write),
     rule("/tyrscale.v1.RecommendationService/ClearWeights", OPERATOR, Write),
     rule(
         "/tyrscale.v1.RecommendationService/CreateRecommendation",

@@ -64,17 +64,31 @@ impl RecommendationBody {
         })
     }
 
+    /// The stored one with these fields, or a new one. What belongs to another strategy goes with it.
+    fn over(self, snapshot: &Snapshot) -> Recommendation {
+        let stored = snapshot.get(&Recommendation::key_of(self.route_uuid));
+        let fresh = Recommendation::new(self.route_uuid, self.network_name, self.schedule, self.strategy);
+        let Some(Resource::Recommendation(stored)) = stored.map(|entry| &entry.resource) else {
+            return fresh;
+        };
+        let mut changed = Recommendation {
+            network: fresh.network,
+            schedule: fresh.schedule,
+            strategy: fresh.strategy,
+            ..stored.clone()
+        };
+        if changed.strategy != RecommendationStrategy::Custom {
+            (changed.expression, changed.promql) = (None, None);
+        }
+        changed
+    }
+
     /// Checks the network, then the route.
     fn plan(self, snapshot: &Snapshot, expectation: Expectation) -> Result<Operation, Violation> {
         must_exist(snapshot, &self.network_name)?;
         routes::stored(snapshot, &self.route_uuid.to_string())?;
         Ok(Operation::Upsert {
-            resource: Resource::Recommendation(Recommendation {
-                route_id: self.route_uuid,
-                network: self.network_name,
-                schedule: self.schedule,
-                strategy: self.strategy,
-            }),
+            resource: Resource::Recommendation(self.over(snapshot)),
             expectation,
             etag: None,
         })
@@ -83,7 +97,24 @@ impl RecommendationBody {
 
 fn read_strategy(body: &Object) -> Result<RecommendationStrategy, ApiError> {
     let word = required("strategy", body.filled("strategy")?)?;
-    word.parse().map_err(|_| ApiError::invalid("invalid strategy"))
+    let strategy = word.parse().ok().filter(|strategy| is_taken(*strategy));
+    strategy.ok_or_else(|| ApiError::invalid("invalid strategy"))
+}
+
+/// Whether this interface takes the strategy.
+const fn is_taken(strategy: RecommendationStrategy) -> bool {
+    match strategy {
+        RecommendationStrategy::Custom
+        | RecommendationStrategy::HighestBlock
+        | RecommendationStrategy::AreaUnderTheCurve
+        | RecommendationStrategy::RateLimit
+        | RecommendationStrategy::AreaBlockNumber
+        | RecommendationStrategy::AirUnderTheCurve => true,
+        RecommendationStrategy::Latency
+        | RecommendationStrategy::ErrorRate
+        | RecommendationStrategy::Balanced
+        | RecommendationStrategy::Cost => false,
+    }
 }
 
 /// The word, when generated clients of the original program know it.
@@ -94,7 +125,11 @@ const fn known_word(strategy: RecommendationStrategy) -> Option<&'static str> {
         | RecommendationStrategy::AirUnderTheCurve => Some(strategy.as_str()),
         RecommendationStrategy::AreaUnderTheCurve
         | RecommendationStrategy::RateLimit
-        | RecommendationStrategy::AreaBlockNumber => None,
+        | RecommendationStrategy::AreaBlockNumber
+        | RecommendationStrategy::Latency
+        | RecommendationStrategy::ErrorRate
+        | RecommendationStrategy::Balanced
+        | RecommendationStrategy::Cost => None,
     }
 }
 

@@ -118,6 +118,7 @@ impl RpcUpdate {
                 None => before.collectors.clone(),
             },
             methods: before.methods.clone(),
+            prices: before.prices,
         };
         Ok(Operation::Upsert {
             resource: Resource::Rpc(after),
@@ -185,6 +186,7 @@ pub(crate) async fn create(
         url: new.url,
         collectors: new.collectors,
         methods: None,
+        prices: None,
     };
     let (id, url) = (rpc.id, rpc.url.clone());
     let plan = move |snapshot: &Snapshot| {

@@ -11,6 +11,7 @@ pub(crate) mod recommendation;
 mod rollout;
 mod route;
 mod rpc;
+pub(crate) mod runs;
 pub(crate) mod status;
 mod upstream;
 mod watch;

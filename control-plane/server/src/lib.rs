@@ -15,6 +15,7 @@ mod fleet;
 mod grpc;
 mod metrics;
 mod rollout;
+mod runs;
 mod server;
 pub mod telemetry;
 mod weights;

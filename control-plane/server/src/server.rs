@@ -18,6 +18,7 @@ use tyrscale_proto::{
         coordination_service_server::CoordinationServiceServer,
         discovery_service_server::DiscoveryServiceServer, network_service_server::NetworkServiceServer,
         plugin_service_server::PluginServiceServer,
+        recommendation_run_service_server::RecommendationRunServiceServer,
         recommendation_service_server::RecommendationServiceServer, route_service_server::RouteServiceServer,
         rpc_service_server::RpcServiceServer, status_service_server::StatusServiceServer,
         telemetry_service_server::TelemetryServiceServer, upstream_service_server::UpstreamServiceServer,
@@ -34,9 +35,12 @@ use crate::{
     discovery::{Discovery, Hub},
     error::ControlPlaneError,
     fleet::Fleet,
-    grpc::{configuration::Configuration, crud::Crud, recommendation::Recommendations, status::FleetStatus},
+    grpc::{
+        configuration::Configuration, crud::Crud, recommendation::Recommendations, runs::Runs, status::FleetStatus,
+    },
     metrics,
     rollout::Rollouts,
+    runs::RunRecords,
     telemetry::{Telemetry, TelemetryReader},
     weights::{self, Book},
 };
@@ -144,7 +148,14 @@ pub async fn run(
     let _stop_on_drop = stop.clone().drop_guard();
     let served = match Access::open(&config.access, &config.data_dir, &store).await {
         Ok(access) => {
-            let served = serve(&config, listeners, (&store, &access), plugins, stop.clone()).await;
+            let served = Box::pin(serve(
+                &config,
+                listeners,
+                (&store, &access),
+                plugins,
+                stop.clone(),
+            ))
+            .await;
             stop.cancel();
             access.close().await;
             served
@@ -207,8 +218,11 @@ async fn serve(
     add_services(&mut routes, store, configuration, status, recommendations);
     let discovery = DiscoveryServiceServer::new(discovery).max_decoding_message_size(MAX_ANSWER);
     let tokens = AccessServiceServer::new(access.service(&streams, &stop));
+    let runs = Runs::new(RunRecords::open(store).await?, Recommendations::new(store.clone(), book.clone()));
+    let runs = RecommendationRunServiceServer::new(runs).max_decoding_message_size(MAX_REQUEST);
     let mut routes = routes
         .add_service(discovery)
+        .add_service(runs)
         .add_service(tokens.max_decoding_message_size(MAX_ANSWER));
     add_node_services(&mut routes, telemetry, &coordination, &streams, &stop);
     let layer = AccessLayer::new(access.guard.clone());
@@ -417,6 +431,7 @@ async fn set_serving(health: &HealthReporter, serving: bool) {
         <RouteServiceServer<Crud<v1::Route>> as NamedService>::NAME,
         <UpstreamServiceServer<Crud<v1::Upstream>> as NamedService>::NAME,
         <RecommendationServiceServer<Recommendations> as NamedService>::NAME,
+        <RecommendationRunServiceServer<Runs<Recommendations>> as NamedService>::NAME,
         <PluginServiceServer<Crud<v1::PluginAttachment>> as NamedService>::NAME,
         <ConfigurationServiceServer<Configuration> as NamedService>::NAME,
         <StatusServiceServer<FleetStatus> as NamedService>::NAME,

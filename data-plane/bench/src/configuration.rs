@@ -197,6 +197,7 @@ fn rpc(number: u32, url: &HttpUrl) -> Result<Rpc, Rejection> {
         url: url.clone(),
         collectors: vec![Collector::EthBlockNumber],
         methods: None,
+        prices: None,
     })
 }
 

@@ -13,6 +13,7 @@ use tyrscale_proto::v1::{
     configuration_service_client::ConfigurationServiceClient,
     coordination_service_client::CoordinationServiceClient, discovery_service_client::DiscoveryServiceClient,
     network_service_client::NetworkServiceClient, plugin_service_client::PluginServiceClient,
+    recommendation_run_service_client::RecommendationRunServiceClient,
     recommendation_service_client::RecommendationServiceClient, route_service_client::RouteServiceClient,
     rpc_service_client::RpcServiceClient, status_service_client::StatusServiceClient,
     telemetry_service_client::TelemetryServiceClient, upstream_service_client::UpstreamServiceClient,
@@ -76,6 +77,8 @@ impl ControlPlane {
         plugins: PluginServiceClient;
         /// Recommendations.
         recommendations: RecommendationServiceClient;
+        /// Records of the runs of recommendations.
+        recommendation_runs: RecommendationRunServiceClient;
         /// The configuration as a whole.
         configuration: ConfigurationServiceClient;
         /// Who follows the configuration.

@@ -47,7 +47,10 @@ pub use network::{ChainId, Network};
 pub use plugin::{PluginAttachment, PluginPriority, PluginType};
 pub use proxy::ProxyAddress;
 pub use rate::Rate;
-pub use recommendation::{Recommendation, RecommendationStrategy, Schedule};
+pub use recommendation::{
+    BlendShares, CallMix, Expression, Guards, Measure, Parameters, PromQl, Recommendation,
+    RecommendationMode, RecommendationPrior, RecommendationStrategy, Schedule,
+};
 pub use resource::Resource;
 pub use rollout::{OnHalt, RolloutPolicy, RolloutPolicyError, RolloutShare, RolloutStage};
 pub use route::{
@@ -55,7 +58,7 @@ pub use route::{
     HealthCheckType, LoadBalancer, Retry, Route, RouteLimits, Tiers,
 };
 pub use route_key::{HostKey, PathKey, RouteKey, RouteKeyRef};
-pub use rpc::{Collector, Rpc, Visibility};
+pub use rpc::{CallPrices, Collector, Rpc, Visibility};
 pub use snapshot::{AdvanceError, Entry, Etag, Meta, Row, Snapshot, UnixMillis};
 pub use traffic::Traffic;
 pub use upstream::{

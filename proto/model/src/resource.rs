@@ -97,7 +97,8 @@ impl Resource {
             Self::Plugin(plugin) => plugin.violations(),
             Self::Rpc(rpc) => rpc.violations(),
             Self::Upstream(upstream) => upstream.violations(),
-            Self::Network(_) | Self::Recommendation(_) => Vec::new(),
+            Self::Recommendation(recommendation) => recommendation.violations(),
+            Self::Network(_) => Vec::new(),
         };
         if self.payload().len() > Self::MAX_PAYLOAD {
             found.push(Violation::new(

@@ -1,6 +1,10 @@
 //! Rpcs: the JSON-RPC endpoints of networks.
 
+mod prices;
+
 use std::{fmt, str::FromStr};
+
+pub use prices::CallPrices;
 
 use crate::{HttpUrl, MethodFilter, Name, ResourceKey, RpcId, Violation, ViolationCode, rules::Rules};
 
@@ -111,6 +115,8 @@ pub struct Rpc {
     pub collectors: Vec<Collector>,
     /// Which methods it is asked for; absent: all.
     pub methods: Option<MethodFilter>,
+    /// What calls to it cost; absent: not known.
+    pub prices: Option<CallPrices>,
 }
 
 impl Rpc {
@@ -129,6 +135,7 @@ impl Rpc {
         bound(collectors > 64, "must contain at most 64 items");
         let mut found = rules.finish();
         found.extend(self.methods.iter().flat_map(MethodFilter::violations));
+        found.extend(self.prices.iter().flat_map(CallPrices::violations));
         found
     }
 }

@@ -75,7 +75,7 @@ fn recommendation(route: u32, network: &str) -> Resource {
         network: network.into(),
         schedule: "@hourly".into(),
         strategy: v1::RecommendationStrategy::HighestBlock.into(),
-        meta: None,
+        ..v1::Recommendation::default()
     }))
 }
 

@@ -16,6 +16,7 @@ mod shared;
 pub use control_plane::*;
 pub use exporter::*;
 pub use gateway::*;
+pub use recommender::*;
 pub use routes::*;
 pub use shared::*;
 

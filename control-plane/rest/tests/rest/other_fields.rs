@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 use tyrscale_model::{
-    ChangeSet, Collector, Expectation, LoadBalancer, Operation, Rejection, Resource, Snapshot, wire,
+    ChangeSet, Collector, Expectation, LoadBalancer, Operation, Recommendation, RecommendationMode,
+    Rejection, Resource, Snapshot, wire,
 };
 use tyrscale_proto::v1::{self, resource::Resource as Wire};
 
@@ -191,5 +192,64 @@ async fn a_strategy_of_other_clients_is_kept_but_neither_shown_nor_taken() {
     for word in ["concurrent", "p2c-peak-ewma"] {
         let body = with(route("b.example", "/"), "load_balancer_strategy", json!(word));
         service.post("/routes", body).await.is_refused(400);
+    }
+}
+
+#[tokio::test]
+async fn a_replaced_recommendation_keeps_them() {
+    let service = Service::start().await;
+    service.network().await;
+    let route = service.route("a.example", "/").await;
+    let body = json!({
+        "route_uuid": route, "network_name": "eth", "schedule": "@hourly", "strategy": "STRATEGY_CUSTOM",
+    });
+    service.post("/recommendations", body.clone()).await;
+    let key = Recommendation::key_of(route.parse().unwrap());
+    let set = move |snapshot: &Snapshot| {
+        let Resource::Recommendation(stored) = &snapshot.get(&key).unwrap().resource else {
+            panic!("a recommendation")
+        };
+        let resource = Resource::Recommendation(Recommendation {
+            mode: RecommendationMode::Shadow,
+            window_s: 60,
+            expression: Some("1 / latency_s".parse().unwrap()),
+            ..stored.clone()
+        });
+        Ok(ChangeSet {
+            operations: vec![Operation::Upsert {
+                resource,
+                expectation: Expectation::Present,
+                etag: None,
+            }],
+            ..ChangeSet::default()
+        })
+    };
+    service.store.commit(set).await.unwrap();
+    assert_eq!(
+        service.get("/recommendations").await.items(),
+        std::slice::from_ref(&body)
+    );
+
+    let of = |service: &Service| {
+        let head = service.store.head();
+        let key = Recommendation::key_of(route.parse().unwrap());
+        match &head.snapshot.get(&key).unwrap().resource {
+            Resource::Recommendation(recommendation) => recommendation.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let daily = with(body.clone(), "schedule", json!("@daily"));
+    service.put("/recommendations", daily).await.is_done();
+    let kept = of(&service);
+    assert_eq!((kept.mode, kept.window_s), (RecommendationMode::Shadow, 60));
+    assert!(kept.expression.is_some());
+
+    let other = with(body.clone(), "strategy", json!("STRATEGY_HIGHEST_BLOCK"));
+    service.put("/recommendations", other).await.is_done();
+    let kept = of(&service);
+    assert_eq!((kept.mode, kept.expression), (RecommendationMode::Shadow, None));
+    for word in ["STRATEGY_LATENCY", "STRATEGY_BALANCED"] {
+        let refused = with(body.clone(), "strategy", json!(word));
+        service.put("/recommendations", refused).await.is_refused(400);
     }
 }

@@ -76,6 +76,22 @@ impl Message for v1::Recommendation {
     }
 
     fn take(&mut self, path: &str, from: &Self) -> bool {
-        take_field!(self, from, path; route_id, network, schedule, strategy)
+        match path.split_once('.') {
+            None => take_field!(
+                self, from, path;
+                route_id, network, schedule, strategy, mode, window_s, prior, guards, parameters, expression, promql
+            ),
+            Some(("guards", path)) => take_field!(
+                self.guards, from.guards => path;
+                min_samples, hysteresis, min_dwell_s, max_step, floor_weight, min_usable, max_age_s
+            ),
+            Some(("parameters", path)) => take_field!(
+                self.parameters, from.parameters => path;
+                tolerance_blocks, half_life_blocks, half_life_error_percent, latency_exponent, price_exponent,
+                quality_exponent, headroom_percent, freshness_share, latency_share, error_share, price_share,
+                calls_mix, logs_mix, traces_mix, transactions_mix
+            ),
+            Some(_) => false,
+        }
     }
 }

@@ -34,9 +34,12 @@ impl Message for v1::Rpc {
         match path.split_once('.') {
             None => take_field!(
                 self, from, path;
-                id, network, provider, visibility, url, collectors, methods
+                id, network, provider, visibility, url, collectors, methods, prices
             ),
             Some(("methods", path)) => take_field!(self.methods, from.methods => path; allow, ignore),
+            Some(("prices", path)) => {
+                take_field!(self.prices, from.prices => path; calls, logs, traces, transactions)
+            }
             Some(_) => false,
         }
     }

@@ -1,10 +1,11 @@
 //! Masks over the parts of routes and upstreams: what is named is set, also to 0, false and empty.
 
 use tyrscale_proto::v1::{
-    self, route_service_client::RouteServiceClient, upstream_service_client::UpstreamServiceClient,
+    self, recommendation_service_client::RecommendationServiceClient,
+    route_service_client::RouteServiceClient, upstream_service_client::UpstreamServiceClient,
 };
 
-use crate::plane::{Plane, id, route, upstream};
+use crate::plane::{Plane, id, network, route, upstream};
 use tyrscale_proto::v1::resource::Resource as Wire;
 
 fn mask(paths: &[&str]) -> Option<prost_types::FieldMask> {
@@ -130,5 +131,75 @@ async fn headers_of_an_upstream_are_masked_and_outlive_a_cordon() {
         answer.version,
         "the value was still the stored one"
     );
+    plane.stop().await;
+}
+
+fn recommendation() -> v1::Recommendation {
+    v1::Recommendation {
+        route_id: id(1),
+        network: "eth".to_owned(),
+        schedule: "@hourly".to_owned(),
+        strategy: v1::RecommendationStrategy::Custom.into(),
+        expression: "1 / latency_s".to_owned(),
+        guards: Some(v1::RecommendationGuards {
+            max_step: Some(5.0),
+            min_dwell_s: Some(7),
+            ..v1::RecommendationGuards::default()
+        }),
+        ..v1::Recommendation::default()
+    }
+}
+
+#[tokio::test]
+async fn parts_of_a_recommendation_are_set_and_cleared_by_themselves() {
+    let plane = Plane::start().await;
+    plane
+        .put(vec![
+            network("eth", 1),
+            Wire::Route(route(1)),
+            Wire::Recommendation(recommendation()),
+        ])
+        .await;
+    let mut client = RecommendationServiceClient::new(plane.channel.clone());
+    let update = |recommendation: v1::Recommendation, paths: &[&str]| v1::UpdateRecommendationRequest {
+        recommendation: Some(v1::Recommendation {
+            route_id: id(1),
+            ..recommendation
+        }),
+        update_mask: mask(paths),
+        ..Default::default()
+    };
+    let shadow = v1::Recommendation {
+        mode: v1::RecommendationMode::Shadow.into(),
+        guards: Some(v1::RecommendationGuards {
+            min_dwell_s: Some(0),
+            ..v1::RecommendationGuards::default()
+        }),
+        ..v1::Recommendation::default()
+    };
+    let paths = ["mode", "guards.min_dwell_s", "parameters.logs_mix"];
+    let answer = client
+        .update_recommendation(update(shadow, &paths))
+        .await
+        .unwrap();
+    let updated = answer.into_inner().recommendation.unwrap();
+    assert_eq!(updated.mode(), v1::RecommendationMode::Shadow);
+    let guards = updated.guards.unwrap();
+    assert_eq!((guards.max_step, guards.min_dwell_s), (Some(5.0), Some(0)));
+    assert_eq!(updated.expression, "1 / latency_s");
+
+    let other = v1::Recommendation {
+        strategy: v1::RecommendationStrategy::Latency.into(),
+        ..v1::Recommendation::default()
+    };
+    let kept = client
+        .update_recommendation(update(other.clone(), &["strategy"]))
+        .await
+        .unwrap_err();
+    assert!(kept.message().contains("expression"), "{kept}");
+    let paths = ["strategy", "expression", "guards"];
+    let answer = client.update_recommendation(update(other, &paths)).await.unwrap();
+    let updated = answer.into_inner().recommendation.unwrap();
+    assert_eq!((updated.expression.as_str(), updated.guards), ("", None));
     plane.stop().await;
 }

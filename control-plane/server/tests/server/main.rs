@@ -20,6 +20,7 @@ mod rest_access;
 mod rest_v2;
 mod resuming;
 mod rollout;
+mod runs;
 mod services;
 mod status;
 mod subscription;

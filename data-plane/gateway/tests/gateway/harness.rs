@@ -104,6 +104,7 @@ pub(crate) fn rpc(number: u32, url: &str) -> Rpc {
         url: url.parse().unwrap(),
         collectors: vec![Collector::EthBlockNumber],
         methods: None,
+        prices: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! From messages to the model, collecting every broken rule.
 
+mod recommendation;
 mod route;
 mod upstream;
 
@@ -8,10 +9,11 @@ use std::str::FromStr;
 use tyrscale_proto::v1;
 
 use crate::{
-    ChainId, Collector, MethodFilter, Network, PluginAttachment, PluginPriority, PluginType, Recommendation,
-    RecommendationStrategy, Resource, Rpc, Violation, ViolationCode, Visibility,
+    CallPrices, ChainId, Collector, MethodFilter, Network, PluginAttachment, PluginPriority, PluginType,
+    Resource, Rpc, Violation, ViolationCode, Visibility,
 };
 
+pub use recommendation::recommendation_from_wire;
 pub use route::route_from_wire;
 pub use upstream::upstream_from_wire;
 
@@ -190,6 +192,7 @@ pub fn rpc_from_wire(message: &v1::Rpc) -> Result<Rpc, Vec<Violation>> {
             url: url?,
             collectors,
             methods,
+            prices: message.prices.map(prices_from_wire),
         })
     })();
     reader.finish_checked(rpc, Rpc::violations)
@@ -214,41 +217,20 @@ pub const fn collector_from_wire(value: v1::Collector) -> Option<Collector> {
     }
 }
 
+const fn prices_from_wire(message: v1::CallPrices) -> CallPrices {
+    CallPrices {
+        calls: message.calls,
+        logs: message.logs,
+        traces: message.traces,
+        transactions: message.transactions,
+    }
+}
+
 fn methods_from_wire(reader: &mut Reader, message: &v1::MethodFilter) -> MethodFilter {
     MethodFilter {
         allow: reader.items("methods.allow", &message.allow, str::parse),
         ignore: reader.items("methods.ignore", &message.ignore, str::parse),
     }
-}
-
-/// Reads a recommendation.
-///
-/// # Errors
-/// Every broken rule of its fields.
-pub fn recommendation_from_wire(message: &v1::Recommendation) -> Result<Recommendation, Vec<Violation>> {
-    use v1::RecommendationStrategy as Wire;
-    let mut reader = Reader::default();
-    let route_id = reader.text("route_id", &message.route_id);
-    let network = reader.text("network", &message.network);
-    let schedule = reader.text("schedule", &message.schedule);
-    let strategy = reader.word("strategy", message.strategy, |value| match value {
-        Wire::Unspecified => None,
-        Wire::Custom => Some(RecommendationStrategy::Custom),
-        Wire::HighestBlock => Some(RecommendationStrategy::HighestBlock),
-        Wire::AreaUnderTheCurve => Some(RecommendationStrategy::AreaUnderTheCurve),
-        Wire::RateLimit => Some(RecommendationStrategy::RateLimit),
-        Wire::AreaBlockNumber => Some(RecommendationStrategy::AreaBlockNumber),
-        Wire::AirUnderTheCurve => Some(RecommendationStrategy::AirUnderTheCurve),
-    });
-    let recommendation = (|| {
-        Some(Recommendation {
-            route_id: route_id?,
-            network: network?,
-            schedule: schedule?,
-            strategy: strategy?,
-        })
-    })();
-    reader.finish(recommendation)
 }
 
 /// Reads a plugin attachment.

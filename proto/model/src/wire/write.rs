@@ -1,12 +1,13 @@
 //! From the model to messages.
 
+mod recommendation;
 mod route;
 mod upstream;
 
 use tyrscale_proto::v1;
 
 use crate::{
-    Collector, Entry, MethodFilter, PluginType, RecommendationStrategy, Resource, Rpc, Visibility,
+    CallPrices, Collector, Entry, MethodFilter, PluginType, Resource, Rpc, Visibility,
     wire::timestamp_to_wire,
 };
 
@@ -56,13 +57,9 @@ pub fn resource_to_wire(resource: &Resource, exposure: Exposure) -> v1::Resource
         }),
         Resource::Upstream(upstream) => Wire::Upstream(upstream::to_wire(upstream, exposure)),
         Resource::Route(route) => Wire::Route(route::to_wire(route)),
-        Resource::Recommendation(recommendation) => Wire::Recommendation(v1::Recommendation {
-            route_id: recommendation.route_id.to_string(),
-            network: recommendation.network.to_string(),
-            schedule: recommendation.schedule.as_str().to_owned(),
-            strategy: recommendation_strategy(recommendation.strategy).into(),
-            meta: None,
-        }),
+        Resource::Recommendation(recommendation) => {
+            Wire::Recommendation(recommendation::to_wire(recommendation))
+        }
     };
     v1::Resource {
         resource: Some(message),
@@ -89,6 +86,7 @@ fn rpc_to_wire(rpc: &Rpc, exposure: Exposure) -> v1::Rpc {
             .map(|&collector| collector_to_wire(collector).into())
             .collect(),
         methods: rpc.methods.as_ref().map(methods_to_wire),
+        prices: rpc.prices.map(prices_to_wire),
         meta: None,
     }
 }
@@ -111,6 +109,15 @@ pub const fn collector_to_wire(collector: Collector) -> v1::Collector {
     }
 }
 
+const fn prices_to_wire(prices: CallPrices) -> v1::CallPrices {
+    v1::CallPrices {
+        calls: prices.calls,
+        logs: prices.logs,
+        traces: prices.traces,
+        transactions: prices.transactions,
+    }
+}
+
 fn methods_to_wire(methods: &MethodFilter) -> v1::MethodFilter {
     v1::MethodFilter {
         allow: texts(&methods.allow),
@@ -127,16 +134,5 @@ const fn plugin_type(plugin_type: PluginType) -> v1::PluginType {
         PluginType::Middleware => v1::PluginType::Middleware,
         PluginType::RequestInterceptor => v1::PluginType::RequestInterceptor,
         PluginType::ResponseInterceptor => v1::PluginType::ResponseInterceptor,
-    }
-}
-
-const fn recommendation_strategy(strategy: RecommendationStrategy) -> v1::RecommendationStrategy {
-    match strategy {
-        RecommendationStrategy::Custom => v1::RecommendationStrategy::Custom,
-        RecommendationStrategy::HighestBlock => v1::RecommendationStrategy::HighestBlock,
-        RecommendationStrategy::AreaUnderTheCurve => v1::RecommendationStrategy::AreaUnderTheCurve,
-        RecommendationStrategy::RateLimit => v1::RecommendationStrategy::RateLimit,
-        RecommendationStrategy::AreaBlockNumber => v1::RecommendationStrategy::AreaBlockNumber,
-        RecommendationStrategy::AirUnderTheCurve => v1::RecommendationStrategy::AirUnderTheCurve,
     }
 }

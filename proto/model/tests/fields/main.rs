@@ -54,6 +54,18 @@ fn rpc() -> v1::Rpc {
     }
 }
 
+fn recommendation() -> v1::Recommendation {
+    v1::Recommendation {
+        route_id: ROUTE.to_owned(),
+        network: "eth".to_owned(),
+        schedule: "@hourly".to_owned(),
+        strategy: v1::RecommendationStrategy::Balanced.into(),
+        mode: v1::RecommendationMode::Apply.into(),
+        prior: v1::RecommendationPrior::Operator.into(),
+        ..v1::Recommendation::default()
+    }
+}
+
 fn network() -> v1::Network {
     v1::Network {
         name: "eth".to_owned(),

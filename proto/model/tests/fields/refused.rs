@@ -343,3 +343,115 @@ fn a_message_says_field_and_rule() {
         "{refused}"
     );
 }
+
+fn of_recommendation(change: impl FnOnce(&mut v1::Recommendation)) -> Vec<String> {
+    let mut message = recommendation();
+    change(&mut message);
+    let read = match read(Wire::Recommendation(message.clone())) {
+        Ok(_) => put(
+            &empty(),
+            vec![
+                Wire::Network(network()),
+                Wire::Route(route()),
+                Wire::Recommendation(message),
+            ],
+        )
+        .map(|_| ()),
+        Err(rejection) => Err(rejection),
+    };
+    read.err().map(fields).unwrap_or_default()
+}
+
+#[test]
+fn a_recommendation_needs_nothing_more_than_it_did() {
+    let bare = v1::Recommendation {
+        mode: 0,
+        prior: 0,
+        ..recommendation()
+    };
+    let Ok(Resource::Recommendation(read)) = read(Wire::Recommendation(bare)) else {
+        panic!("a recommendation")
+    };
+    assert_eq!(read.mode, tyrscale_model::RecommendationMode::Apply);
+    assert_eq!(read.prior, tyrscale_model::RecommendationPrior::Operator);
+    assert_eq!(of_recommendation(|_| {}), NONE);
+}
+
+#[test]
+fn guards_and_parameters_are_bounded() {
+    let guards = v1::RecommendationGuards {
+        min_samples: Some(0),
+        hysteresis: Some(f64::NAN),
+        min_dwell_s: Some(86_401),
+        max_step: Some(0.0),
+        floor_weight: Some(20.1),
+        min_usable: Some(0),
+        max_age_s: Some(0),
+    };
+    assert_eq!(
+        of_recommendation(|message| message.guards = Some(guards)),
+        [
+            "guards.min_samples",
+            "guards.hysteresis",
+            "guards.min_dwell_s",
+            "guards.max_step",
+            "guards.floor_weight",
+            "guards.min_usable",
+            "guards.max_age_s",
+        ]
+    );
+    let parameters = v1::RecommendationParameters {
+        half_life_blocks: Some(0.0),
+        latency_exponent: Some(-1.0),
+        freshness_share: Some(0.0),
+        latency_share: Some(0.0),
+        error_share: Some(0.0),
+        ..v1::RecommendationParameters::default()
+    };
+    assert_eq!(
+        of_recommendation(|message| message.parameters = Some(parameters)),
+        [
+            "parameters.half_life_blocks",
+            "parameters.latency_exponent",
+            "parameters.freshness_share"
+        ]
+    );
+    assert_eq!(of_recommendation(|message| message.window_s = 9), ["window_s"]);
+}
+
+#[test]
+fn an_expression_is_checked_when_stored_and_only_for_the_custom_strategy() {
+    let custom = |expression: &str, promql: &str| {
+        of_recommendation(|message| {
+            message.strategy = v1::RecommendationStrategy::Custom.into();
+            message.expression = expression.to_owned();
+            message.promql = promql.to_owned();
+        })
+    };
+    assert_eq!(custom("", ""), NONE);
+    assert_eq!(custom("1 / latency_s", ""), NONE);
+    assert_eq!(custom("", "rate(x[1m])"), NONE);
+    assert_eq!(custom("1 /", "rate(x[1m"), ["expression", "promql"]);
+    assert_eq!(custom("1", "x"), ["promql"]);
+    assert_eq!(
+        of_recommendation(|message| {
+            message.expression = "1".to_owned();
+            message.promql = "x".to_owned();
+        }),
+        ["expression", "promql", "promql"]
+    );
+}
+
+#[test]
+fn prices_are_finite_and_not_below_nothing() {
+    let message = v1::Rpc {
+        prices: Some(v1::CallPrices {
+            calls: -1.0,
+            logs: Some(f64::INFINITY),
+            ..v1::CallPrices::default()
+        }),
+        ..rpc()
+    };
+    let rejection = put(&empty(), vec![Wire::Network(network()), Wire::Rpc(message)]).unwrap_err();
+    assert_eq!(fields(rejection), ["prices.calls", "prices.logs"]);
+}

@@ -224,6 +224,76 @@ fn any_upstream() -> impl Strategy<Value = v1::Upstream> {
         )
 }
 
+fn any_prices() -> impl Strategy<Value = v1::CallPrices> {
+    let price = || option::of(0.0..1e9);
+    (0.0..1e9, price(), price(), price()).prop_map(|(calls, logs, traces, transactions)| v1::CallPrices {
+        calls,
+        logs,
+        traces,
+        transactions,
+    })
+}
+
+fn any_guards() -> impl Strategy<Value = v1::RecommendationGuards> {
+    let counts = (
+        option::of(1u32..=1_000_000),
+        option::of(0u32..=86_400),
+        option::of(1u32..=100),
+    );
+    let points = (
+        option::of(0.0..100.0),
+        option::of(0.1..100.0),
+        option::of(0.0..20.0),
+    );
+    (counts, points, option::of(1u32..=86_400)).prop_map(|(counts, points, max_age_s)| {
+        v1::RecommendationGuards {
+            min_samples: counts.0,
+            hysteresis: points.0,
+            min_dwell_s: counts.1,
+            max_step: points.1,
+            floor_weight: points.2,
+            min_usable: counts.2,
+            max_age_s,
+        }
+    })
+}
+
+fn any_parameters() -> impl Strategy<Value = v1::RecommendationParameters> {
+    let numbers = || proptest::array::uniform8(option::of(0.01..10.0));
+    (numbers(), numbers()).prop_map(|(first, second)| v1::RecommendationParameters {
+        tolerance_blocks: first[0],
+        half_life_blocks: first[1],
+        half_life_error_percent: first[2],
+        latency_exponent: first[3],
+        price_exponent: first[4],
+        quality_exponent: first[5],
+        headroom_percent: first[6],
+        freshness_share: first[7],
+        latency_share: second[0],
+        error_share: second[1],
+        price_share: second[2],
+        calls_mix: second[3],
+        logs_mix: second[4],
+        traces_mix: second[5],
+        transactions_mix: second[6],
+    })
+}
+
+fn any_recommendation() -> impl Strategy<Value = v1::Recommendation> {
+    let words = (2i32..=10, 1i32..=3, 1i32..=2, 10u32..=86_400);
+    (words, option::of(any_guards()), option::of(any_parameters())).prop_map(
+        |((strategy, mode, prior, window_s), guards, parameters)| v1::Recommendation {
+            strategy,
+            mode,
+            prior,
+            window_s,
+            guards,
+            parameters,
+            ..recommendation()
+        },
+    )
+}
+
 fn roundtrip(message: Wire) -> Result<(), TestCaseError> {
     let resource = read(message.clone()).unwrap();
     let written = wire::resource_to_wire(&resource, Exposure::Full);
@@ -245,7 +315,12 @@ proptest! {
     }
 
     #[test]
-    fn rpcs(methods in option::of(any_methods())) {
-        roundtrip(Wire::Rpc(v1::Rpc { methods, ..rpc() }))?;
+    fn rpcs(methods in option::of(any_methods()), prices in option::of(any_prices())) {
+        roundtrip(Wire::Rpc(v1::Rpc { methods, prices, ..rpc() }))?;
+    }
+
+    #[test]
+    fn recommendations(message in any_recommendation()) {
+        roundtrip(Wire::Recommendation(message))?;
     }
 }
