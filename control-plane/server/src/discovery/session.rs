@@ -131,11 +131,6 @@ impl Session {
         self.held = why;
     }
 
-    /// Whether an update is sent that is not answered yet.
-    pub(crate) const fn is_in_flight(&self) -> bool {
-        self.in_flight.is_some()
-    }
-
     pub(crate) const fn running(&self) -> Option<Version> {
         self.running
     }

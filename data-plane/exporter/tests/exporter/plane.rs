@@ -367,6 +367,7 @@ fn rpc(number: u32, url: &str, collectors: &[Collector]) -> Rpc {
         url: url.parse().unwrap(),
         collectors: collectors.to_vec(),
         methods: None,
+        prices: None,
     }
 }
 
