@@ -13,6 +13,7 @@ use crate::{
     resource::{Network, Recommendation, Route, Rpc},
     rollout, status, trace, up,
     verb::{UpstreamVerb, Verb},
+    weights,
 };
 
 /// Drives TyrScale: resources, status, and a whole system in one process.
@@ -143,6 +144,11 @@ pub(crate) enum Command {
     Recommendation {
         #[command(subcommand)]
         verb: Verb<Recommendation>,
+    },
+    /// The weights that were recommended for upstreams, and those that count.
+    Weights {
+        #[command(subcommand)]
+        verb: weights::Verb,
     },
     /// Puts many resources as one change, all or nothing.
     Apply(apply::Args),

@@ -18,6 +18,7 @@ mod trace;
 mod transport;
 mod up;
 mod verb;
+mod weights;
 
 use std::process::ExitCode;
 
@@ -53,6 +54,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Route { verb } => verb.run(&connection, output).await,
         Command::Upstream { verb } => verb.run(&connection, output).await,
         Command::Recommendation { verb } => verb.run(&connection, output).await,
+        Command::Weights { verb } => verb.run(&connection, output).await,
         Command::Apply(args) => apply::run(args, &connection, output).await,
         Command::Status(args) => status::run(args, &connection, output).await,
         Command::Rollout { verb } => rollout::run(verb, &connection, output).await,

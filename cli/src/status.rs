@@ -37,6 +37,8 @@ pub(crate) struct Args {
 struct Status {
     /// The newest version.
     head: Version,
+    /// The newest version of the recommended weights.
+    weights_head: Version,
     nodes: Vec<Node>,
     /// Contents of other stores that nodes run.
     foreign: Vec<Foreign>,
@@ -65,6 +67,8 @@ struct Node {
     revision: Option<u64>,
     /// Why it is in this state; mostly empty.
     reason: String,
+    /// How it stands with the recommended weights; none when it does not follow them.
+    weights: Option<WeightsLane>,
     /// Since when it is in this state.
     since: Option<String>,
     /// Kept until it acknowledges a newer version.
@@ -81,6 +85,12 @@ struct Node {
     /// Whether what it runs is on its disk.
     persisted: bool,
     warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct WeightsLane {
+    state: String,
+    revision: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -145,6 +155,7 @@ const NODE_COLUMNS: Columns = &[
     "role",
     "state",
     "revision",
+    "weights.revision",
     "since",
     "reason",
     "last_refusal.revision",
@@ -212,6 +223,7 @@ async fn read(client: &GrpcClient) -> Result<Status, Failure> {
     let answer = list_nodes(client).await?;
     Ok(Status {
         head: Version::from_message(&answer.head.unwrap_or_default()),
+        weights_head: Version::from_message(&answer.weights_head.unwrap_or_default()),
         nodes: answer.nodes.into_iter().map(Node::from_message).collect(),
         foreign: answer
             .foreign
@@ -247,17 +259,19 @@ impl Version {
 impl Node {
     fn from_message(message: v1::NodeStatus) -> Self {
         let node = message.node.unwrap_or_default();
-        let lane = message
-            .lanes
-            .into_iter()
-            .find(|lane| lane.lane() == v1::Lane::Config)
-            .unwrap_or_default();
+        let lane_of = |lane| message.lanes.iter().find(|status| status.lane() == lane).cloned();
+        let lane = lane_of(v1::Lane::Config).unwrap_or_default();
+        let weights = lane_of(v1::Lane::Weights).map(|lane| WeightsLane {
+            state: word(lane.state().as_str_name(), "SYNC_STATE_"),
+            revision: lane.running.map(|version| version.revision),
+        });
         Self {
             role: word(node.role().as_str_name(), "NODE_ROLE_"),
             state: word(lane.state().as_str_name(), "SYNC_STATE_"),
             id: node.id,
             revision: lane.running.map(|version| version.revision),
             reason: lane.reason,
+            weights,
             since: lane.state_since.map(time),
             last_refusal: lane.last_rejection.map(Refusal::from_message),
             group: node.group,

@@ -284,3 +284,64 @@ async fn a_store_made_anew_takes_nothing_away_until_told_to_take_over() {
     assert_eq!(gateway.ask().status, 404);
     gateway.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recommended_weights_steer_a_gateway_until_they_end_or_an_operator_speaks() {
+    const OTHER: &str = "44444444-4444-4444-8444-444444444444";
+    let (store, gateway_dir) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let (one, two) = (
+        SimNode::start(SimNodeConfig::named("one")).await.unwrap(),
+        SimNode::start(SimNodeConfig::named("two")).await.unwrap(),
+    );
+    let upstream = |id: &str, node: &SimNode, weight: u32| {
+        json!({"kind": "upstream", "id": id, "route_id": ROUTE, "weight": weight,
+            "address": {"scheme": "http", "host": "127.0.0.1", "port": node.addr().port(), "path": "/"}})
+    };
+    let control_plane = ControlPlane::start(store.path()).await;
+    let gateway = Gateway::start(gateway_dir.path(), control_plane.grpc).await;
+    let resources = json!([
+        {"kind": "route", "id": ROUTE, "host": "a.example", "path": "/eth", "load_balancer": "failover-priority"},
+        upstream(UPSTREAM, &one, 50), upstream(OTHER, &two, 40),
+    ]);
+    assert_eq!(control_plane.apply(&resources).code, 0);
+    control_plane.settle(1);
+    gateway.serves_from("one");
+    let serves = |node: &str| {
+        eventually(node, || {
+            (gateway.ask().node.as_deref() == Some(node)).then_some(())
+        });
+    };
+    let set = |weight: &str, ttl: &str| {
+        let ended = control_plane.tyrctl(&["weights", "set", ROUTE, weight, "--ttl", ttl]);
+        assert_eq!(ended.code, 0, "{ended:?}");
+    };
+
+    // It counts, and is shown.
+    set(&format!("{OTHER}=80"), "10m");
+    serves("two");
+    let listed = control_plane.tyrctl(&["weights", "list", ROUTE]).json();
+    let row = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["upstream"] == OTHER)
+        .unwrap();
+    assert_eq!(
+        (&row["operator"], &row["effective"]),
+        (&json!(40.0), &json!(80.0))
+    );
+    assert_eq!(row["standing"], "recommended");
+    let status = control_plane.tyrctl(&["status"]).json();
+    assert_eq!(status["nodes"][0]["weights"]["state"], "synced");
+
+    // The control plane goes; the gateway's own clock ends what it was told, also after a restart.
+    let cleared = control_plane.tyrctl(&["weights", "clear", ROUTE]).json();
+    assert_eq!(cleared["cleared"], 1);
+    serves("one");
+
+    // An operator who drains is obeyed at once, whatever is recommended.
+    let drained = control_plane.tyrctl(&["upstream", "update", UPSTREAM, "--weight", "0"]);
+    assert_eq!(drained.code, 0, "{drained:?}");
+    serves("two");
+    gateway.stop().await;
+}

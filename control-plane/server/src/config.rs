@@ -65,6 +65,38 @@ pub struct ControlPlaneConfig {
     /// Who may call.
     #[command(flatten)]
     pub access: AccessArgs,
+    /// The rails that recommended weights keep to.
+    #[command(flatten)]
+    pub weights: WeightRails,
+}
+
+/// The rails that recommended weights keep to: what goes beyond them is moved to the nearest they allow.
+#[derive(Debug, Clone, Args)]
+pub struct WeightRails {
+    /// The least recommended weight above 0; 0.01 to 100.
+    #[arg(long = "weights-floor", env = "TYRSCALE_WEIGHTS_FLOOR", default_value_t = 1.0)]
+    pub floor: f64,
+    /// By how much one call may change a weight; 0.01 to 100.
+    #[arg(
+        long = "weights-max-step",
+        env = "TYRSCALE_WEIGHTS_MAX_STEP",
+        default_value_t = 50.0
+    )]
+    pub max_step: f64,
+    /// How many of a route's usable upstreams may be recommended 0, in percent; 0 to 99.
+    #[arg(
+        long = "weights-max-zero-percent",
+        env = "TYRSCALE_WEIGHTS_MAX_ZERO_PERCENT",
+        default_value_t = 50
+    )]
+    pub max_zero_percent: u32,
+    /// Milliseconds between two calls that recommend weights for one route; 0 to 3600000.
+    #[arg(
+        long = "weights-min-interval-ms",
+        env = "TYRSCALE_WEIGHTS_MIN_INTERVAL_MS",
+        default_value_t = 5000
+    )]
+    pub min_interval_ms: u64,
 }
 
 /// A flag whose value breaks a rule.
@@ -102,6 +134,7 @@ impl ControlPlaneConfig {
         within("--stream-age-ms", self.stream_age_ms, 1_000, 86_400_000)?;
         let room = u64::try_from(self.snapshot_room).unwrap_or(u64::MAX);
         within("--snapshot-room", room, 65_536, u64::MAX)?;
+        self.weights.validate()?;
         if self.data_dir.as_os_str().is_empty() {
             let rule = "must name a directory".to_owned();
             return Err(ConfigError {
@@ -120,6 +153,15 @@ impl ControlPlaneConfig {
         }
     }
 
+    pub(crate) const fn guards(&self) -> crate::weights::Guards {
+        crate::weights::Guards {
+            floor: self.weights.floor,
+            max_step: self.weights.max_step,
+            max_zero_percent: self.weights.max_zero_percent,
+            min_interval: Duration::from_millis(self.weights.min_interval_ms),
+        }
+    }
+
     pub(crate) const fn timing(&self) -> crate::discovery::Timing {
         crate::discovery::Timing {
             hello_deadline: Duration::from_millis(self.hello_deadline_ms),
@@ -127,6 +169,39 @@ impl ControlPlaneConfig {
             ack_deadline: Duration::from_millis(self.ack_deadline_ms),
             stream_age: Duration::from_millis(self.stream_age_ms),
         }
+    }
+}
+
+impl Default for WeightRails {
+    fn default() -> Self {
+        Self {
+            floor: 1.0,
+            max_step: 50.0,
+            max_zero_percent: 50,
+            min_interval_ms: 5000,
+        }
+    }
+}
+
+impl WeightRails {
+    fn validate(&self) -> Result<(), ConfigError> {
+        let weights = [
+            ("--weights-floor", self.floor),
+            ("--weights-max-step", self.max_step),
+        ];
+        for (flag, _) in weights.iter().filter(|(_, it)| !(0.01..=100.0).contains(it)) {
+            let rule = "must be 0.01 to 100".to_owned();
+            return Err(ConfigError { flag, rule });
+        }
+        let numbers = [
+            ("--weights-max-zero-percent", u64::from(self.max_zero_percent), 99),
+            ("--weights-min-interval-ms", self.min_interval_ms, 3_600_000),
+        ];
+        for (flag, _, most) in numbers.into_iter().filter(|(_, it, most)| it > most) {
+            let rule = format!("must be 0 to {most}");
+            return Err(ConfigError { flag, rule });
+        }
+        Ok(())
     }
 }
 
@@ -164,6 +239,15 @@ mod tests {
             (
                 ["--hello-deadline-ms", "600001"],
                 "--hello-deadline-ms must be 10 to 600000",
+            ),
+            (["--weights-floor", "0"], "--weights-floor must be 0.01 to 100"),
+            (
+                ["--weights-max-step", "NaN"],
+                "--weights-max-step must be 0.01 to 100",
+            ),
+            (
+                ["--weights-max-zero-percent", "100"],
+                "--weights-max-zero-percent must be 0 to 99",
             ),
         ] {
             assert_eq!(parse(&args).validate().unwrap_err().to_string(), words);

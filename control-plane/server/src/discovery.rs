@@ -1,14 +1,16 @@
 //! `DiscoveryService`: pushes every change to every subscriber.
 //!
-//! One task a stream ([`stream`]) feeds a pure state machine ([`session`]) with what happens, and sends what it
-//! decides. There is no queue: a slow subscriber gets the newest version once it answers.
+//! One task a stream ([`stream`]) feeds a pure state machine per lane ([`session`]) with what happens, and sends what
+//! they decide. There is no queue: a slow subscriber gets the newest version once it answers.
 
 mod admission;
 mod ageing;
 #[cfg(test)]
 mod bytes;
+mod content;
 mod gate;
 mod hello;
+mod lanes;
 mod packing;
 mod resume;
 mod scrub;
@@ -23,12 +25,13 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Request, Response, Status, Streaming};
 use tyrscale_access::{Caller, Guard, caller};
+use tyrscale_model::Lane;
 use tyrscale_proto::v1;
 use tyrscale_store::Store;
 
 pub(crate) use self::hello::PROTOCOL;
 use self::{gate::Gate, update::Updates};
-use crate::{fleet::Fleet, grpc::peer_of, metrics::DiscoveryMetrics, rollout::Rollouts};
+use crate::{fleet::Fleet, grpc::peer_of, metrics::DiscoveryMetrics, rollout::Rollouts, weights::Book};
 
 /// Messages that may wait for the transport, per stream.
 const OUTBOX: usize = 2;
@@ -55,6 +58,7 @@ pub(crate) struct Hub {
     pub(crate) store: Store,
     /// Who is to run what.
     pub(crate) rollouts: Rollouts,
+    pub(crate) weights: Book,
     pub(crate) fleet: Fleet,
     pub(crate) metrics: DiscoveryMetrics,
     pub(crate) timing: Timing,
@@ -64,12 +68,19 @@ pub(crate) struct Hub {
     /// Who may subscribe; none: everybody.
     pub(crate) guard: Option<Guard>,
     gate: Gate,
-    updates: Updates,
+    updates: LaneUpdates,
+}
+
+/// The updates that streams share, by lane.
+#[derive(Debug, Default)]
+struct LaneUpdates {
+    config: Updates,
+    weights: Updates,
 }
 
 impl Hub {
     pub(crate) fn new(
-        (store, fleet, rollouts): (Store, Fleet, Rollouts),
+        (store, book, fleet, rollouts): (Store, Book, Fleet, Rollouts),
         metrics: DiscoveryMetrics,
         timing: Timing,
         (takes_over, snapshot_room): (bool, usize),
@@ -78,6 +89,7 @@ impl Hub {
         Self {
             store,
             rollouts,
+            weights: book,
             fleet,
             metrics,
             timing,
@@ -85,7 +97,14 @@ impl Hub {
             shutdown,
             guard: None,
             gate: Gate::new(snapshot_room),
-            updates: Updates::default(),
+            updates: LaneUpdates::default(),
+        }
+    }
+
+    const fn updates(&self, lane: Lane) -> &Updates {
+        match lane {
+            Lane::Config => &self.updates.config,
+            Lane::Weights => &self.updates.weights,
         }
     }
 

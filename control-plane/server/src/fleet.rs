@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tyrscale_model::{Lineage, Revision, UnixMillis, Version, wire};
+use tyrscale_model::{Lane, Lineage, Revision, UnixMillis, Version, wire};
 use tyrscale_proto::v1;
 
 pub(crate) use membership::Membership;
@@ -39,7 +39,7 @@ pub(crate) struct Progress {
     pub(crate) blockers: Vec<String>,
 }
 
-/// How a subscriber stands, as its stream last knew.
+/// How a subscriber stands in a lane, as its stream last knew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Standing {
     pub(crate) state: v1::SyncState,
@@ -49,7 +49,7 @@ pub(crate) struct Standing {
     pub(crate) target: Version,
 }
 
-/// The newest refusal of a node.
+/// The newest refusal of a node in a lane.
 #[derive(Debug, Clone)]
 pub(crate) struct Refusal {
     pub(crate) version: Version,
@@ -90,11 +90,18 @@ struct Record {
     session: Option<Session>,
     connected_since: UnixMillis,
     last_seen: UnixMillis,
+    /// The lanes it has been seen to follow.
+    lanes: BTreeMap<Lane, LaneRecord>,
+    notes: Notes,
+    reconnects: u32,
+}
+
+/// What is known of a process in one lane.
+#[derive(Debug, Default)]
+struct LaneRecord {
     standing: Option<Standing>,
     state_since: UnixMillis,
     refusal: Option<(Refusal, UnixMillis)>,
-    notes: Notes,
-    reconnects: u32,
 }
 
 #[derive(Debug)]
@@ -165,12 +172,10 @@ impl Fleet {
             session,
             connected_since: now,
             last_seen: now,
-            standing: None,
-            state_since: now,
             reconnects: earlier
                 .as_ref()
                 .map_or(0, |record| record.reconnects.saturating_add(1)),
-            refusal: earlier.and_then(|record| record.refusal),
+            lanes: earlier.map(|record| record.carried(now)).unwrap_or_default(),
             notes: Notes::default(),
         };
         nodes.records.insert(process.clone(), record);
@@ -223,11 +228,13 @@ impl Fleet {
             .iter()
             .filter(|(_, record)| record.session.is_some());
         for (process, record) in connected {
-            let running = record.standing.and_then(|standing| standing.running);
+            let config = record.lanes.get(&Lane::Config);
+            let running = config.and_then(LaneRecord::running);
             if running.as_ref().is_some_and(at_least) {
                 continue;
             }
-            let refused = record.refusal.as_ref().map(|(refusal, _)| &refusal.version);
+            let refusal = config.and_then(|config| config.refusal.as_ref());
+            let refused = refusal.map(|(refusal, _)| &refusal.version);
             progress.refused |= refused.is_some_and(at_least);
             progress.reached = false;
             if progress.blockers.len() < MAX_BLOCKERS {
@@ -258,7 +265,7 @@ impl Fleet {
         let nodes = self.lock();
         let mut foreign: BTreeMap<[u8; 16], (Revision, u32)> = BTreeMap::new();
         let connected = nodes.records.values().filter(|record| record.session.is_some());
-        let running = connected.filter_map(|record| record.standing?.running);
+        let running = connected.filter_map(|record| record.lanes.get(&Lane::Config)?.running());
         for version in running.filter(|version| version.lineage != own) {
             let (revision, count) = foreign.entry(version.lineage.0).or_default();
             *revision = version.revision.max(*revision);
@@ -291,7 +298,7 @@ impl Fleet {
                 .then(|| wire::timestamp_to_wire(record.connected_since)),
             last_seen: Some(wire::timestamp_to_wire(record.last_seen)),
             protocol: crate::discovery::PROTOCOL,
-            lanes: vec![record.lane()],
+            lanes: record.lanes(),
             reconnects: record.reconnects,
             duplicate_id: connected.count() > 1,
             warnings: record.notes.warnings.clone(),
@@ -344,15 +351,15 @@ impl Record {
     }
 
     fn stands_to(&self, process: &Process, version: &Version) -> Gateway {
-        let running = self.standing.and_then(|standing| standing.running);
+        let config = self.lanes.get(&Lane::Config);
+        let running = config.and_then(LaneRecord::running);
         let runs =
             |running: Version| running.lineage == version.lineage && running.revision >= version.revision;
         let of_version = |(refusal, _): &&(Refusal, UnixMillis)| {
             (refusal.version.lineage, refusal.version.revision) == (version.lineage, version.revision)
         };
-        let refusal = self
-            .refusal
-            .as_ref()
+        let refusal = config
+            .and_then(|config| config.refusal.as_ref())
             .filter(of_version)
             .map(|(refusal, _)| refusal);
         let is_unable = refusal.is_some_and(|refusal| refusal.reason == v1::NackReason::Unsupported);
@@ -366,17 +373,43 @@ impl Record {
         }
     }
 
-    fn lane(&self) -> v1::LaneStatus {
-        let state = match (&self.session, self.standing) {
-            (None, _) => v1::SyncState::Disconnected,
-            (Some(_), None) => v1::SyncState::NeverSent,
-            (Some(_), Some(standing)) => standing.state,
+    fn lanes(&self) -> Vec<v1::LaneStatus> {
+        if self.lanes.is_empty() {
+            return vec![LaneRecord::default().status(Lane::Config, self.session.is_some())];
+        }
+        let status = |(lane, record): (&Lane, &LaneRecord)| record.status(*lane, self.session.is_some());
+        self.lanes.iter().map(status).collect()
+    }
+
+    /// What a new stream of the process takes over: who refused what.
+    fn carried(self, now: UnixMillis) -> BTreeMap<Lane, LaneRecord> {
+        let carried = self.lanes.into_iter().map(|(lane, record)| {
+            let record = LaneRecord {
+                standing: None,
+                state_since: now,
+                refusal: record.refusal,
+            };
+            (lane, record)
+        });
+        carried.collect()
+    }
+}
+
+impl LaneRecord {
+    fn running(&self) -> Option<Version> {
+        self.standing.and_then(|standing| standing.running)
+    }
+
+    fn status(&self, lane: Lane, is_connected: bool) -> v1::LaneStatus {
+        let state = match self.standing {
+            _ if !is_connected => v1::SyncState::Disconnected,
+            None => v1::SyncState::NeverSent,
+            Some(standing) => standing.state,
         };
-        let running = self.standing.and_then(|standing| standing.running);
         v1::LaneStatus {
-            lane: v1::Lane::Config.into(),
+            lane: wire::lane_to_wire(lane).into(),
             state: state.into(),
-            running: running.as_ref().map(wire::version_to_wire),
+            running: self.running().as_ref().map(wire::version_to_wire),
             target: self
                 .standing
                 .map(|standing| wire::version_to_wire(&standing.target)),
@@ -386,16 +419,16 @@ impl Record {
                 violations: refusal.violations.clone(),
                 time: Some(wire::timestamp_to_wire(*time)),
             }),
+            state_since: Some(wire::timestamp_to_wire(self.state_since)),
             reason: self
                 .standing
                 .map_or_else(String::new, |standing| standing.reason.to_owned()),
-            state_since: Some(wire::timestamp_to_wire(self.state_since)),
         }
     }
 }
 
 /// The wall clock, for people only: nothing is decided by it.
-fn now() -> UnixMillis {
+pub(crate) fn now() -> UnixMillis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -7,13 +7,14 @@ mod kind;
 pub(crate) mod mask;
 mod network;
 mod plugin;
-mod recommendation;
+pub(crate) mod recommendation;
 mod rollout;
 mod route;
 mod rpc;
 pub(crate) mod status;
 mod upstream;
 mod watch;
+mod weights;
 
 use tonic::{Request, Status, metadata::MetadataMap};
 use tyrscale_access::{Peer, Who, caller};

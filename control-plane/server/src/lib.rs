@@ -13,7 +13,8 @@ mod grpc;
 mod metrics;
 mod rollout;
 mod server;
+mod weights;
 
-pub use config::{AccessArgs, ConfigError, ControlPlaneConfig};
+pub use config::{AccessArgs, ConfigError, ControlPlaneConfig, WeightRails};
 pub use error::ControlPlaneError;
 pub use server::{Listeners, run};

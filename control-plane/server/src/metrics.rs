@@ -2,24 +2,26 @@
 
 use std::sync::Arc;
 
+use tyrscale_model::Lane;
 use tyrscale_proto::v1::NackReason;
 use tyrscale_store::Store;
 use tyrscale_telemetry::{LabelledCounter, Metrics, Service, TelemetryError, catalogue};
 
-use crate::fleet::Fleet;
+use crate::{fleet::Fleet, weights::Book};
 
 /// What discovery streams count.
 #[derive(Debug, Clone)]
 pub(crate) struct DiscoveryMetrics {
-    updates: LabelledCounter<1>,
+    updates: LabelledCounter<2>,
     nacks: LabelledCounter<1>,
     digest_mismatches: LabelledCounter<0>,
 }
 
 impl DiscoveryMetrics {
     /// An update is sent.
-    pub(crate) fn sent(&self, is_delta: bool) {
-        self.updates.add(1, [if is_delta { "delta" } else { "snapshot" }]);
+    pub(crate) fn sent(&self, lane: Lane, is_delta: bool) {
+        let kind = if is_delta { "delta" } else { "snapshot" };
+        self.updates.add(1, [lane.as_str(), kind]);
     }
 
     /// An update was refused.
@@ -51,6 +53,7 @@ const fn reason_word(reason: NackReason) -> &'static str {
 pub(crate) fn set_up(
     store: &Store,
     fleet: &Fleet,
+    book: &Book,
 ) -> Result<(Arc<Metrics>, DiscoveryMetrics), TelemetryError> {
     let metrics = Metrics::new(Service::ControlPlane)?;
     let first = store.head().snapshot.revision().0;
@@ -72,6 +75,7 @@ pub(crate) fn set_up(
     metrics.observe_gauge(&catalogue::DISCOVERY_STREAMS, move |gauge| {
         gauge.observe(f64::from(u32::try_from(read.connected()).unwrap_or(u32::MAX)), []);
     })?;
+    observe_weights(&metrics, book)?;
     let discovery = DiscoveryMetrics {
         updates: metrics.counter(&catalogue::DISCOVERY_UPDATES_TOTAL)?,
         nacks: metrics.counter(&catalogue::DISCOVERY_NACKS_TOTAL)?,
@@ -79,4 +83,17 @@ pub(crate) fn set_up(
     };
     discovery.digest_mismatches.add(0, []);
     Ok((Arc::new(metrics), discovery))
+}
+
+fn observe_weights(metrics: &Metrics, book: &Book) -> Result<(), TelemetryError> {
+    let read = book.clone();
+    metrics.observe_gauge(&catalogue::WEIGHTS_REVISION, move |gauge| {
+        #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 revisions")]
+        gauge.observe(read.head().weights.revision().0 as f64, []);
+    })?;
+    let read = book.clone();
+    metrics.observe_gauge(&catalogue::RECOMMENDED_WEIGHTS, move |gauge| {
+        let count = u32::try_from(read.head().weights.len()).unwrap_or(u32::MAX);
+        gauge.observe(f64::from(count), []);
+    })
 }

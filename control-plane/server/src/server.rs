@@ -9,6 +9,7 @@ use tonic_health::server::HealthReporter;
 use tonic_reflection::server::Builder;
 use tower::Layer as _;
 use tyrscale_access::{Port, PortLimits};
+use tyrscale_model::Lineage;
 use tyrscale_proto::{
     FILE_DESCRIPTOR_SET,
     v1::{
@@ -31,9 +32,10 @@ use crate::{
     discovery::{Discovery, Hub},
     error::ControlPlaneError,
     fleet::Fleet,
-    grpc::{configuration::Configuration, crud::Crud, status::FleetStatus},
+    grpc::{configuration::Configuration, crud::Crud, recommendation::Recommendations, status::FleetStatus},
     metrics,
     rollout::Rollouts,
+    weights::{self, Book},
 };
 
 /// How often the health service looks at the store.
@@ -157,12 +159,14 @@ async fn serve(
     stop: CancellationToken,
 ) -> Result<(), ControlPlaneError> {
     let fleet = Fleet::new(&uuid::Uuid::new_v4().to_string());
-    let (metrics, counts) = metrics::set_up(store, &fleet)?;
     let streams = TaskTracker::new();
     let (rollouts, delivering) =
         Rollouts::start(store.clone(), fleet.clone(), config.rollout.clone(), stop.clone()).await?;
+    let lineage = Lineage(*uuid::Uuid::new_v4().as_bytes());
+    let book = Book::new(lineage, config.guards(), tokio::time::Instant::now());
+    let (metrics, counts) = metrics::set_up(store, &fleet, &book)?;
     let hub = Hub::new(
-        (store.clone(), fleet.clone(), rollouts.clone()),
+        (store.clone(), book.clone(), fleet.clone(), rollouts.clone()),
         counts,
         config.timing(),
         (config.take_over, config.snapshot_room),
@@ -173,9 +177,15 @@ async fn serve(
     let (health, health_service) = tonic_health::server::health_reporter();
     let mut routes = Routes::new(health_service);
     add_reflection(&mut routes)?;
-    let status = FleetStatus::new(fleet, store.clone(), rollouts.clone(), stop.clone());
+    let status = FleetStatus::new(
+        (fleet, store.clone()),
+        rollouts.clone(),
+        book.clone(),
+        stop.clone(),
+    );
     let configuration = Configuration::new(store.clone(), rollouts);
-    add_services(&mut routes, store, configuration, status);
+    let recommendations = Recommendations::new(store.clone(), book.clone());
+    add_services(&mut routes, store, configuration, status, recommendations);
     let discovery = DiscoveryServiceServer::new(discovery).max_decoding_message_size(MAX_ANSWER);
     let tokens = AccessServiceServer::new(access.service(&streams, &stop));
     let routes = routes
@@ -199,6 +209,7 @@ async fn serve(
         )),
         infallible(Box::pin(delivering)),
         infallible(report_health(health, store.clone(), stop.clone())),
+        infallible(weights::keep(book, store.clone(), stop.clone())),
     );
     stop.cancel();
     streams.close();
@@ -226,7 +237,13 @@ fn add_reflection(routes: &mut Routes) -> Result<(), ControlPlaneError> {
     Ok(())
 }
 
-fn add_services(routes: &mut Routes, store: &Store, configuration: Configuration, status: FleetStatus) {
+fn add_services(
+    routes: &mut Routes,
+    store: &Store,
+    configuration: Configuration,
+    status: FleetStatus,
+    recommendations: Recommendations,
+) {
     macro_rules! limited {
         ($server:ident, $service:expr) => {
             $server::new($service).max_decoding_message_size(MAX_REQUEST)
@@ -246,10 +263,7 @@ fn add_services(routes: &mut Routes, store: &Store, configuration: Configuration
             UpstreamServiceServer,
             Crud::<v1::Upstream>::new(store.clone())
         ))
-        .add_service(limited!(
-            RecommendationServiceServer,
-            Crud::<v1::Recommendation>::new(store.clone())
-        ))
+        .add_service(limited!(RecommendationServiceServer, recommendations))
         .add_service(limited!(
             PluginServiceServer,
             Crud::<v1::PluginAttachment>::new(store.clone())
@@ -346,7 +360,7 @@ async fn set_serving(health: &HealthReporter, serving: bool) {
         <RpcServiceServer<Crud<v1::Rpc>> as NamedService>::NAME,
         <RouteServiceServer<Crud<v1::Route>> as NamedService>::NAME,
         <UpstreamServiceServer<Crud<v1::Upstream>> as NamedService>::NAME,
-        <RecommendationServiceServer<Crud<v1::Recommendation>> as NamedService>::NAME,
+        <RecommendationServiceServer<Recommendations> as NamedService>::NAME,
         <PluginServiceServer<Crud<v1::PluginAttachment>> as NamedService>::NAME,
         <ConfigurationServiceServer<Configuration> as NamedService>::NAME,
         <StatusServiceServer<FleetStatus> as NamedService>::NAME,

@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use tyrscale_balance::{BreakerState, Obstacle};
-use tyrscale_model::RouteId;
+use tyrscale_model::{EffectiveWeight, OperatorWeight, RouteId, Standing};
 use tyrscale_telemetry::Page;
 
 use crate::endpoint::Endpoint;
@@ -31,22 +31,13 @@ fn routes(path: &str, table: &Table) -> Option<Value> {
     }
     let id: RouteId = rest.strip_prefix('/')?.parse().ok()?;
     let route = table.get(id)?;
-    let upstreams: Vec<Value> = route
-        .obstacles(Instant::now())
-        .into_iter()
-        .map(|(endpoint, obstacle)| upstream_json(endpoint, obstacle))
-        .collect();
-    Some(json!({ "route": route_json(route), "upstreams": upstreams }))
+    Some(json!({ "route": route_json(route), "upstreams": upstreams_json(route) }))
 }
 
 /// `/debug/upstreams`; `None` for other paths.
 fn upstreams(path: &str, table: &Table) -> Option<Value> {
     (path == "/debug/upstreams").then_some(())?;
-    let upstreams: Vec<Value> = table
-        .routes()
-        .flat_map(|route| route.obstacles(Instant::now()))
-        .map(|(endpoint, obstacle)| upstream_json(endpoint, obstacle))
-        .collect();
+    let upstreams: Vec<Value> = table.routes().flat_map(|route| upstreams_json(route)).collect();
     Some(json!({ "upstreams": upstreams }))
 }
 
@@ -75,7 +66,24 @@ fn route_json(route: &Route) -> Value {
     })
 }
 
-fn upstream_json(endpoint: &Endpoint, obstacle: Option<Obstacle>) -> Value {
+fn upstreams_json(route: &Route) -> Vec<Value> {
+    let upstreams = route.obstacles(Instant::now()).into_iter().zip(route.weights());
+    upstreams
+        .map(|((endpoint, obstacle), weights)| upstream_json(endpoint, obstacle, &weights))
+        .collect()
+}
+
+fn upstream_json(
+    endpoint: &Endpoint,
+    obstacle: Option<Obstacle>,
+    (operator, effective): &(OperatorWeight, EffectiveWeight),
+) -> Value {
+    let standing = match effective.standing {
+        Standing::Operator => "operator",
+        Standing::Recommended => "recommended",
+        Standing::Withheld => "withheld",
+        Standing::Outdated => "outdated",
+    };
     let breaker = match endpoint.breaker_state(Instant::now().into_std()) {
         BreakerState::Closed => "closed",
         BreakerState::HalfOpen => "half-open",
@@ -87,6 +95,12 @@ fn upstream_json(endpoint: &Endpoint, obstacle: Option<Obstacle>) -> Value {
         "id": endpoint.spec().upstream_id.to_string(),
         "route": endpoint.spec().route_id.to_string(),
         "origin": endpoint.address().origin(),
+        "weight": {
+            "operator": operator.weight.get(),
+            "effective": effective.weight.get(),
+            "standing": standing,
+        },
+        "cordoned": operator.cordoned,
         "healthy": endpoint.is_healthy(),
         "obstacle": obstacle.map(|obstacle| obstacle.name()),
         "wrong_chain": endpoint.is_on_wrong_chain(),

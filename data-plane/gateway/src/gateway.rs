@@ -1,13 +1,15 @@
 //! The gateway as its owner holds it: given configurations, served from.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tyrscale_model::{Rejection, Snapshot, Version, View};
+use tyrscale_model::{Rejection, Snapshot, SoftWeight, UpstreamId, Version, View};
 use tyrscale_telemetry::{Metrics, Page, Service};
 
 use crate::answer::{self, Answer};
@@ -19,6 +21,7 @@ use crate::metrics::{GatewayStats, export};
 use crate::pool::{Transport, Worker};
 use crate::probe::Probing;
 use crate::recorder::Recorder;
+use crate::route::SoftWeights;
 use crate::server::{self, Front};
 use crate::shedding::{ClientConnections, Load};
 use crate::table::{Built, Changed, Table};
@@ -50,8 +53,17 @@ pub struct Gateway {
     live: Arc<Live>,
     transport: Transport,
     metrics: Arc<Metrics>,
-    /// The probes that run; locked for the whole of a change, so that changes come one by one.
-    probing: Mutex<Probing>,
+    /// Locked for the whole of a change, so that changes come one by one.
+    changing: Mutex<Changing>,
+}
+
+/// What changes go on from besides the table.
+#[derive(Debug, Default)]
+struct Changing {
+    /// The probes that run.
+    probing: Probing,
+    /// The recommended weights that hold, also those for upstreams that are not there (yet).
+    weights: SoftWeights,
 }
 
 impl fmt::Debug for Gateway {
@@ -86,7 +98,7 @@ impl Gateway {
             recorder,
             live,
             metrics,
-            probing: Mutex::default(),
+            changing: Mutex::default(),
         })
     }
 
@@ -96,9 +108,11 @@ impl Gateway {
     /// # Errors
     /// A [`Rejection`] when a resource cannot be served; the gateway goes on with what it has.
     pub fn apply(&self, snapshot: &Snapshot, changed: Changed<'_>, view: View) -> Result<(), Rejection> {
-        let mut probing = self.probing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let Changing { probing, weights } = &mut *changing;
         let before = self.live.load();
-        let Built { table, touched } = Table::build(snapshot, &before.table, changed, &self.transport)?;
+        let Built { table, touched } =
+            Table::build(snapshot, &before.table, changed, &self.transport, weights)?;
         let running = Arc::new(Running {
             table,
             version: Some(snapshot.version(view)),
@@ -112,6 +126,28 @@ impl Gateway {
             "configuration applied"
         );
         Ok(())
+    }
+
+    /// Goes on with recommended weights that are new or, without a number, hold no more. Routes, their endpoints and
+    /// requests under way stay as they are.
+    pub fn weigh(&self, changes: &[(UpstreamId, Option<SoftWeight>)]) {
+        let mut changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        for (upstream, soft) in changes {
+            match soft {
+                Some(soft) => changing.weights.insert(*upstream, *soft),
+                None => changing.weights.remove(upstream),
+            };
+        }
+        let running = self.live.load();
+        let now = Instant::now();
+        let routes = changes
+            .iter()
+            .filter_map(|(upstream, _)| running.table.route_of(*upstream));
+        let routes: BTreeMap<_, _> = routes.map(|route| (route.id, route)).collect();
+        for route in routes.values() {
+            route.weigh(&changing.weights, now);
+        }
+        tracing::debug!(weights = changes.len(), routes = routes.len(), "weights changed");
     }
 
     /// The version it serves from.

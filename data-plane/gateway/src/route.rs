@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use http::HeaderName;
 use tokio::time::Instant;
-use tyrscale_balance::{Member, RetryBudget, Selector};
+use tyrscale_balance::{Member, RetryBudget, Selector, SelectorSettings};
 use tyrscale_model::{
-    ChainId, Consistency, HealthCheck, HttpUrl, Network, Resource, RouteId, RouteKey, Rpc, Snapshot, Target,
-    Upstream, UpstreamId, Violation, ViolationCode,
+    ChainId, Consistency, EffectiveWeight, HealthCheck, HttpUrl, Network, OperatorWeight, Resource, RouteId,
+    RouteKey, Rpc, Snapshot, Target, Upstream, UpstreamId, Violation, ViolationCode,
 };
 
 use crate::admission::Admission;
@@ -20,9 +21,11 @@ use crate::queue::Queue;
 
 mod choose;
 mod rules;
+mod shares;
 
 pub(crate) use choose::{Marks, Need, Next};
 pub(crate) use rules::{Rules, Several};
+pub(crate) use shares::{Share, Shares, SoftWeights};
 
 /// One route, compiled from the configuration.
 #[derive(Debug)]
@@ -47,11 +50,13 @@ pub(crate) struct Route {
     /// Who waits for one of its upstreams.
     pub(crate) queue: Arc<Queue>,
     endpoints: Vec<Arc<Endpoint>>,
-    /// Which of them an operator has taken out.
-    cordoned: Vec<bool>,
-    /// Which of them take requests at all: those that are neither cordoned nor drained.
+    /// Which of them take requests at all: those that are neither cordoned nor drained by an operator.
     in_use: Vec<bool>,
-    selector: Selector,
+    /// What the operator says of each one's part.
+    shares: Vec<Share>,
+    selection: SelectorSettings,
+    /// What counts of it; recommended weights change it while the route stays as it is.
+    turns: ArcSwap<Shares>,
 }
 
 impl Route {
@@ -64,22 +69,17 @@ impl Route {
         snapshot: &Snapshot,
         before: Option<&Self>,
         transport: &Transport,
+        weights: &SoftWeights,
     ) -> Result<Self, Vec<Violation>> {
         let now = Instant::now().into_std();
         let queue = before.map_or_else(Arc::default, |before| Arc::clone(&before.queue));
-        let (mut endpoints, mut cordoned, mut in_use) = (Vec::new(), Vec::new(), Vec::new());
-        let mut weights = Vec::new();
+        let (mut endpoints, mut shares) = (Vec::new(), Vec::new());
         let mut violations = Vec::new();
         for upstream in snapshot.upstreams_of(model.id) {
             match compile_endpoint(model, upstream, snapshot, before, transport, &queue) {
                 Ok(endpoint) => {
                     endpoints.push(endpoint);
-                    cordoned.push(upstream.cordoned);
-                    in_use.push(!upstream.cordoned && upstream.weight.get() > 0.0);
-                    weights.push(Member {
-                        weight: upstream.weight.get(),
-                        tier: upstream.tier.get().into(),
-                    });
+                    shares.push(Share::of(upstream, snapshot));
                 }
                 Err(violation) => violations.push(violation.of(upstream.key())),
             }
@@ -87,14 +87,18 @@ impl Route {
         if !violations.is_empty() {
             return Err(violations);
         }
-        let settings = rules::selection(model);
+        let in_use = shares.iter().map(Share::is_in_use).collect();
+        let selection = rules::selection(model);
+        let effective = shares::effective(&shares, weights);
+        let members = shares::members(&shares, &effective);
         let selector = match before {
             Some(before) => {
                 let position = |endpoint: &Arc<Endpoint>| before.position(endpoint.spec().upstream_id);
                 let carried: Vec<_> = endpoints.iter().map(position).collect();
-                before.selector.rebuilt(settings, &weights, &carried, now)
+                let turns = before.turns.load();
+                turns.selector.rebuilt(selection, &members, &carried, now)
             }
-            None => Selector::new(settings, &weights, now),
+            None => Selector::new(selection, &members, now),
         };
         let rules = Rules::of(model);
         let (share, per_second) = rules.budget();
@@ -120,9 +124,10 @@ impl Route {
             rules,
             queue,
             endpoints,
-            cordoned,
             in_use,
-            selector,
+            shares,
+            selection,
+            turns: ArcSwap::from_pointee(Shares { selector, effective }),
         })
     }
 
@@ -144,6 +149,30 @@ impl Route {
             tolerance: tolerance.unwrap_or(HealthCheck::DEFAULT_TOLERANCE_BLOCKS).into(),
             upstreams: self.in_use.iter().filter(|in_use| **in_use).count(),
         }
+    }
+
+    /// Takes recommended weights over; whose turn it is goes on.
+    pub(crate) fn weigh(&self, weights: &SoftWeights, now: Instant) {
+        let effective = shares::effective(&self.shares, weights);
+        let turns = self.turns.load();
+        if turns.effective == effective {
+            return;
+        }
+        let members: Vec<Member> = shares::members(&self.shares, &effective);
+        let carried: Vec<_> = (0..members.len()).map(Some).collect();
+        let selector = turns
+            .selector
+            .rebuilt(self.selection, &members, &carried, now.into_std());
+        self.turns.store(Arc::new(Shares { selector, effective }));
+    }
+
+    /// Each endpoint's weight by its operator and the one that counts.
+    pub(crate) fn weights(&self) -> Vec<(OperatorWeight, EffectiveWeight)> {
+        let turns = self.turns.load();
+        let weights = self.shares.iter().zip(&turns.effective);
+        weights
+            .map(|(share, effective)| (share.operator, *effective))
+            .collect()
     }
 
     fn position(&self, upstream: UpstreamId) -> Option<usize> {

@@ -9,11 +9,13 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tyrscale_client::{
-    NodeIdentity, NodeRole, SubscriptionConfig, SubscriptionStatus, Timing, Update, subscription,
+    Consumer, NodeIdentity, NodeRole, SubscriptionConfig, SubscriptionStatus, Timing, Update, WeightChange,
+    subscription,
 };
-use tyrscale_model::{Kind, Snapshot, View};
+use tyrscale_model::{Kind, Rejection, Snapshot, View};
 use tyrscale_telemetry::catalogue::{
-    CONFIG_UPDATES_TOTAL, CONTROL_PLANE_CONNECTED, GATEWAY_CONFIG_AGE_SECONDS,
+    CONFIG_UPDATES_TOTAL, CONTROL_PLANE_CONNECTED, GATEWAY_CONFIG_AGE_SECONDS, GATEWAY_WEIGHTS,
+    GATEWAY_WEIGHTS_AGE_SECONDS, GATEWAY_WEIGHTS_EXPIRED_TOTAL, GATEWAY_WEIGHTS_REVISION,
 };
 use tyrscale_telemetry::{AdminState, Check, Metrics, Page, Readiness, TelemetryError, serve_admin};
 
@@ -78,19 +80,12 @@ pub async fn run(
         tls: config.control_plane_tls,
         node,
         view: View::of(&VIEW),
+        weights: true,
         last_good: Some(config.data_dir.join(LAST_GOOD)),
         timing: Timing::default(),
         max_message_bytes: 0,
     };
-    let consumer = Arc::clone(&gateway);
-    let accept = move |update: &Update| {
-        let changed = match consumer.version() {
-            Some(_) => Changed::Keys(&update.changed),
-            None => Changed::All,
-        };
-        consumer.apply(&update.snapshot, changed, View::of(&VIEW))?;
-        Ok(warnings(&update.snapshot))
-    };
+    let follower = Follower(Arc::clone(&gateway));
     // Operators see the gateway until its last request is finished; should one part fail, all stop.
     let stop = shutdown.child_token();
     let drained = CancellationToken::new();
@@ -106,7 +101,7 @@ pub async fn run(
         served.map_err(GatewayError::Workers)
     };
     let follow = async {
-        let followed = subscription::run(subscription, accept, status, stop.clone()).await;
+        let followed = subscription::run(subscription, follower, status, stop.clone()).await;
         stop.cancel();
         followed
     };
@@ -114,6 +109,24 @@ pub async fn run(
     drop(following_files);
     followed?;
     served
+}
+
+/// Gives the gateway what the control plane sends.
+struct Follower(Arc<Gateway>);
+
+impl Consumer for Follower {
+    fn accept(&mut self, update: &Update) -> Result<Vec<String>, Rejection> {
+        let changed = match self.0.version() {
+            Some(_) => Changed::Keys(&update.changed),
+            None => Changed::All,
+        };
+        self.0.apply(&update.snapshot, changed, View::of(&VIEW))?;
+        Ok(warnings(&update.snapshot))
+    }
+
+    fn weigh(&mut self, changes: &[WeightChange]) {
+        self.0.weigh(changes);
+    }
 }
 
 fn identity(config: &Config) -> Result<NodeIdentity, GatewayError> {
@@ -155,12 +168,44 @@ fn register(
         observer.observe(applied, ["applied"]);
         observer.observe(refused, ["refused"]);
     })?;
+    register_weights(metrics, following)?;
     let confirmed = following.clone();
     metrics.observe_gauge(&GATEWAY_CONFIG_AGE_SECONDS, move |observer| {
         let current_at = confirmed.borrow().current_at;
         if let Some(current_at) = current_at {
             observer.observe((Instant::now() - current_at).as_secs_f64(), []);
         }
+    })
+}
+
+fn register_weights(
+    metrics: &Metrics,
+    following: &watch::Receiver<SubscriptionStatus>,
+) -> Result<(), TelemetryError> {
+    let of = following.clone();
+    metrics.observe_gauge(&GATEWAY_WEIGHTS_REVISION, move |observer| {
+        let running = of.borrow().weights.running;
+        if let Some(version) = running {
+            #[expect(clippy::cast_precision_loss, reason = "gauges are floating point")]
+            observer.observe(version.revision.0 as f64, []);
+        }
+    })?;
+    let of = following.clone();
+    metrics.observe_gauge(&GATEWAY_WEIGHTS_AGE_SECONDS, move |observer| {
+        let taken_at = of.borrow().weights.taken_at;
+        if let Some(taken_at) = taken_at {
+            observer.observe((Instant::now() - taken_at).as_secs_f64(), []);
+        }
+    })?;
+    let of = following.clone();
+    metrics.observe_gauge(&GATEWAY_WEIGHTS, move |observer| {
+        let live = of.borrow().weights.live;
+        observer.observe(u32::try_from(live).unwrap_or(u32::MAX).into(), []);
+    })?;
+    let of = following.clone();
+    metrics.observe_counter(&GATEWAY_WEIGHTS_EXPIRED_TOTAL, move |observer| {
+        let expired = of.borrow().weights.expired;
+        observer.observe(expired, []);
     })
 }
 
@@ -225,6 +270,11 @@ fn config_page(gateway: &Gateway, status: &SubscriptionStatus) -> Page {
         "routes": gateway.route_count(),
         "control_plane_connected": status.connected,
         "persisted": status.persisted,
+        "weights": {
+            "revision": status.weights.running.map(|running| running.revision.0),
+            "live": status.weights.live,
+            "expired": status.weights.expired,
+        },
         "last_refusal": refusal,
     });
     Page::json(StatusCode::OK, page.to_string())

@@ -11,7 +11,7 @@ use tyrscale_model::{
 };
 
 use crate::pool::Transport;
-use crate::route::Route;
+use crate::route::{Route, SoftWeights};
 
 /// What may differ between two snapshots.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +59,7 @@ impl Table {
         previous: &Self,
         changed: Changed<'_>,
         transport: &Transport,
+        weights: &SoftWeights,
     ) -> Result<Built, Rejection> {
         let touched = previous.touched_by(snapshot, changed);
         let mut table = Self {
@@ -77,6 +78,7 @@ impl Table {
                 snapshot,
                 previous.get(model.id).map(Arc::as_ref),
                 transport,
+                weights,
             ) {
                 Ok(route) => table.insert(Arc::new(route)),
                 Err(found) => violations.extend(found),
@@ -97,6 +99,11 @@ impl Table {
     /// The route of this id.
     pub(crate) fn get(&self, id: RouteId) -> Option<&Arc<Route>> {
         self.by_id.get(&id)
+    }
+
+    /// The route that sends to an upstream.
+    pub(crate) fn route_of(&self, upstream: UpstreamId) -> Option<&Arc<Route>> {
+        self.get(*self.by_upstream.get(&upstream)?)
     }
 
     /// Every route.
@@ -218,7 +225,14 @@ mod tests {
     fn a_change_compiles_only_what_it_touches_and_keeps_the_endpoints_it_leaves_alone() {
         let transport = Transport::new(&Settings::default()).unwrap();
         let build = |snapshot: &Snapshot, before: &Table, keys: &[ResourceKey]| {
-            Table::build(snapshot, before, Changed::Keys(keys), &transport).unwrap()
+            Table::build(
+                snapshot,
+                before,
+                Changed::Keys(keys),
+                &transport,
+                &SoftWeights::new(),
+            )
+            .unwrap()
         };
         let mut first = vec![
             upstream(1, 1, 1.0, "/a"),
@@ -251,7 +265,14 @@ mod tests {
     fn an_upstream_that_went_to_another_route_leaves_the_one_it_was_of() {
         let transport = Transport::new(&Settings::default()).unwrap();
         let build = |snapshot: &Snapshot, before: &Table, keys: &[ResourceKey]| {
-            Table::build(snapshot, before, Changed::Keys(keys), &transport).unwrap()
+            Table::build(
+                snapshot,
+                before,
+                Changed::Keys(keys),
+                &transport,
+                &SoftWeights::new(),
+            )
+            .unwrap()
         };
         let routes = [Resource::Route(route(1)), Resource::Route(route(2))];
         let first = routes.into_iter().chain([upstream(1, 1, 1.0, "/a")]).collect();

@@ -97,6 +97,7 @@ impl From<FollowerConfig> for SubscriptionConfig {
                 build: config.build,
             },
             view: config.view,
+            weights: false,
             last_good: config.data_dir.map(|directory| directory.join(LAST_GOOD)),
             timing: Timing::default(),
             max_message_bytes: MAX_MESSAGE,

@@ -6,6 +6,7 @@ mod endpoint;
 mod error;
 pub mod follow;
 mod last_good;
+mod last_weights;
 pub mod rejection;
 pub mod subscription;
 
@@ -14,7 +15,7 @@ pub use credentials::{ApiToken, Bearer, Credentials, TokenTextError};
 pub use error::ClientError;
 pub use subscription::{
     Consumer, NackReason, NodeIdentity, NodeRole, Refusal, SubscriptionConfig, SubscriptionStatus, Timing,
-    Update,
+    Update, WeightChange, WeightsStatus,
 };
 pub use tyrscale_tls as tls;
 pub use tyrscale_tls::{ClientTls, ClientTlsArgs};

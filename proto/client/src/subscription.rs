@@ -14,6 +14,8 @@ mod replica;
 mod session;
 mod status;
 mod stream;
+mod terse;
+mod weights;
 
 use std::{
     error::Error,
@@ -23,15 +25,16 @@ use std::{
 
 use tokio::{sync::watch, task::JoinError, time::Instant};
 use tokio_util::sync::CancellationToken;
-use tyrscale_model::{Rejection, ResourceKey, Snapshot, Version};
+use tyrscale_model::{Lane, Rejection, ResourceKey, Snapshot, Version};
 
 use self::{backoff::Backoff, engine::Engine, stream::End};
-use crate::{ClientError, endpoint::Server, last_good::LastGood};
+use crate::{ClientError, endpoint::Server, last_good::LastGood, last_weights::LastWeights};
 
 pub use self::{
     config::{NodeIdentity, NodeRole, SubscriptionConfig, Timing},
     refusal::{NackReason, Refusal},
     status::SubscriptionStatus,
+    weights::{WeightChange, WeightsStatus},
 };
 
 /// A whole new content.
@@ -54,6 +57,12 @@ pub trait Consumer: Send + 'static {
     /// # Errors
     /// Why it is refused; the consumer then goes on with what it had.
     fn accept(&mut self, update: &Update) -> Result<Vec<String>, Rejection>;
+
+    /// Takes recommended weights that are new or hold no more. They may be for upstreams that are not there (yet).
+    /// Called as [`Consumer::accept`] is; consumers that do not follow weights get none.
+    fn weigh(&mut self, changes: &[WeightChange]) {
+        let _ = changes;
+    }
 }
 
 impl<F> Consumer for F
@@ -85,6 +94,7 @@ pub async fn run(
         () = shutdown.cancelled() => {}
         () = subscriber.follow() => {}
         () = subscriber.prove() => {}
+        () = subscriber.expire() => {}
     }
     subscriber.note(|status, now| status.note_connected(false, now));
     if subscriber.blocking(Engine::stop).await.is_err() {
@@ -124,10 +134,17 @@ impl<C: Consumer> Subscriber<C> {
             .last_good
             .clone()
             .map(|directory| LastGood::new(directory, config.view, &config.node.build));
+        let last_weights = config.last_good.clone().filter(|_| config.weights);
+        let last_weights = last_weights.map(LastWeights::new);
         Ok(Self {
             endpoints,
             boot_id: format!("{:032x}", fastrand::u128(..)),
-            engine: Arc::new(Mutex::new(Engine::new(config.view, consumer, last_good))),
+            engine: Arc::new(Mutex::new(Engine::new(
+                config.view,
+                consumer,
+                last_good,
+                last_weights,
+            ))),
             config,
             status,
         })
@@ -141,6 +158,7 @@ impl<C: Consumer> Subscriber<C> {
                     self.note(|status, now| status.note_running(version, true, now));
                 }
                 self.note(|status, _| status.quarantined = restored.quarantined);
+                self.weigh(|_, _| ()).await;
             }
             Err(error) => tracing::error!(%error, "last good content could not be restored"),
         }
@@ -195,6 +213,50 @@ impl<C: Consumer> Subscriber<C> {
         }
     }
 
+    /// Ends recommended weights when their time has come, connected or not.
+    async fn expire(&self) {
+        let mut status = self.status.subscribe();
+        loop {
+            let next = status.borrow_and_update().weights.next_deadline;
+            let ended = async {
+                let changed = status.wait_for(|status| status.weights.next_deadline != next);
+                changed.await.is_err()
+            };
+            tokio::select! {
+                ended = ended => if ended { return },
+                () = sleep_until(next) => self.weigh(Engine::expire).await,
+            }
+        }
+    }
+
+    /// Does something about the recommended weights and notes how they stand then.
+    async fn weigh(&self, work: impl FnOnce(&mut Engine<C>, Instant) + Send + 'static) {
+        let now = Instant::now();
+        let standing = self
+            .blocking(move |engine| {
+                work(engine, now);
+                engine.weights_status()
+            })
+            .await;
+        match standing {
+            Ok(standing) => self.note_weights(&standing),
+            Err(_) => tracing::error!("recommended weights could not be worked on"),
+        }
+    }
+
+    /// Notes how the recommended weights stand; what only streams know stays.
+    fn note_weights(&self, standing: &WeightsStatus) {
+        self.note(|status, _| {
+            let known = status.weights;
+            status.weights = WeightsStatus {
+                head: known.head,
+                taken_at: known.taken_at,
+                refused: known.refused,
+                ..*standing
+            };
+        });
+    }
+
     /// Runs `work` on the engine where blocking is allowed.
     async fn blocking<T: Send + 'static>(
         &self,
@@ -208,12 +270,24 @@ impl<C: Consumer> Subscriber<C> {
         .await
     }
 
-    fn running(&self) -> Option<Version> {
-        self.status.borrow().running
+    fn running(&self, lane: Lane) -> Option<Version> {
+        let status = self.status.borrow();
+        match lane {
+            Lane::Config => status.running,
+            Lane::Weights => status.weights.running,
+        }
     }
 
     fn note(&self, change: impl FnOnce(&mut SubscriptionStatus, Instant)) {
         self.status.send_modify(|status| change(status, Instant::now()));
+    }
+}
+
+/// Until then; without a time, for ever.
+async fn sleep_until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -3,7 +3,7 @@
 //! Per kind, every resource is a leaf `BLAKE3(kind ‖ len(id) ‖ id ‖ payload)`, and 256 buckets hold the sums of
 //! their leaves modulo 2^256; the bucket is the first byte of `BLAKE3(kind ‖ id)`. The kind's hash is
 //! `BLAKE3(domain ‖ kind ‖ count ‖ buckets)` and the digest of a view is `BLAKE3(domain ‖ lane ‖ (kind ‖ hash)…)`
-//! over its kinds. So one changed resource costs three small hashes and one of 8 KiB, any view's digest is had
+//! over its kinds. The lane WEIGHTS has one kind alone and the same construction. So one changed resource costs three small hashes and one of 8 KiB, any view's digest is had
 //! from the same sums, and equal content gives an equal digest whatever the order of changes.
 //!
 //! Sums of hashes resist accidents, not forgers; authenticity is the transport's matter.
@@ -38,9 +38,9 @@ impl fmt::Debug for Digest {
 /// A number modulo 2^256, least significant limb first.
 type Sum = [u64; 4];
 
-fn leaf(kind: Kind, id: &str, payload: &[u8]) -> Sum {
+fn leaf(kind: u8, id: &str, payload: &[u8]) -> Sum {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&[kind.number()]);
+    hasher.update(&[kind]);
     hasher.update(&(id.len() as u64).to_le_bytes());
     hasher.update(id.as_bytes());
     hasher.update(payload);
@@ -55,9 +55,9 @@ fn leaf(kind: Kind, id: &str, payload: &[u8]) -> Sum {
     sum
 }
 
-fn bucket_of(kind: Kind, id: &str) -> usize {
+fn bucket_of(kind: u8, id: &str) -> usize {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&[kind.number()]);
+    hasher.update(&[kind]);
     hasher.update(id.as_bytes());
     usize::from(hasher.finalize().as_bytes().first().copied().unwrap_or_default())
 }
@@ -82,17 +82,17 @@ fn subtract(sum: &mut Sum, term: &Sum) {
     }
 }
 
-/// The sums of one kind.
+/// The sums of one kind, known by its number.
 #[derive(Clone)]
-pub struct KindDigest {
-    kind: Kind,
+pub(crate) struct KindDigest {
+    kind: u8,
     count: u64,
     buckets: Arc<[Sum; BUCKETS]>,
     hash: OnceLock<[u8; 32]>,
 }
 
 impl KindDigest {
-    fn new(kind: Kind) -> Self {
+    pub(crate) fn new(kind: u8) -> Self {
         Self {
             kind,
             count: 0,
@@ -109,7 +109,7 @@ impl KindDigest {
             }
             let mut hasher = blake3::Hasher::new();
             hasher.update(KIND_DOMAIN);
-            hasher.update(&[self.kind.number()]);
+            hasher.update(&[self.kind]);
             hasher.update(&self.count.to_le_bytes());
             hasher.update(&bytes);
             *hasher.finalize().as_bytes()
@@ -123,6 +123,25 @@ impl KindDigest {
         }
         self.hash = OnceLock::new();
     }
+
+    /// Takes a resource in.
+    pub(crate) fn add(&mut self, id: &str, payload: &[u8]) {
+        let leaf = leaf(self.kind, id, payload);
+        self.count += 1;
+        self.change(id, |sum| add(sum, &leaf));
+    }
+
+    /// Takes a resource out that was taken in with the same payload.
+    pub(crate) fn remove(&mut self, id: &str, payload: &[u8]) {
+        let leaf = leaf(self.kind, id, payload);
+        self.count = self.count.saturating_sub(1);
+        self.change(id, |sum| subtract(sum, &leaf));
+    }
+
+    /// The digest of a lane that has this kind alone.
+    pub(crate) fn digest(&self, lane: Lane) -> Digest {
+        digest_of(lane, std::iter::once((self.kind, self.hash())))
+    }
 }
 
 impl fmt::Debug for KindDigest {
@@ -134,6 +153,17 @@ impl fmt::Debug for KindDigest {
     }
 }
 
+fn digest_of(lane: Lane, kinds: impl Iterator<Item = (u8, [u8; 32])>) -> Digest {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(VIEW_DOMAIN);
+    hasher.update(&[lane as u8]);
+    for (kind, hash) in kinds {
+        hasher.update(&[kind]);
+        hasher.update(&hash);
+    }
+    Digest(*hasher.finalize().as_bytes())
+}
+
 /// The hash of each kind, in the order of [`Kind::ALL`]: enough to give any view's digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KindHashes(pub [[u8; 32]; Kind::ALL.len()]);
@@ -142,16 +172,9 @@ impl KindHashes {
     /// The digest of what `view` sees.
     #[must_use]
     pub fn digest(&self, lane: Lane, view: View) -> Digest {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(VIEW_DOMAIN);
-        hasher.update(&[lane as u8]);
-        for (kind, hash) in Kind::ALL.into_iter().zip(&self.0) {
-            if view.contains(kind) {
-                hasher.update(&[kind.number()]);
-                hasher.update(hash);
-            }
-        }
-        Digest(*hasher.finalize().as_bytes())
+        let kinds = Kind::ALL.into_iter().zip(self.0);
+        let seen = kinds.filter(|(kind, _)| view.contains(*kind));
+        digest_of(lane, seen.map(|(kind, hash)| (kind.number(), hash)))
     }
 }
 
@@ -164,7 +187,7 @@ pub struct ContentDigest {
 impl Default for ContentDigest {
     fn default() -> Self {
         Self {
-            kinds: Kind::ALL.map(KindDigest::new),
+            kinds: Kind::ALL.map(|kind| KindDigest::new(kind.number())),
         }
     }
 }
@@ -177,16 +200,14 @@ impl ContentDigest {
     /// Takes a resource in.
     pub fn add(&mut self, kind: Kind, id: &str, payload: &[u8]) {
         if let Some(sums) = self.kind_mut(kind) {
-            sums.count += 1;
-            sums.change(id, |sum| add(sum, &leaf(kind, id, payload)));
+            sums.add(id, payload);
         }
     }
 
     /// Takes a resource out that was taken in with the same payload.
     pub fn remove(&mut self, kind: Kind, id: &str, payload: &[u8]) {
         if let Some(sums) = self.kind_mut(kind) {
-            sums.count = sums.count.saturating_sub(1);
-            sums.change(id, |sum| subtract(sum, &leaf(kind, id, payload)));
+            sums.remove(id, payload);
         }
     }
 

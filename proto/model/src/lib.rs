@@ -30,10 +30,11 @@ mod snapshot;
 mod upstream;
 mod version;
 mod violation;
+mod weights;
 pub mod wire;
 
 pub use apply::{Applied, Change, ChangeAction, ChangeSet, Expectation, Operation, Policy, apply};
-pub use digest::{ContentDigest, Digest, KindDigest, KindHashes};
+pub use digest::{ContentDigest, Digest, KindHashes};
 pub use filter::Filter;
 pub use http_url::{HttpUrl, Scheme};
 pub use id::{Name, RouteId, RpcId, UpstreamId};
@@ -58,3 +59,6 @@ pub use upstream::{
 };
 pub use version::{Lane, Lineage, Revision, Version};
 pub use violation::{Rejection, Violation, ViolationCode};
+pub use weights::{
+    EffectiveWeight, OperatorWeight, SoftWeight, Standing, WeightEntry, WeightRow, WeightTtl, Weights,
+};

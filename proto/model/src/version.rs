@@ -10,6 +10,22 @@ use crate::Digest;
 pub enum Lane {
     /// What operators want.
     Config = 1,
+    /// What the recommender computed.
+    Weights = 2,
+}
+
+impl Lane {
+    /// Every lane.
+    pub const ALL: [Self; 2] = [Self::Config, Self::Weights];
+
+    /// The name as used in logs, metrics and commands.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Weights => "weights",
+        }
+    }
 }
 
 /// Whose order revisions are in: 16 random bytes, made when a store is created.

@@ -6,6 +6,7 @@
 mod read;
 mod rollout;
 mod version;
+mod weight;
 mod write;
 
 use bytes::Bytes;
@@ -20,8 +21,13 @@ pub use read::{
 };
 pub use rollout::{rollout_policy_from_wire, rollout_policy_to_wire, rollout_stage_to_wire};
 pub use version::{
-    key_from_wire, key_to_wire, kind_to_wire, row_from_wire, row_to_wire, timestamp_to_wire,
-    version_from_wire, version_to_wire, view_from_wire, view_to_wire, violation_from_wire, violation_to_wire,
+    key_from_wire, key_to_wire, kind_to_wire, lane_from_wire, lane_to_wire, row_from_wire, row_to_wire,
+    timestamp_to_wire, version_from_wire, version_to_wire, view_from_wire, view_to_wire, violation_from_wire,
+    violation_to_wire,
+};
+pub use weight::{
+    decode_weight, encode_weight, is_weight, ttl_from_wire, ttl_to_wire, weight_key_from_wire,
+    weight_key_to_wire, weight_row_from_wire, weight_row_to_wire, weight_to_wire,
 };
 pub use write::{Exposure, collector_to_wire, meta_to_wire, resource_to_wire};
 

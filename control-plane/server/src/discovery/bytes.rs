@@ -62,14 +62,12 @@ fn read(bytes: &[u8]) {
     match request.message {
         Some(Message::Hello(hello)) => drop(hello::read(hello)),
         Some(Message::Ack(ack)) => {
-            session.ack(ack.nonce, running(ack.running.as_ref())).ok();
+            session.ack(running(ack.running.as_ref()));
             scrub::texts(ack.warnings);
         }
         Some(Message::Nack(nack)) => {
             let reason = nack.reason();
-            session
-                .nack(nack.nonce, running(nack.running.as_ref()), reason, now)
-                .ok();
+            session.nack(running(nack.running.as_ref()), reason, now);
             scrub::violations(nack.violations);
         }
         _ => {}

@@ -1,13 +1,15 @@
 //! What a subscriber says of itself, checked.
 
 use tonic::Status;
-use tyrscale_model::{Version, View, wire};
+use tyrscale_model::{Lane, Version, View, wire};
 use tyrscale_proto::v1;
 
 use super::update::{Format, MAX_MESSAGE, MIN_MESSAGE};
 
 /// The one version of the protocol spoken.
 pub(crate) const PROTOCOL: u32 = 1;
+/// The feature of subscribers that fill in what a delta leaves out.
+pub(crate) const TERSE: &str = "terse";
 /// The longest node id, in bytes.
 const MAX_ID: usize = 128;
 /// The longest other text, in bytes.
@@ -21,7 +23,10 @@ const MAX_QUARANTINED: usize = 16;
 pub(crate) struct Subscriber {
     pub(crate) node: v1::Node,
     pub(crate) view: View,
-    pub(crate) have: Option<Version>,
+    /// The lanes it follows.
+    pub(crate) lanes: Vec<Lane>,
+    /// What it runs, in each lane.
+    pub(crate) have: Vec<Version>,
     /// What it died with again and again, and does not take.
     pub(crate) quarantined: Vec<Version>,
     /// What updates it takes.
@@ -49,7 +54,8 @@ pub(crate) fn read(hello: v1::Hello) -> Result<Subscriber, Status> {
     Ok(Subscriber {
         node,
         view: wire::view_from_wire(hello.selector.as_ref()),
-        have: hello.have.iter().find_map(wire::version_from_wire),
+        lanes: lanes_of(hello.selector.as_ref()),
+        have: hello.have.iter().filter_map(wire::version_from_wire).collect(),
         quarantined: hello
             .quarantined
             .iter()
@@ -59,8 +65,19 @@ pub(crate) fn read(hello: v1::Hello) -> Result<Subscriber, Status> {
         format: Format {
             max_message,
             packed: hello.codecs.contains(&v1::Codec::Zstd.into()),
+            terse: hello.features.iter().any(|feature| feature == TERSE),
         },
     })
+}
+
+/// The lanes of a selector: the configuration always, recommended weights when they are asked for.
+fn lanes_of(selector: Option<&v1::Selector>) -> Vec<Lane> {
+    let kinds = selector.map(|selector| &*selector.kinds).unwrap_or_default();
+    if kinds.iter().any(|kind| wire::is_weight(*kind)) {
+        Lane::ALL.to_vec()
+    } else {
+        vec![Lane::Config]
+    }
 }
 
 fn check_node(node: &v1::Node) -> Result<(), Status> {
@@ -111,6 +128,17 @@ mod tests {
         let mut long = hello("gw-1");
         long.node.as_mut().unwrap().zone = "z".repeat(MAX_TEXT + 1);
         assert_eq!(read(long).unwrap_err().code(), Code::InvalidArgument);
+    }
+
+    #[test]
+    fn the_lane_of_weights_is_followed_by_those_who_ask_for_it() {
+        let lanes = |kinds: &[v1::Kind]| {
+            let kinds = kinds.iter().map(|kind| i32::from(*kind)).collect();
+            lanes_of(Some(&v1::Selector { kinds }))
+        };
+        assert_eq!(lanes_of(None), [Lane::Config]);
+        assert_eq!(lanes(&[v1::Kind::Upstream, v1::Kind::Weight]), Lane::ALL);
+        assert_eq!(lanes(&[v1::Kind::Upstream]), [Lane::Config]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What one stream decides: a state machine without I/O. The time and what the server has are arguments.
+//! What one lane of a stream decides: a state machine without I/O. The time and what the server has are arguments.
 //!
 //! A subscriber runs a version. At most one update is in flight; its answer moves the state, sending never does.
 //! So whatever is lost, refused or slow, the next update starts from what the subscriber is known to run, and
@@ -25,7 +25,6 @@ pub(crate) struct Update {
     /// What it starts from; none: it is the whole.
     pub(crate) base: Option<Version>,
     pub(crate) target: Version,
-    pub(crate) nonce: u64,
 }
 
 /// What an acknowledgement meant.
@@ -35,18 +34,11 @@ pub(crate) enum Acknowledged {
     Proved,
     /// It runs something else.
     Diverged,
-    /// It answers an earlier message.
-    Stale,
 }
 
-/// Why a stream must end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Breach {
-    #[error("the nonce was not sent yet")]
-    FutureNonce,
-    #[error("the update was not answered in time")]
-    Unanswered,
-}
+/// The update in flight was not answered in time, twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unanswered;
 
 #[derive(Debug)]
 struct InFlight {
@@ -75,7 +67,7 @@ struct Refusal {
     not_before: Instant,
 }
 
-/// One subscriber's stream.
+/// One lane of a subscriber's stream.
 #[derive(Debug)]
 pub(crate) struct Session {
     ack_deadline: Duration,
@@ -83,7 +75,6 @@ pub(crate) struct Session {
     quarantined: Vec<Version>,
     running: Option<Version>,
     in_flight: Option<InFlight>,
-    last_nonce: u64,
     footing: Footing,
     /// A version that does not fit the subscriber's messages.
     unsendable: Option<Version>,
@@ -93,7 +84,6 @@ pub(crate) struct Session {
     state: SyncState,
     /// Why nothing is sent, while that is so.
     held: &'static str,
-    stale: u64,
 }
 
 impl Session {
@@ -108,7 +98,6 @@ impl Session {
             quarantined,
             running: have,
             in_flight: None,
-            last_nonce: 0,
             footing: Footing::Firm,
             unsendable: None,
             refusal: None,
@@ -116,7 +105,6 @@ impl Session {
             wake_at: None,
             state: SyncState::NeverSent,
             held: "",
-            stale: 0,
         }
     }
 
@@ -138,18 +126,18 @@ impl Session {
         }
     }
 
-    fn hold(&mut self, why: &'static str) {
+    const fn hold(&mut self, why: &'static str) {
         self.state = SyncState::Held;
         self.held = why;
     }
 
-    pub(crate) const fn running(&self) -> Option<Version> {
-        self.running
+    /// Whether an update is sent that is not answered yet.
+    pub(crate) const fn is_in_flight(&self) -> bool {
+        self.in_flight.is_some()
     }
 
-    /// How many answers to earlier messages were ignored.
-    pub(crate) const fn stale_answers(&self) -> u64 {
-        self.stale
+    pub(crate) const fn running(&self) -> Option<Version> {
+        self.running
     }
 
     /// What the welcome says. A subscriber told that it is in sync takes over the target's version.
@@ -201,11 +189,9 @@ impl Session {
             self.wake_at = not_before;
             return None;
         }
-        self.last_nonce += 1;
         let update = Update {
             base,
             target: offer.target,
-            nonce: self.last_nonce,
         };
         self.started = Some(now);
         self.in_flight = Some(InFlight {
@@ -265,50 +251,37 @@ impl Session {
         self.hold("a resource does not fit the messages it takes");
     }
 
-    /// The subscriber says that it runs `running`, which could be read or not.
-    ///
-    /// # Errors
-    /// [`Breach::FutureNonce`].
-    pub(crate) fn ack(&mut self, nonce: u64, running: Option<Version>) -> Result<Acknowledged, Breach> {
-        let Some(in_flight) = self.answered(nonce)? else {
-            return Ok(Acknowledged::Stale);
-        };
+    /// The subscriber answers the update in flight: it runs `running`, which could be read or not.
+    pub(crate) fn ack(&mut self, running: Option<Version>) -> Acknowledged {
+        let sent = self.in_flight.take().map(|in_flight| in_flight.update.target);
         self.running = running;
-        if running == Some(in_flight.update.target) {
+        if running.is_some() && running == sent {
             self.footing = Footing::Firm;
             self.refusal = None;
             self.state = SyncState::Synced;
-            return Ok(Acknowledged::Proved);
+            return Acknowledged::Proved;
         }
         (self.footing, self.state) = match self.footing {
             Footing::Firm => (Footing::Shaken, SyncState::Diverged),
             Footing::Shaken | Footing::Repairing | Footing::Lost => (Footing::Lost, SyncState::Held),
         };
-        Ok(Acknowledged::Diverged)
+        Acknowledged::Diverged
     }
 
-    /// The subscriber refuses the update and goes on with `running`. Gives the version it refused, or nothing
-    /// when it answers an earlier message.
-    ///
-    /// # Errors
-    /// [`Breach::FutureNonce`].
+    /// The subscriber refuses the update in flight and goes on with `running`. Gives the version it refused.
     pub(crate) fn nack(
         &mut self,
-        nonce: u64,
         running: Option<Version>,
         reason: NackReason,
         now: Instant,
-    ) -> Result<Option<Version>, Breach> {
-        let Some(in_flight) = self.answered(nonce)? else {
-            return Ok(None);
-        };
-        let version = in_flight.update.target;
+    ) -> Option<Version> {
+        let version = self.in_flight.take()?.update.target;
         self.running = running;
         self.state = SyncState::Rejected;
         let needs_whole = matches!(reason, NackReason::BaseMismatch | NackReason::DigestMismatch);
         if needs_whole && self.footing == Footing::Firm {
             self.footing = Footing::Shaken;
-            return Ok(Some(version));
+            return Some(version);
         }
         self.footing = Footing::Firm;
         let in_a_row = self
@@ -320,21 +293,7 @@ impl Session {
             in_a_row,
             not_before: now + backoff(in_a_row),
         });
-        Ok(Some(version))
-    }
-
-    /// Takes the update that a nonce answers; `None` when it is an earlier one.
-    fn answered(&mut self, nonce: u64) -> Result<Option<InFlight>, Breach> {
-        if nonce > self.last_nonce {
-            return Err(Breach::FutureNonce);
-        }
-        let answered = self
-            .in_flight
-            .take_if(|in_flight| in_flight.update.nonce == nonce);
-        if answered.is_none() {
-            self.stale = self.stale.saturating_add(1);
-        }
-        Ok(answered)
+        Some(version)
     }
 
     /// When to call [`Session::on_time`] and [`Session::next_update`] again if nothing happens before.
@@ -346,8 +305,8 @@ impl Session {
     /// Time has passed.
     ///
     /// # Errors
-    /// [`Breach::Unanswered`] when the second deadline passed.
-    pub(crate) fn on_time(&mut self, now: Instant) -> Result<(), Breach> {
+    /// [`Unanswered`] when the second deadline passed.
+    pub(crate) fn on_time(&mut self, now: Instant) -> Result<(), Unanswered> {
         let Some(in_flight) = self
             .in_flight
             .as_mut()
@@ -356,12 +315,19 @@ impl Session {
             return Ok(());
         };
         if in_flight.stalled {
-            return Err(Breach::Unanswered);
+            return Err(Unanswered);
         }
         in_flight.stalled = true;
         in_flight.deadline = now + self.ack_deadline;
         self.state = SyncState::Stalled;
         Ok(())
+    }
+
+    /// Nothing is sent, for a reason that lies outside the lane.
+    pub(crate) const fn hold_back(&mut self, why: &'static str) {
+        if self.in_flight.is_none() {
+            self.hold(why);
+        }
     }
 
     /// An update has been waiting to be sent for too long.

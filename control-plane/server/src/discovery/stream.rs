@@ -1,5 +1,6 @@
 //! The task of one stream: waits for what happens, tells the session, sends what it decides.
 
+mod answers;
 mod patience;
 
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout},
 };
 use tonic::{Status, Streaming};
-use tyrscale_model::{Version, View, wire};
+use tyrscale_model::{Lane, Version, View, wire};
 use tyrscale_proto::v1::{
     self, NackReason, SyncState, stream_config_request, stream_config_response::Message,
 };
@@ -18,16 +19,17 @@ use tyrscale_store::Head;
 use super::{
     Hub, Subject, admission,
     ageing::Ageing,
+    content::Content,
     gate::Room,
-    hello::{self, PROTOCOL, Subscriber},
-    resume::{Difference, Offer, Resume},
-    scrub,
-    session::{Acknowledged, Breach, Session, Update},
-    update::difference,
+    hello::{self, PROTOCOL, Subscriber, TERSE},
+    lanes::{Breach, Lanes},
+    resume::{Offer, Resume},
+    session::{Session, Update},
 };
 use crate::{
-    fleet::{Membership, Notes, Refusal, Standing},
+    fleet::{Membership, Refusal, Standing},
     rollout::Targets,
+    weights,
 };
 
 type Inbox = Streaming<v1::StreamConfigRequest>;
@@ -79,11 +81,12 @@ async fn open(
     let membership = joined.map_err(|full| Status::resource_exhausted(full.to_string()))?;
     for version in &subscriber.quarantined {
         hub.metrics.refused(NackReason::Crashed);
-        membership.refused(Refusal {
+        let refusal = Refusal {
             version: *version,
             reason: NackReason::Crashed,
             violations: Vec::new(),
-        });
+        };
+        membership.refused(version.lane, refusal);
     }
     tracing::info!(node.id = %subscriber.node.id, %peer, attempt, "subscriber came");
     Ok(Some((subscriber, membership)))
@@ -105,11 +108,13 @@ struct Stream<'a> {
     subscriber: Subscriber,
     membership: Membership,
     outbox: Outbox,
-    session: Session,
+    lanes: Lanes,
     targets: watch::Receiver<Arc<Targets>>,
+    weights: watch::Receiver<Arc<weights::Head>>,
     /// What the subscriber is to run.
     head: Arc<Head>,
-    /// Why that is not the newest; empty when it is.
+    weights_head: Arc<weights::Head>,
+    /// Why head is not the newest; empty when it is.
     held: &'static str,
     /// For the whole content that is on its way.
     room: Option<Room>,
@@ -118,20 +123,19 @@ struct Stream<'a> {
 
 impl<'a> Stream<'a> {
     fn new(hub: &'a Hub, subscriber: Subscriber, membership: Membership, outbox: Outbox) -> Self {
-        let mut targets = hub.rollouts.targets();
+        let (mut targets, mut weights) = (hub.rollouts.targets(), hub.weights.subscribe());
         let target = targets.borrow_and_update().of(&subscriber.node);
+        let weights_head = Arc::clone(&weights.borrow_and_update());
         Self {
-            session: Session::new(
-                subscriber.have,
-                subscriber.quarantined.clone(),
-                hub.timing.ack_deadline,
-            ),
+            lanes: Lanes::new(&subscriber, hub.timing.ack_deadline),
             hub,
             subscriber,
             membership,
             outbox,
             targets,
+            weights,
             head: target.head,
+            weights_head,
             held: target.held,
             room: None,
             ageing: Ageing::new(Instant::now(), hub.timing.stream_age, fastrand::f64()),
@@ -143,43 +147,53 @@ impl<'a> Stream<'a> {
         let target = self.targets.borrow_and_update().of(&self.subscriber.node);
         self.head = target.head;
         self.held = target.held;
+        self.weights_head = Arc::clone(&self.weights.borrow_and_update());
     }
 
     const fn view(&self) -> View {
         self.subscriber.view
     }
 
-    fn target(&self) -> Version {
-        self.head.snapshot.version(self.view())
+    /// What the server has in a lane.
+    fn content(&self, lane: Lane) -> Content {
+        match lane {
+            Lane::Config => Content::Config {
+                head: Arc::clone(&self.head),
+                view: self.view(),
+            },
+            Lane::Weights => Content::Weights {
+                head: Arc::clone(&self.weights_head),
+                now: Instant::now(),
+            },
+        }
     }
 
-    /// Asks the session something that depends on what the server has.
-    fn ask<T>(&mut self, question: impl FnOnce(&mut Session, &Offer<'_>) -> T) -> T {
-        let (head, view) = (Arc::clone(&self.head), self.view());
-        let difference = move |have: &Version| -> Difference { difference(&head, view, have) };
-        let target = self.target();
-        let nothing = self.head.history.nothing().digest(target.lane, view);
-        let offer = Offer {
-            target,
-            difference: &difference,
-            nothing,
-            takes_over: self.hub.takes_over,
-        };
-        question(&mut self.session, &offer)
+    fn target(&self, lane: Lane) -> Version {
+        self.content(lane).target()
+    }
+
+    /// Asks the session of a lane something that depends on what the server has.
+    fn ask<T>(&mut self, lane: Lane, question: impl FnOnce(&mut Session, &Offer<'_>) -> T) -> Option<T> {
+        let content = self.content(lane);
+        let session = self.lanes.get_mut(lane)?;
+        Some(content.offer(self.hub.takes_over, |offer| question(session, offer)))
     }
 
     fn report(&self) {
-        let is_held = self.session.state() == SyncState::Synced && !self.held.is_empty();
-        self.membership.stands(Standing {
-            state: if is_held {
-                SyncState::Held
-            } else {
-                self.session.state()
-            },
-            reason: if is_held { self.held } else { self.session.reason() },
-            running: self.session.running(),
-            target: self.target(),
-        });
+        for (lane, session) in self.lanes.followed() {
+            let held = match lane {
+                Lane::Config => self.held,
+                Lane::Weights => "",
+            };
+            let is_held = session.state() == SyncState::Synced && !held.is_empty();
+            let standing = Standing {
+                state: if is_held { SyncState::Held } else { session.state() },
+                reason: if is_held { held } else { session.reason() },
+                running: session.running(),
+                target: self.target(lane),
+            };
+            self.membership.stands(lane, standing);
+        }
     }
 
     async fn run(mut self, mut inbox: Inbox) -> Result<(), Status> {
@@ -192,13 +206,16 @@ impl<'a> Stream<'a> {
         let replaced = self.membership.replaced().clone();
         loop {
             self.retarget();
-            self.push().await?;
+            for lane in Lane::ALL {
+                self.push(lane).await?;
+            }
             self.report();
-            if !self.session.is_in_flight() {
+            let config = self.lanes.get(Lane::Config);
+            if !config.is_some_and(Session::is_in_flight) {
                 self.room = None;
             }
             self.ageing.note_behind(self.is_behind(), Instant::now());
-            let (wake_at, old_at) = (self.session.wake_at(), self.ageing.wake_at());
+            let (wake_at, old_at) = (self.lanes.wake_at(), self.ageing.wake_at());
             tokio::select! {
                 () = shutdown.cancelled() => return Err(stopping()),
                 () = replaced.cancelled() => return Err(replacement()),
@@ -207,8 +224,9 @@ impl<'a> Stream<'a> {
                     None => return Ok(()),
                 },
                 changed = self.targets.changed() => changed.map_err(|_| stopping())?,
+                changed = self.weights.changed() => changed.map_err(|_| stopping())?,
                 () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {
-                    self.session.on_time(Instant::now()).map_err(breached)?;
+                    self.lanes.on_time(Instant::now()).map_err(breached)?;
                 }
                 () = sleep_until(old_at) => self.age().await?,
                 _ = heartbeat.tick() => {
@@ -220,79 +238,113 @@ impl<'a> Stream<'a> {
     }
 
     fn welcome(&mut self) -> Message {
-        let (resume, why) = self.ask(Session::welcome);
-        tracing::info!(node.id = %self.subscriber.node.id, ?resume, why, "subscriber goes on");
+        let lanes = self.subscriber.lanes.clone();
+        let plans = lanes.into_iter().filter_map(|lane| self.plan(lane)).collect();
+        let features = self.subscriber.format.terse.then(|| TERSE.to_owned());
+        let timing = &self.hub.timing;
+        Message::Welcome(v1::Welcome {
+            protocol: PROTOCOL,
+            features: features.into_iter().collect(),
+            server_id: self.hub.fleet.server_id().to_owned(),
+            session_id: uuid::Uuid::new_v4().to_string(),
+            lanes: plans,
+            heartbeat: prost_types::Duration::try_from(timing.heartbeat).ok(),
+            ack_deadline: prost_types::Duration::try_from(timing.ack_deadline).ok(),
+        })
+    }
+
+    /// How a lane goes on.
+    fn plan(&mut self, lane: Lane) -> Option<v1::LanePlan> {
+        let (resume, why) = self.ask(lane, Session::welcome)?;
+        tracing::info!(node.id = %self.subscriber.node.id, lane = lane.as_str(), ?resume, why, "subscriber goes on");
         let resume = match resume {
             Resume::InSync => v1::Resume::InSync,
             Resume::Delta => v1::Resume::Delta,
             Resume::Snapshot => v1::Resume::Snapshot,
             Resume::Hold => v1::Resume::Hold,
         };
-        let timing = &self.hub.timing;
-        Message::Welcome(v1::Welcome {
-            protocol: PROTOCOL,
-            features: Vec::new(),
-            server_id: self.hub.fleet.server_id().to_owned(),
-            session_id: uuid::Uuid::new_v4().to_string(),
-            lanes: vec![v1::LanePlan {
-                lane: v1::Lane::Config.into(),
-                resume: resume.into(),
-                target: Some(wire::version_to_wire(&self.target())),
-                why: why.to_owned(),
-            }],
-            heartbeat: prost_types::Duration::try_from(timing.heartbeat).ok(),
-            ack_deadline: prost_types::Duration::try_from(timing.ack_deadline).ok(),
+        Some(v1::LanePlan {
+            lane: wire::lane_to_wire(lane).into(),
+            resume: resume.into(),
+            target: Some(wire::version_to_wire(&self.target(lane))),
+            why: why.to_owned(),
         })
     }
 
-    /// Sends the update that is due, if any.
-    async fn push(&mut self) -> Result<(), Status> {
+    /// The configuration that the subscriber runs.
+    fn running(&self) -> Option<Version> {
+        self.lanes.get(Lane::Config).and_then(Session::running)
+    }
+
+    /// Recommended weights name revisions of the configuration, which mean nothing to who runs one of another lineage.
+    fn runs_another_lineage(&self) -> bool {
+        self.running()
+            .is_some_and(|running| running.lineage != self.head.snapshot.lineage())
+    }
+
+    /// Sends the update of a lane that is due, if any.
+    async fn push(&mut self, lane: Lane) -> Result<(), Status> {
+        if lane == Lane::Weights && self.runs_another_lineage() {
+            if let Some(session) = self.lanes.get_mut(lane) {
+                session.hold_back("the subscriber runs a configuration of another lineage");
+            }
+            return Ok(());
+        }
         let now = Instant::now();
-        let Some(update) = self.ask(|session, offer| session.next_update(offer, now)) else {
+        let due = self.ask(lane, |session, offer| session.next_update(offer, now));
+        let Some(update) = due.flatten() else {
             return Ok(());
         };
         self.report();
-        let head = Arc::clone(&self.head);
-        let format = self.subscriber.format;
-        let led = self
-            .hub
-            .updates
-            .lead(&head, self.view(), update.base, format)
-            .await;
+        let content = self.content(lane);
+        let updates = self.hub.updates(lane);
+        let led = updates.lead(&content, update.base, self.subscriber.format).await;
         let messages = match led {
             Ok(messages) => messages,
             Err(error) => {
                 tracing::error!(node.id = %self.subscriber.node.id, %error, "update is held back");
-                self.session.cannot_send();
+                if let Some(session) = self.lanes.get_mut(lane) {
+                    session.cannot_send();
+                }
                 return Ok(());
             }
         };
-        if update.base.is_none() {
+        if lane == Lane::Config && update.base.is_none() {
             self.room = self.wait_in_line(&messages).await?;
         }
-        self.hub.metrics.sent(update.base.is_some());
-        let replaces = |running: Version| running.lineage != update.target.lineage;
-        if self.hub.takes_over && self.session.running().is_some_and(replaces) {
+        self.hub.metrics.sent(lane, update.base.is_some());
+        if self.replaces_another_lineage(lane, &update) {
             self.send(resync()).await?;
         }
-        self.send_all(&messages, &update).await?;
-        self.session.sent(Instant::now());
+        let nonce = self.lanes.number(lane);
+        self.send_all(&messages, nonce).await?;
+        if let Some(session) = self.lanes.get_mut(lane) {
+            session.sent(Instant::now());
+        }
         Ok(())
     }
 
     fn heartbeat(&self) -> Message {
-        let head = vec![wire::version_to_wire(&self.target())];
+        let heads = self.lanes.followed().map(|(lane, _)| self.target(lane));
+        let head = heads.map(|head| wire::version_to_wire(&head)).collect();
         Message::Heartbeat(v1::Heartbeat { head })
     }
 
-    async fn send_all(&mut self, messages: &[Message], update: &Update) -> Result<(), Status> {
+    /// Whether an operator said that the update is to replace a configuration of another lineage.
+    fn replaces_another_lineage(&self, lane: Lane, update: &Update) -> bool {
+        let running = self.lanes.get(lane).and_then(Session::running);
+        let replaces = running.is_some_and(|running| running.lineage != update.target.lineage);
+        lane == Lane::Config && self.hub.takes_over && replaces
+    }
+
+    async fn send_all(&mut self, messages: &[Message], nonce: u64) -> Result<(), Status> {
         let Some((last, first)) = messages.split_last() else {
             return Ok(());
         };
         for message in first {
             self.send(message.clone()).await?;
         }
-        self.send_with_nonce(last.clone(), update.nonce).await
+        self.send_with_nonce(last.clone(), nonce).await
     }
 
     async fn send(&mut self, message: Message) -> Result<(), Status> {
@@ -319,71 +371,13 @@ impl<'a> Stream<'a> {
                     Ok(sent) => return sent.map_err(|_| Status::cancelled("the subscriber is gone")),
                     Err(_) if is_stalled => break,
                     Err(_) => {
-                        self.session.stall();
+                        self.lanes.stall();
                         self.report();
                     }
                 },
             }
         }
         Err(Status::unavailable("the subscriber does not read"))
-    }
-
-    fn take(&mut self, request: v1::StreamConfigRequest) -> Result<(), Status> {
-        self.membership.seen();
-        match request.message {
-            Some(stream_config_request::Message::Hello(_)) => {
-                Err(Status::failed_precondition("hello was said already"))
-            }
-            Some(stream_config_request::Message::Ack(ack)) => self.take_ack(ack),
-            Some(stream_config_request::Message::Nack(nack)) => self.take_nack(nack),
-            // Said by a newer subscriber; it may be passed over.
-            None => Ok(()),
-        }
-    }
-
-    fn take_ack(&mut self, ack: v1::Ack) -> Result<(), Status> {
-        let running = ack.running.as_ref().and_then(wire::version_from_wire);
-        match self.session.ack(ack.nonce, running).map_err(breached)? {
-            Acknowledged::Proved => self.membership.acknowledged(Notes {
-                warnings: scrub::texts(ack.warnings),
-                persisted: ack.persisted,
-            }),
-            Acknowledged::Diverged => {
-                self.hub.metrics.diverged();
-                tracing::error!(node.id = %self.subscriber.node.id, "subscriber runs another content than was sent");
-            }
-            Acknowledged::Stale => self.log_stale(ack.nonce),
-        }
-        Ok(())
-    }
-
-    fn take_nack(&mut self, nack: v1::Nack) -> Result<(), Status> {
-        let running = nack.running.as_ref().and_then(wire::version_from_wire);
-        let reason = nack.reason();
-        let refused = self.session.nack(nack.nonce, running, reason, Instant::now());
-        let Some(version) = refused.map_err(breached)? else {
-            self.log_stale(nack.nonce);
-            return Ok(());
-        };
-        self.hub.metrics.refused(reason);
-        tracing::warn!(
-            node.id = %self.subscriber.node.id,
-            revision = %version.revision,
-            reason = reason.as_str_name(),
-            violations = nack.violations_total,
-            "subscriber refused an update"
-        );
-        self.membership.refused(Refusal {
-            version,
-            reason,
-            violations: scrub::violations(nack.violations),
-        });
-        Ok(())
-    }
-
-    fn log_stale(&self, nonce: u64) {
-        let count = self.session.stale_answers();
-        tracing::debug!(node.id = %self.subscriber.node.id, nonce, count, "answer to an earlier message");
     }
 }
 

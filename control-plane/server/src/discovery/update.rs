@@ -3,13 +3,14 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use prost::Message as _;
 use tokio::sync::Mutex;
-use tyrscale_model::{Kind, ResourceKey, Row, Version, View, wire};
+use tyrscale_model::{Version, View, wire};
 use tyrscale_proto::v1::{self, stream_config_response::Message};
-use tyrscale_store::Head;
 
-use super::{packing, resume::Difference};
+use super::{
+    content::{Content, Item},
+    packing,
+};
 
 /// The largest message sent unless the subscriber wants smaller ones, in bytes.
 pub(crate) const MAX_MESSAGE: usize = 1024 * 1024;
@@ -17,19 +18,15 @@ pub(crate) const MAX_MESSAGE: usize = 1024 * 1024;
 pub(crate) const MIN_MESSAGE: usize = 64 * 1024;
 /// Room for what a message holds besides resources: two versions, counts, the nonce.
 const ENVELOPE: usize = 512;
-/// Room for the tag and length of a resource in its message.
-const ITEM_HEADER: usize = 8;
 /// Updates to one target kept for other subscribers.
 const MAX_SHARED: usize = 64;
-/// A difference of more than this many hundredths of the whole is sent as the whole.
-const LARGE_PERCENT: usize = 60;
 
 /// Why there is no update.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UpdateError {
     /// A resource alone does not fit a message of the subscriber's size.
     #[error("{0} does not fit a message of the size the subscriber takes")]
-    TooLarge(ResourceKey),
+    TooLarge(String),
     /// A resource does not fit one even when it is compressed.
     #[error("a resource does not fit a message of the size the subscriber takes")]
     TooLargePacked,
@@ -44,26 +41,6 @@ pub(crate) enum UpdateError {
 /// The messages of one update, without nonce.
 pub(crate) type Messages = Arc<[Message]>;
 
-/// How a version of the subscriber differs from the head.
-pub(crate) fn difference(head: &Head, view: View, have: &Version) -> Difference {
-    let known = head.history.hashes_at(have.revision);
-    if known.is_none_or(|hashes| hashes.digest(have.lane, view) != have.digest) {
-        return Difference::Unknown;
-    }
-    let Some(changed) = head.history.changed_since(have.revision) else {
-        return Difference::Unknown;
-    };
-    let changed = changed.iter().filter(|key| view.contains(key.kind)).count();
-    // Counted no further than needed: the work is that of the change, not of the whole.
-    let enough = changed.saturating_mul(100).div_ceil(LARGE_PERCENT);
-    let seen = view.kinds().flat_map(|kind| head.snapshot.of_kind(kind));
-    if seen.take(enough).count() < enough {
-        Difference::Large
-    } else {
-        Difference::Small
-    }
-}
-
 /// What a subscriber takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Format {
@@ -71,11 +48,13 @@ pub(crate) struct Format {
     pub(crate) max_message: usize,
     /// Whether chunks may be compressed.
     pub(crate) packed: bool,
+    /// Whether deltas may leave out what follows from what the subscriber runs.
+    pub(crate) terse: bool,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Range {
-    view: View,
+    variant: (View, u64),
     base: Option<Version>,
     format: Format,
 }
@@ -86,23 +65,26 @@ struct Shared {
     ranges: HashMap<Range, Messages>,
 }
 
-/// Updates to the newest version, made once and shared.
+/// Updates to the newest version of one lane, made once and shared.
 #[derive(Debug, Default)]
 pub(crate) struct Updates {
     shared: Mutex<Shared>,
 }
 
 impl Updates {
-    /// The messages that lead from `base`, or from nothing, to the head.
+    /// The messages that lead from `base`, or from nothing, to the newest version.
     pub(crate) async fn lead(
         &self,
-        head: &Head,
-        view: View,
+        content: &Content,
         base: Option<Version>,
         format: Format,
     ) -> Result<Messages, UpdateError> {
-        let newest = head.snapshot.version(View::ALL);
-        let range = Range { view, base, format };
+        let newest = content.newest();
+        let range = Range {
+            variant: content.variant(),
+            base,
+            format,
+        };
         let mut shared = self.shared.lock().await;
         if shared
             .target
@@ -116,7 +98,7 @@ impl Updates {
         if let Some(messages) = shared.ranges.get(&range).filter(|_| is_newest) {
             return Ok(Arc::clone(messages));
         }
-        let messages: Messages = build(head, view, base, format)?.into();
+        let messages: Messages = build(content, base, format)?.into();
         if is_newest && shared.ranges.len() < MAX_SHARED {
             shared.ranges.insert(range, Arc::clone(&messages));
         }
@@ -124,60 +106,24 @@ impl Updates {
     }
 }
 
-/// One step of an update.
-enum Item {
-    Upsert(v1::DiscoveryResource),
-    Removal(v1::ResourceRef),
-}
-
-impl Item {
-    fn size(&self) -> usize {
-        ITEM_HEADER
-            + match self {
-                Self::Upsert(resource) => resource.encoded_len(),
-                Self::Removal(key) => key.encoded_len(),
-            }
-    }
-
-    fn key(&self) -> ResourceKey {
-        let (kind, id) = match self {
-            Self::Upsert(resource) => (resource.kind, &resource.id),
-            Self::Removal(key) => (key.kind, &key.id),
-        };
-        ResourceKey::new(Kind::from_number(kind).unwrap_or(Kind::Network), id.as_str())
-    }
-}
-
-fn build(
-    head: &Head,
-    view: View,
-    base: Option<Version>,
-    format: Format,
-) -> Result<Vec<Message>, UpdateError> {
-    let items = match &base {
-        None => whole(head, view),
-        Some(base) => changed(head, view, base).ok_or(UpdateError::Compacted)?,
-    };
+fn build(content: &Content, base: Option<Version>, format: Format) -> Result<Vec<Message>, UpdateError> {
+    let items = content.items(base.as_ref()).ok_or(UpdateError::Compacted)?;
     let room = format.max_message.saturating_sub(ENVELOPE);
     let size: usize = items.iter().map(Item::size).sum();
-    let target = Some(wire::version_to_wire(&head.snapshot.version(view)));
-    let base = base.as_ref().map(wire::version_to_wire);
+    let target = content.target();
     let chunk = v1::UpdateChunk {
-        base: base.clone(),
-        target: target.clone(),
+        base: base.as_ref().map(wire::version_to_wire),
+        target: Some(wire::version_to_wire(&target)),
         ..v1::UpdateChunk::default()
     };
     if format.packed && size >= packing::WORTH {
         return packed(cut(items, packing::PART.max(room))?, &chunk, room);
     }
     let mut parts = cut(items, room)?;
-    if base.is_some() && parts.len() == 1 {
-        let delta = parts.pop().map(|part| v1::Delta {
-            base,
-            target,
-            upserts: part.upserts,
-            removals: part.removals,
-        });
+    if let Some(base) = base.filter(|_| parts.len() == 1) {
+        let delta = parts
+            .pop()
+            .map(|part| delta_of(&base, &target, part, format.terse));
         return Ok(delta.into_iter().map(Message::Delta).collect());
     }
     let chunks = parts.into_iter().map(|part| v1::UpdateChunk {
@@ -219,28 +165,20 @@ fn numbered(mut chunks: Vec<v1::UpdateChunk>) -> Vec<Message> {
     chunks.into_iter().map(Message::Chunk).collect()
 }
 
-fn whole(head: &Head, view: View) -> Vec<Item> {
-    let seen = view.kinds().flat_map(|kind| head.snapshot.of_kind(kind));
-    seen.map(|(key, entry)| Item::Upsert(upsert(key, entry)))
-        .collect()
-}
-
-fn changed(head: &Head, view: View, base: &Version) -> Option<Vec<Item>> {
-    let keys = head.history.changed_since(base.revision)?;
-    let seen = keys.iter().filter(|key| view.contains(key.kind));
-    let items = seen.map(|key| match head.snapshot.get(key) {
-        Some(entry) => Item::Upsert(upsert(key, entry)),
-        None => Item::Removal(wire::key_to_wire(key)),
-    });
-    Some(items.collect())
-}
-
-fn upsert(key: &ResourceKey, entry: &tyrscale_model::Entry) -> v1::DiscoveryResource {
-    wire::row_to_wire(&Row {
-        key: key.clone(),
-        revision: entry.meta.modify_revision,
-        payload: entry.payload.clone(),
-    })
+fn delta_of(base: &Version, target: &Version, part: v1::UpdatePart, terse: bool) -> v1::Delta {
+    let mut base = wire::version_to_wire(base);
+    let mut target = wire::version_to_wire(target);
+    if terse && base.lineage == target.lineage {
+        base.lineage.clear();
+        base.digest.clear();
+        target.lineage.clear();
+    }
+    v1::Delta {
+        base: Some(base),
+        target: Some(target),
+        upserts: part.upserts,
+        removals: part.removals,
+    }
 }
 
 /// Cuts items into parts of at most `limit` bytes each; at least one part.
@@ -251,7 +189,7 @@ fn cut(items: Vec<Item>, limit: usize) -> Result<Vec<v1::UpdatePart>, UpdateErro
     for item in items {
         let size = item.size();
         if size > limit {
-            return Err(UpdateError::TooLarge(item.key()));
+            return Err(UpdateError::TooLarge(item.name()));
         }
         if used + size > limit {
             parts.push(std::mem::take(&mut part));

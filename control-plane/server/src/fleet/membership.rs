@@ -1,7 +1,7 @@
 //! A node's place in the fleet for as long as one stream serves it.
 
 use tokio_util::sync::CancellationToken;
-use tyrscale_model::UnixMillis;
+use tyrscale_model::{Lane, UnixMillis};
 
 use super::{Fleet, Nodes, Notes, Process, Record, Refusal, Standing, now};
 
@@ -28,9 +28,10 @@ impl Membership {
         });
     }
 
-    /// Records how the node stands.
-    pub(crate) fn stands(&self, standing: Standing) {
+    /// Records how the node stands in a lane.
+    pub(crate) fn stands(&self, lane: Lane, standing: Standing) {
         self.change(|record, now| {
+            let record = record.lanes.entry(lane).or_default();
             if record.standing == Some(standing) {
                 return false;
             }
@@ -43,19 +44,22 @@ impl Membership {
         });
     }
 
-    /// Records an acknowledgement, which settles any refusal before it.
-    pub(crate) fn acknowledged(&self, notes: Notes) {
+    /// Records an acknowledgement, which settles any refusal before it. What the node says of itself with one of the
+    /// lane CONFIG is kept.
+    pub(crate) fn acknowledged(&self, lane: Lane, notes: Notes) {
         self.change(|record, _| {
-            record.notes = notes;
-            record.refusal = None;
+            record.lanes.entry(lane).or_default().refusal = None;
+            if lane == Lane::Config {
+                record.notes = notes;
+            }
             true
         });
     }
 
     /// Records a refusal.
-    pub(crate) fn refused(&self, refusal: Refusal) {
+    pub(crate) fn refused(&self, lane: Lane, refusal: Refusal) {
         self.change(|record, now| {
-            record.refusal = Some((refusal, now));
+            record.lanes.entry(lane).or_default().refusal = Some((refusal, now));
             true
         });
     }
@@ -88,7 +92,9 @@ impl Drop for Membership {
         let now = now();
         record.session = None;
         record.last_seen = now;
-        record.state_since = now;
+        for lane in record.lanes.values_mut() {
+            lane.state_since = now;
+        }
         let another_lives = nodes
             .of_node(&self.process.node)
             .any(|(_, record)| record.session.is_some());

@@ -65,8 +65,7 @@ fn the_oldest_absent_node_makes_room() {
             peer: String::new(),
             session: None,
             notes: Notes::default(),
-            refusal: None,
-            standing: None,
+            lanes: BTreeMap::new(),
             last_seen,
             ..absent
         };

@@ -3,7 +3,7 @@
 /// Implements a kind's service by its five operations, and what else it has.
 macro_rules! crud_service {
     (
-        $service:path, $message:ty, $id:ident, $one:ident;
+        $service:path, $owner:ty, $id:ident, $one:ident;
         $get:ident($get_request:ident) -> $get_response:ident;
         $list:ident($list_request:ident) -> $list_response:ident { $many:ident };
         $create:ident($create_request:ident) -> $create_response:ident;
@@ -12,12 +12,12 @@ macro_rules! crud_service {
         $($more:tt)*
     ) => {
         #[tonic::async_trait]
-        impl $service for $crate::grpc::crud::Crud<$message> {
+        impl $service for $owner {
             async fn $get(
                 &self,
                 request: tonic::Request<v1::$get_request>,
             ) -> Result<tonic::Response<v1::$get_response>, tonic::Status> {
-                let (message, revision) = self.get(&request.into_inner().$id)?;
+                let (message, revision) = self.crud().get(&request.into_inner().$id)?;
                 let $one = Some(message);
                 Ok(tonic::Response::new(v1::$get_response { $one, revision }))
             }
@@ -27,7 +27,7 @@ macro_rules! crud_service {
                 request: tonic::Request<v1::$list_request>,
             ) -> Result<tonic::Response<v1::$list_response>, tonic::Status> {
                 let request = request.into_inner();
-                let listed = self.list(&$crate::grpc::crud::Page {
+                let listed = self.crud().list(&$crate::grpc::crud::Page {
                     size: request.page_size,
                     token: request.page_token,
                     filter: request.filter,
@@ -50,7 +50,7 @@ macro_rules! crud_service {
                     author,
                     validate_only,
                 };
-                let (message, version) = self.create(request.$one, write).await?;
+                let (message, version) = self.crud().create(request.$one, write).await?;
                 let ($one, version) = (Some(message), Some(version));
                 Ok(tonic::Response::new(v1::$create_response { $one, version }))
             }
@@ -67,6 +67,7 @@ macro_rules! crud_service {
                     validate_only,
                 };
                 let (message, version) = self
+                    .crud()
                     .update(
                         request.$one,
                         request.update_mask,
@@ -90,6 +91,7 @@ macro_rules! crud_service {
                     validate_only,
                 };
                 let (version, deleted) = self
+                    .crud()
                     .delete(&request.$id, request.etag, request.cascade, write)
                     .await?;
                 let version = Some(version);

@@ -3,13 +3,13 @@
 use tyrscale_proto::v1;
 
 use super::{
-    crud::Message,
+    crud::{Crud, Message},
     kind::{crud_service, message_of_kind},
     mask::take_field,
 };
 
 crud_service! {
-    v1::network_service_server::NetworkService, v1::Network, name, network;
+    v1::network_service_server::NetworkService, Crud<v1::Network>, name, network;
     get_network(GetNetworkRequest) -> GetNetworkResponse;
     list_networks(ListNetworksRequest) -> ListNetworksResponse { networks };
     create_network(CreateNetworkRequest) -> CreateNetworkResponse;

@@ -3,13 +3,13 @@
 use tyrscale_proto::v1;
 
 use super::{
-    crud::Message,
+    crud::{Crud, Message},
     kind::{crud_service, message_of_kind},
     mask::take_field,
 };
 
 crud_service! {
-    v1::plugin_service_server::PluginService, v1::PluginAttachment, id, plugin;
+    v1::plugin_service_server::PluginService, Crud<v1::PluginAttachment>, id, plugin;
     get_plugin(GetPluginRequest) -> GetPluginResponse;
     list_plugins(ListPluginsRequest) -> ListPluginsResponse { plugins };
     create_plugin(CreatePluginRequest) -> CreatePluginResponse;

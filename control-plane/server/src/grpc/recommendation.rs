@@ -1,15 +1,41 @@
-//! Recommendations as messages and as a service.
+//! Recommendations as messages and as a service, with the weights that come of them.
 
+use tonic::{Request, Response, Status};
 use tyrscale_proto::v1;
+use tyrscale_store::Store;
 
 use super::{
-    crud::Message,
+    author_of,
+    crud::{Crud, Message},
     kind::{crud_service, message_of_kind},
     mask::take_field,
+    weights,
 };
+use crate::weights::Book;
+
+/// The service over the store and the recommended weights.
+pub(crate) struct Recommendations {
+    crud: Crud<v1::Recommendation>,
+    store: Store,
+    book: Book,
+}
+
+impl Recommendations {
+    pub(crate) fn new(store: Store, book: Book) -> Self {
+        Self {
+            crud: Crud::new(store.clone()),
+            store,
+            book,
+        }
+    }
+
+    const fn crud(&self) -> &Crud<v1::Recommendation> {
+        &self.crud
+    }
+}
 
 crud_service! {
-    v1::recommendation_service_server::RecommendationService, v1::Recommendation, route_id, recommendation;
+    v1::recommendation_service_server::RecommendationService, Recommendations, route_id, recommendation;
     get_recommendation(GetRecommendationRequest) -> GetRecommendationResponse;
     list_recommendations(ListRecommendationsRequest) -> ListRecommendationsResponse { recommendations };
     create_recommendation(CreateRecommendationRequest) -> CreateRecommendationResponse;
@@ -18,23 +44,27 @@ crud_service! {
 
     async fn set_weights(
         &self,
-        _: tonic::Request<v1::SetWeightsRequest>,
-    ) -> Result<tonic::Response<v1::SetWeightsResponse>, tonic::Status> {
-        Err(no_weights())
+        request: Request<v1::SetWeightsRequest>,
+    ) -> Result<Response<v1::SetWeightsResponse>, Status> {
+        let author = author_of(&request);
+        weights::set(&self.book, &self.store.head().snapshot, request.into_inner(), author).map(Response::new)
     }
 
     async fn list_weights(
         &self,
-        _: tonic::Request<v1::ListWeightsRequest>,
-    ) -> Result<tonic::Response<v1::ListWeightsResponse>, tonic::Status> {
-        Err(no_weights())
+        request: Request<v1::ListWeightsRequest>,
+    ) -> Result<Response<v1::ListWeightsResponse>, Status> {
+        let route = request.into_inner().route_id;
+        weights::list(&self.book.head(), &self.store.head().snapshot, &route).map(Response::new)
     }
 
     async fn clear_weights(
         &self,
-        _: tonic::Request<v1::ClearWeightsRequest>,
-    ) -> Result<tonic::Response<v1::ClearWeightsResponse>, tonic::Status> {
-        Err(no_weights())
+        request: Request<v1::ClearWeightsRequest>,
+    ) -> Result<Response<v1::ClearWeightsResponse>, Status> {
+        let author = author_of(&request);
+        weights::clear(&self.book, &self.store.head().snapshot, &request.into_inner().route_id, &author)
+            .map(Response::new)
     }
 }
 
@@ -48,8 +78,4 @@ impl Message for v1::Recommendation {
     fn take(&mut self, path: &str, from: &Self) -> bool {
         take_field!(self, from, path; route_id, network, schedule, strategy)
     }
-}
-
-fn no_weights() -> tonic::Status {
-    tonic::Status::unimplemented("recommended weights are not served by this build")
 }

@@ -3,13 +3,13 @@
 use tyrscale_proto::v1;
 
 use super::{
-    crud::{Message, new_id},
+    crud::{Crud, Message, new_id},
     kind::{crud_service, message_of_kind},
     mask::take_field,
 };
 
 crud_service! {
-    v1::route_service_server::RouteService, v1::Route, id, route;
+    v1::route_service_server::RouteService, Crud<v1::Route>, id, route;
     get_route(GetRouteRequest) -> GetRouteResponse;
     list_routes(ListRoutesRequest) -> ListRoutesResponse { routes };
     create_route(CreateRouteRequest) -> CreateRouteResponse;

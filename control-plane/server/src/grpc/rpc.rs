@@ -3,13 +3,13 @@
 use tyrscale_proto::v1;
 
 use super::{
-    crud::{Message, new_id},
+    crud::{Crud, Message, new_id},
     kind::{crud_service, message_of_kind},
     mask::take_field,
 };
 
 crud_service! {
-    v1::rpc_service_server::RpcService, v1::Rpc, id, rpc;
+    v1::rpc_service_server::RpcService, Crud<v1::Rpc>, id, rpc;
     get_rpc(GetRpcRequest) -> GetRpcResponse;
     list_rpcs(ListRpcsRequest) -> ListRpcsResponse { rpcs };
     create_rpc(CreateRpcRequest) -> CreateRpcResponse;

@@ -14,6 +14,7 @@ use super::{refused, rollout, watch};
 use crate::{
     fleet::{Fleet, Progress},
     rollout::Rollouts,
+    weights::Book,
 };
 
 const DEFAULT_WAIT: u32 = 30_000;
@@ -24,26 +25,32 @@ pub(crate) struct FleetStatus {
     fleet: Fleet,
     store: Store,
     rollouts: Rollouts,
+    book: Book,
     shutdown: CancellationToken,
 }
 
 impl FleetStatus {
     pub(crate) const fn new(
-        fleet: Fleet,
-        store: Store,
+        (fleet, store): (Fleet, Store),
         rollouts: Rollouts,
+        book: Book,
         shutdown: CancellationToken,
     ) -> Self {
         Self {
             fleet,
             store,
             rollouts,
+            book,
             shutdown,
         }
     }
 
     fn head(&self) -> v1::Version {
         wire::version_to_wire(&self.store.head().snapshot.version(View::ALL))
+    }
+
+    fn weights_head(&self) -> v1::Version {
+        wire::version_to_wire(&self.book.head().weights.version())
     }
 
     fn progress(&self, revision: Revision) -> Progress {
@@ -86,7 +93,7 @@ impl v1::status_service_server::StatusService for FleetStatus {
             nodes: self.fleet.list(),
             foreign: self.fleet.foreign(self.store.head().snapshot.lineage()),
             head: Some(self.head()),
-            weights_head: None,
+            weights_head: Some(self.weights_head()),
         }))
     }
 
@@ -102,7 +109,7 @@ impl v1::status_service_server::StatusService for FleetStatus {
         Ok(Response::new(v1::GetNodeResponse {
             node: Some(node),
             head: Some(self.head()),
-            weights_head: None,
+            weights_head: Some(self.weights_head()),
         }))
     }
 

@@ -3,13 +3,13 @@
 use tyrscale_proto::v1;
 
 use super::{
-    crud::{Message, new_id},
+    crud::{Crud, Message, new_id},
     kind::{crud_service, message_of_kind},
     mask::take_field,
 };
 
 crud_service! {
-    v1::upstream_service_server::UpstreamService, v1::Upstream, id, upstream;
+    v1::upstream_service_server::UpstreamService, Crud<v1::Upstream>, id, upstream;
     get_upstream(GetUpstreamRequest) -> GetUpstreamResponse;
     list_upstreams(ListUpstreamsRequest) -> ListUpstreamsResponse { upstreams };
     create_upstream(CreateUpstreamRequest) -> CreateUpstreamResponse;

@@ -22,4 +22,5 @@ mod rollout;
 mod services;
 mod status;
 mod subscription;
+mod weights;
 mod wire_size;

@@ -6,7 +6,9 @@ use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, transport::Channel};
-use tyrscale_control_plane::{AccessArgs, ControlPlaneConfig, ControlPlaneError, Listeners, run};
+use tyrscale_control_plane::{
+    AccessArgs, ControlPlaneConfig, ControlPlaneError, Listeners, WeightRails, run,
+};
 use tyrscale_model::RolloutPolicy;
 use tyrscale_proto::v1::{self, apply_request::Part, resource::Resource as Wire};
 
@@ -40,6 +42,7 @@ pub(crate) fn config(dir: &TempDir) -> ControlPlaneConfig {
         stream_age_ms: 86_400_000,
         snapshot_room: 256 * 1024 * 1024,
         hello_deadline_ms: 1500,
+        weights: WeightRails::default(),
     }
 }
 

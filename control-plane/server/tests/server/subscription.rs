@@ -28,6 +28,7 @@ fn config(plane: &Plane, dir: &Path) -> SubscriptionConfig {
             build: "test".to_owned(),
         },
         view: View::ALL,
+        weights: false,
         last_good: Some(dir.to_owned()),
         timing: Timing::default(),
         max_message_bytes: 0,

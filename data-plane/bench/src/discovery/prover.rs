@@ -27,6 +27,7 @@ pub(crate) fn start(
             build: "tyrscale-bench".to_owned(),
         },
         view: View::ALL,
+        weights: false,
         last_good: None,
         timing: Timing::default(),
         max_message_bytes: 0,

@@ -86,6 +86,8 @@ impl Route {
     /// Chooses an endpoint and begins an attempt at it; among those asked before only `again`.
     pub(crate) fn next(&self, need: &Need<'_, '_>, marks: &mut Marks, again: bool) -> Next {
         let now = need.now.into_std();
+        let turns = self.turns.load();
+        let selector = &turns.selector;
         // Each turn that finds its choice taken by another request has one choice less.
         for _ in 0..=self.endpoints.len() {
             let mut facts = self.facts(Some(need.subject), now, |position| {
@@ -94,9 +96,9 @@ impl Route {
             if !need.is_queued && self.queue.has_waiting() {
                 self.leave_slots(&mut facts);
             }
-            let mut choice = self.select(&facts, need);
+            let mut choice = selector.select(&facts, &ask(need));
             if matches!(choice, Choice::Nobody { .. }) && doubt_heads(&mut facts) {
-                choice = self.select(&facts, need);
+                choice = selector.select(&facts, &ask(need));
             }
             match choice {
                 Choice::Take { position, fail_open } => {
@@ -107,7 +109,7 @@ impl Route {
                 }
                 Choice::Wait { until, .. } => return Next::Wait(until.map(Instant::from_std)),
                 Choice::Nobody { retry_at } => {
-                    return Next::Nobody(Shortage::of(self.selector.obstacles(&facts), &facts, retry_at));
+                    return Next::Nobody(Shortage::of(selector.obstacles(&facts), &facts, retry_at));
                 }
             }
         }
@@ -139,7 +141,7 @@ impl Route {
         let facts = self.facts(Some(need.subject), now, |position| {
             marks.is_tried(position, false)
         });
-        let racers = self.selector.racers(&facts, &ask(need), width);
+        let racers = self.turns.load().selector.racers(&facts, &ask(need), width);
         let begun = racers.iter().filter_map(|position| {
             let attempt = self.begin(position, false, need)?;
             marks.set(position, Mark::Asked);
@@ -154,7 +156,8 @@ impl Route {
         let facts = self.facts(Some(need.subject), now, |position| {
             marks.is_tried(position, false)
         });
-        Next::Nobody(Shortage::of(self.selector.obstacles(&facts), &facts, None))
+        let turns = self.turns.load();
+        Next::Nobody(Shortage::of(turns.selector.obstacles(&facts), &facts, None))
     }
 
     /// Whether an endpoint that was asked before could be asked again now.
@@ -162,13 +165,18 @@ impl Route {
         let facts = self.facts(Some(subject), now.into_std(), |position| {
             marks.is_tried(position, true)
         });
-        self.selector.obstacles(&facts).any(|obstacle| obstacle.is_none())
+        self.turns
+            .load()
+            .selector
+            .obstacles(&facts)
+            .any(|obstacle| obstacle.is_none())
     }
 
     /// What stands against each of its endpoints, whatever is asked of it.
     pub(crate) fn obstacles(&self, now: Instant) -> Vec<(&Arc<Endpoint>, Option<Obstacle>)> {
         let facts = self.facts(None, now.into_std(), |_| false);
-        let obstacles = self.selector.obstacles(&facts);
+        let turns = self.turns.load();
+        let obstacles = turns.selector.obstacles(&facts);
         self.endpoints.iter().zip(obstacles).collect()
     }
 
@@ -186,10 +194,6 @@ impl Route {
         Some(Attempt::begin(entry, need.now))
     }
 
-    fn select(&self, facts: &[Facts], need: &Need<'_, '_>) -> Choice {
-        self.selector.select(facts, &ask(need))
-    }
-
     fn facts(
         &self,
         subject: Option<&Subject<'_>>,
@@ -197,12 +201,12 @@ impl Route {
         is_tried: impl Fn(usize) -> bool,
     ) -> SmallVec<[Facts; USUAL]> {
         let slow_start = self.rules.slow_start.as_ref();
-        let endpoints = self.endpoints.iter().zip(&self.cordoned).enumerate();
+        let endpoints = self.endpoints.iter().zip(&self.shares).enumerate();
         endpoints
-            .map(|(position, (endpoint, is_cordoned))| {
+            .map(|(position, (endpoint, share))| {
                 let mut facts = endpoint.facts(subject, slow_start, now);
                 facts.tried = is_tried(position);
-                if *is_cordoned {
+                if share.operator.cordoned {
                     facts.bar = Some(Bar::Cordoned);
                 }
                 facts

@@ -1,7 +1,9 @@
 //! From messages to whole updates: a difference in one message, or chunks put together.
 
 use bytes::Bytes;
-use tyrscale_model::{ResourceKey, Row, Version, View, Violation, ViolationCode, wire};
+use tyrscale_model::{
+    Lane, ResourceKey, Row, UpstreamId, Version, View, Violation, ViolationCode, WeightRow, wire,
+};
 use tyrscale_proto::v1;
 
 use super::refusal::{NackReason, Refusal};
@@ -19,8 +21,26 @@ pub(crate) struct Offer {
     pub(crate) target: Version,
     pub(crate) upserts: Vec<Row>,
     pub(crate) removals: Vec<ResourceKey>,
+    /// Of the lane of recommended weights, which has no other resources.
+    pub(crate) weights: Vec<WeightRow>,
+    pub(crate) weight_removals: Vec<UpstreamId>,
     /// An operator wants it taken even if it is empty and of another lineage.
     pub(crate) forced: bool,
+}
+
+impl Offer {
+    /// An offer that replaces everything, with nothing in it yet.
+    pub(crate) const fn whole(target: Version) -> Self {
+        Self {
+            base: None,
+            target,
+            upserts: Vec::new(),
+            removals: Vec::new(),
+            weights: Vec::new(),
+            weight_removals: Vec::new(),
+            forced: false,
+        }
+    }
 }
 
 /// What a message made of the update under way.
@@ -57,14 +77,17 @@ struct Collecting {
 #[derive(Debug)]
 pub(crate) struct Assembly {
     view: View,
+    weights: bool,
     limit: usize,
     state: State,
 }
 
 impl Assembly {
-    pub(crate) const fn new(view: View, limit: usize) -> Self {
+    /// `weights`: whether their lane is followed.
+    pub(crate) const fn new(view: View, weights: bool, limit: usize) -> Self {
         Self {
             view,
+            weights,
             limit,
             state: State::Idle,
         }
@@ -76,7 +99,7 @@ impl Assembly {
             return Taken::Broken(refusal);
         }
         let base = delta.base.unwrap_or_default();
-        let mut offer = match read_versions(Some(&base), delta.target.as_ref()) {
+        let mut offer = match self.read_versions(Some(&base), delta.target.as_ref()) {
             Ok(offer) => offer,
             Err(refusal) => return Taken::Broken(refusal),
         };
@@ -122,7 +145,7 @@ impl Assembly {
     }
 
     fn begin(&self, chunk: &v1::UpdateChunk) -> Result<Box<Collecting>, Refusal> {
-        let offer = read_versions(chunk.base.as_ref(), chunk.target.as_ref())?;
+        let offer = self.read_versions(chunk.base.as_ref(), chunk.target.as_ref())?;
         if chunk.count == 0 || chunk.count > MAX_CHUNKS {
             let message = "must be 1 to 65536";
             return Err(Refusal::decode(Some(offer.target), "chunk.count", message));
@@ -189,6 +212,9 @@ impl Assembly {
             let violation = Violation::new("", ViolationCode::OutOfRange, message);
             return Err(Refusal::new(NackReason::Limit, Some(offer.target), violation));
         }
+        if offer.target.lane == Lane::Weights {
+            return add_weights(offer, upserts, removals).map(|()| size);
+        }
         let seen = |key: &ResourceKey| self.view.contains(key.kind);
         let rows = upserts.iter().filter_map(wire::row_from_wire).map(own);
         offer.upserts.extend(rows.filter(|row| seen(&row.key)));
@@ -196,6 +222,34 @@ impl Assembly {
             .removals
             .extend(removals.iter().filter_map(wire::key_from_wire).filter(seen));
         Ok(size)
+    }
+
+    /// Reads the versions of an update.
+    fn read_versions(
+        &self,
+        base: Option<&v1::Version>,
+        target: Option<&v1::Version>,
+    ) -> Result<Offer, Refusal> {
+        let missing = || Refusal::decode(None, "target", "must be set");
+        let target = target.ok_or_else(missing)?;
+        let lane = match wire::lane_from_wire(target.lane) {
+            Some(Lane::Weights) if !self.weights => None,
+            lane => lane,
+        };
+        let Some(lane) = lane else {
+            let violation = Violation::new("target.lane", ViolationCode::Invalid, "is not followed here");
+            return Err(Refusal::new(NackReason::Unsupported, None, violation));
+        };
+        let malformed = |field, target| Refusal::decode(target, field, "is no version of the lane");
+        let target = wire::version_from_wire(target).ok_or_else(|| malformed("target", None))?;
+        let read_base = |base: &v1::Version| {
+            let base = wire::version_from_wire(base).filter(|base| base.lane == lane);
+            base.ok_or_else(|| malformed("base", Some(target)))
+        };
+        Ok(Offer {
+            base: base.map(read_base).transpose()?,
+            ..Offer::whole(target)
+        })
     }
 }
 
@@ -207,25 +261,23 @@ fn own(row: Row) -> Row {
     }
 }
 
-/// Reads the versions of an update in the lane of the configuration.
-fn read_versions(base: Option<&v1::Version>, target: Option<&v1::Version>) -> Result<Offer, Refusal> {
-    let missing = || Refusal::decode(None, "target", "must be set");
-    let target = target.ok_or_else(missing)?;
-    if target.lane != i32::from(v1::Lane::Config) {
-        let violation = Violation::new("target.lane", ViolationCode::Invalid, "is not followed here");
-        return Err(Refusal::new(NackReason::Unsupported, None, violation));
+/// Adds recommended weights to an offer. Resources of other kinds are passed over, as is what is not known.
+fn add_weights(
+    offer: &mut Offer,
+    upserts: &[v1::DiscoveryResource],
+    removals: &[v1::ResourceRef],
+) -> Result<(), Refusal> {
+    let target = offer.target;
+    let broken = |violation: Violation| Refusal::new(NackReason::Decode, Some(target), violation);
+    for row in upserts.iter().filter_map(wire::weight_row_from_wire) {
+        let row = row.map_err(broken)?;
+        offer.weights.push(WeightRow {
+            payload: Bytes::copy_from_slice(&row.payload),
+            ..row
+        });
     }
-    let malformed = |field, target| Refusal::decode(target, field, "is no version of the lane");
-    let target = wire::version_from_wire(target).ok_or_else(|| malformed("target", None))?;
-    let base = match base {
-        None => None,
-        Some(base) => Some(wire::version_from_wire(base).ok_or_else(|| malformed("base", Some(target)))?),
-    };
-    Ok(Offer {
-        base,
-        target,
-        upserts: Vec::new(),
-        removals: Vec::new(),
-        forced: false,
-    })
+    for key in removals.iter().filter_map(wire::weight_key_from_wire) {
+        offer.weight_removals.push(key.map_err(broken)?);
+    }
+    Ok(())
 }

@@ -56,7 +56,7 @@ fn said() -> Vec<Vec<u8>> {
 
 /// Reads messages as the stream does.
 fn read(messages: &[Vec<u8>]) {
-    let mut session = Session::new(View::ALL, LIMIT);
+    let mut session = Session::new(View::ALL, true, LIMIT);
     for bytes in messages {
         if let Ok(response) = StreamConfigResponse::decode(bytes.as_slice()) {
             drop(session.receive(response));

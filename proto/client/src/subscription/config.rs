@@ -92,6 +92,8 @@ pub struct SubscriptionConfig {
     pub node: NodeIdentity,
     /// Which kinds are wanted. Must hold, with a kind, the kinds its resources name.
     pub view: View,
+    /// Whether recommended weights are followed, too.
+    pub weights: bool,
     /// The directory that keeps the last good content, for this subscription alone; none: nothing is kept.
     pub last_good: Option<PathBuf>,
     /// Intervals and limits of time.

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tyrscale_model::{Rejection, Snapshot, Version, View, Violation, ViolationCode};
+use tyrscale_model::{Lane, Rejection, Snapshot, Version, View, Violation, ViolationCode};
 
 use super::{
     Consumer, Update,
@@ -13,8 +13,12 @@ use super::{
     refusal::{NackReason, Refusal},
     replica,
     session::Fault,
+    weights::{self, WeightChange, WeightsStatus},
 };
-use crate::last_good::{LastGood, LoadError};
+use crate::{
+    last_good::{LastGood, LoadError},
+    last_weights::{Kept, LastWeights},
+};
 
 /// Warnings an Ack carries at most.
 const MAX_WARNINGS: usize = 32;
@@ -40,17 +44,29 @@ pub(crate) struct Restored {
 pub(crate) struct Engine<C> {
     view: View,
     running: Option<Snapshot>,
+    weights: weights::Replica,
     consumer: C,
     last_good: Option<LastGood>,
+    last_weights: Option<LastWeights>,
+    /// Whether other weights run than are on disk.
+    weights_unsaved: bool,
 }
 
 impl<C: Consumer> Engine<C> {
-    pub(crate) const fn new(view: View, consumer: C, last_good: Option<LastGood>) -> Self {
+    pub(crate) fn new(
+        view: View,
+        consumer: C,
+        last_good: Option<LastGood>,
+        last_weights: Option<LastWeights>,
+    ) -> Self {
         Self {
             view,
             running: None,
+            weights: weights::Replica::default(),
             consumer,
             last_good,
+            last_weights,
+            weights_unsaved: false,
         }
     }
 
@@ -69,6 +85,7 @@ impl<C: Consumer> Engine<C> {
         let quarantined = last_good.trial.quarantined();
         let generations = last_good.generations();
         let running = generations.iter().find_map(|name| self.restore_generation(name));
+        self.restore_weights();
         Restored { running, quarantined }
     }
 
@@ -100,15 +117,104 @@ impl<C: Consumer> Engine<C> {
         }
     }
 
+    /// Goes on with the recommended weights on disk, if they are of the configuration that runs.
+    fn restore_weights(&mut self) {
+        let kept = self.last_weights.as_ref().and_then(LastWeights::load);
+        let config = self.running.as_ref().map(Snapshot::lineage);
+        let Some(kept) = kept.filter(|kept| Some(kept.config) == config) else {
+            return;
+        };
+        let offer = Offer {
+            weights: kept.rows,
+            ..Offer::whole(kept.version)
+        };
+        match self.weights.apply(&offer, tokio::time::Instant::now()) {
+            Ok(changes) => self.hand_weights_over(&changes),
+            Err(refusal) => {
+                tracing::warn!(rejection = %refusal.rejection, "recommended weights on disk are not used");
+            }
+        }
+    }
+
     /// Judges an update, hands it to the consumer and writes it to disk. Refused, nothing is changed.
     pub(crate) fn apply(&mut self, offer: Offer) -> Result<Applied, Refusal> {
         let began = Instant::now();
         let target = offer.target;
+        if target.lane == Lane::Weights {
+            return self.apply_weights(&offer, began);
+        }
         let judged = catch_unwind(AssertUnwindSafe(|| {
             replica::judge(self.running.as_ref(), self.view, offer)
         }));
         let update = judged.unwrap_or_else(|_| Err(panicked(target)))?;
         self.try_out(update, began)
+    }
+
+    fn apply_weights(&mut self, offer: &Offer, began: Instant) -> Result<Applied, Refusal> {
+        let changes = self.weights.apply(offer, tokio::time::Instant::now())?;
+        let validated = Instant::now();
+        self.weights_unsaved = true;
+        self.hand_weights_over(&changes);
+        Ok(Applied {
+            version: offer.target,
+            validate: validated - began,
+            apply: validated.elapsed(),
+            warnings: Vec::new(),
+            persisted: false,
+        })
+    }
+
+    fn hand_weights_over(&mut self, changes: &[WeightChange]) {
+        if changes.is_empty() {
+            return;
+        }
+        let consumer = &mut self.consumer;
+        if catch_unwind(AssertUnwindSafe(|| consumer.weigh(changes))).is_err() {
+            tracing::error!("taking recommended weights panicked");
+        }
+    }
+
+    /// Ends the weights whose time has come.
+    pub(crate) fn expire(&mut self, now: tokio::time::Instant) {
+        let ended = self.weights.expire(now);
+        if !ended.is_empty() {
+            tracing::info!(
+                ended = ended.len(),
+                "recommended weights expired: the operators' count again"
+            );
+        }
+        self.hand_weights_over(&ended);
+    }
+
+    /// How the recommended weights stand.
+    pub(crate) fn weights_status(&self) -> WeightsStatus {
+        let mut status = WeightsStatus::default();
+        self.weights.describe(&mut status);
+        status
+    }
+
+    /// Writes the recommended weights to disk, if others are there.
+    pub(crate) fn save_weights(&mut self) {
+        let Some((disk, config)) = self
+            .last_weights
+            .as_ref()
+            .zip(self.running.as_ref().map(Snapshot::lineage))
+            .filter(|_| self.weights_unsaved)
+        else {
+            return;
+        };
+        let kept = self.weights.rows(tokio::time::Instant::now());
+        let saved = kept.map(|(version, rows)| {
+            disk.save(&Kept {
+                config,
+                version,
+                rows,
+            })
+        });
+        match saved {
+            Some(Err(error)) => tracing::warn!(%error, "recommended weights could not be written"),
+            Some(Ok(())) | None => self.weights_unsaved = false,
+        }
     }
 
     /// Takes a content unless the process died with it before, and leaves word in case it dies with it now.
@@ -138,6 +244,7 @@ impl<C: Consumer> Engine<C> {
 
     /// The process ends as it was told to.
     pub(crate) fn stop(&mut self) {
+        self.save_weights();
         if let Some(last_good) = &mut self.last_good {
             last_good.trial.stop();
         }
@@ -146,6 +253,9 @@ impl<C: Consumer> Engine<C> {
     /// Runs on under the control plane's version of the same content; `None` when that runs already.
     pub(crate) fn adopt(&mut self, target: Version) -> Result<Option<Applied>, Fault> {
         let began = Instant::now();
+        if target.lane == Lane::Weights {
+            return self.weights.adopt(target).map(|()| None);
+        }
         match replica::adopt(self.running.as_ref(), self.view, target)? {
             None => Ok(None),
             Some(update) => self.take(update, began).map(Some).map_err(|refusal| {
@@ -189,7 +299,11 @@ impl<C: Consumer> Engine<C> {
         let accepted = catch_unwind(AssertUnwindSafe(|| consumer.accept(update)));
         let refused = |rejection: Rejection| Refusal::new(NackReason::Invalid, Some(version), rejection);
         let warnings = accepted.map_err(|_| panicked(version))?.map_err(refused)?;
-        self.running = Some(update.snapshot.clone());
+        let before = self.running.replace(update.snapshot.clone());
+        if before.is_some_and(|before| before.lineage() != version.lineage) {
+            let ended = self.weights.clear();
+            self.hand_weights_over(&ended);
+        }
         Ok((version, warnings))
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tyrscale_model::{Version, View, Violation, ViolationCode, wire};
+use tyrscale_model::{Lane, Version, View, Violation, ViolationCode, wire};
 use tyrscale_proto::v1::{
     self, Resume, StreamConfigResponse, directive::Directive, stream_config_response::Message,
 };
@@ -36,13 +36,13 @@ pub(crate) enum Fault {
 pub(crate) enum Step {
     /// Nothing.
     Continue,
-    /// The stream stands. `adopt`: the content that runs has this version now.
+    /// The stream stands. `adopt`: the contents that run have these versions now.
     Welcome {
         heartbeat: Option<Duration>,
-        adopt: Option<Version>,
+        adopt: Vec<Version>,
     },
-    /// The newest version.
-    Head(Version),
+    /// The newest version of each lane.
+    Heads(Vec<Version>),
     /// Connect again within this time.
     Reconnect(Duration),
     /// Judge this update and answer.
@@ -63,11 +63,11 @@ pub(crate) struct Session {
 
 impl Session {
     /// A new stream; an update may hold `limit` bytes of memory.
-    pub(crate) const fn new(view: View, limit: usize) -> Self {
+    pub(crate) const fn new(view: View, weights: bool, limit: usize) -> Self {
         Self {
             welcomed: false,
             resync: false,
-            assembly: Assembly::new(view, limit),
+            assembly: Assembly::new(view, weights, limit),
         }
     }
 
@@ -95,7 +95,7 @@ impl Session {
                 };
                 self.step(nonce, taken)
             }
-            Some(Message::Heartbeat(heartbeat)) => head_of(&heartbeat),
+            Some(Message::Heartbeat(heartbeat)) => heads_of(&heartbeat),
             Some(Message::Directive(directive)) => self.directive(directive),
             None if nonce == 0 => Step::Continue,
             None => {
@@ -112,7 +112,7 @@ impl Session {
             Taken::Incomplete => Step::Continue,
             Taken::Complete(_) | Taken::Broken(_) if nonce == 0 => Step::GiveUp(Fault::NoNonce),
             Taken::Complete(mut offer) => {
-                if offer.base.is_none() {
+                if offer.base.is_none() && offer.target.lane == Lane::Config {
                     offer.forced = std::mem::take(&mut self.resync);
                 }
                 Step::Judge { nonce, offer }
@@ -142,30 +142,30 @@ fn read_welcome(welcome: &v1::Welcome) -> Step {
         .and_then(read_duration)
         .filter(|heartbeat| !heartbeat.is_zero())
         .map(|heartbeat| heartbeat.min(MAX_HEARTBEAT));
-    let plan = welcome
+    let mut adopt = Vec::new();
+    let in_sync = welcome
         .lanes
         .iter()
-        .find(|plan| plan.lane == i32::from(v1::Lane::Config));
-    let Some(plan) = plan.filter(|plan| plan.resume() == Resume::InSync) else {
-        return Step::Welcome {
-            heartbeat,
-            adopt: None,
-        };
-    };
-    match plan.target.as_ref().and_then(wire::version_from_wire) {
-        None => Step::GiveUp(Fault::NotInSync),
-        adopt => Step::Welcome { heartbeat, adopt },
+        .filter(|plan| plan.resume() == Resume::InSync);
+    for plan in in_sync.filter(|plan| wire::lane_from_wire(plan.lane).is_some()) {
+        match plan.target.as_ref().and_then(wire::version_from_wire) {
+            Some(target) => adopt.push(target),
+            None => return Step::GiveUp(Fault::NotInSync),
+        }
     }
+    Step::Welcome { heartbeat, adopt }
 }
 
 fn read_duration(duration: prost_types::Duration) -> Option<Duration> {
     duration.try_into().ok()
 }
 
-fn head_of(heartbeat: &v1::Heartbeat) -> Step {
-    heartbeat
-        .head
-        .iter()
-        .find_map(wire::version_from_wire)
-        .map_or(Step::Continue, Step::Head)
+fn heads_of(heartbeat: &v1::Heartbeat) -> Step {
+    Step::Heads(
+        heartbeat
+            .head
+            .iter()
+            .filter_map(wire::version_from_wire)
+            .collect(),
+    )
 }

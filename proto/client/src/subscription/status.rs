@@ -1,9 +1,9 @@
 //! How a subscription stands.
 
 use tokio::time::Instant;
-use tyrscale_model::Version;
+use tyrscale_model::{Lane, Version};
 
-use super::Refusal;
+use super::{Refusal, WeightsStatus};
 
 /// How a subscription stands. `Default` is its state before anything happened.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,6 +30,8 @@ pub struct SubscriptionStatus {
     pub updates_applied: u64,
     /// Updates refused.
     pub updates_refused: u64,
+    /// How the recommended weights stand; the rest is about the configuration.
+    pub weights: WeightsStatus,
 }
 
 impl SubscriptionStatus {
@@ -42,6 +44,10 @@ impl SubscriptionStatus {
 
     /// The control plane has `version`. Of one lineage, a lower revision is old news.
     pub(super) fn note_head(&mut self, version: Version, now: Instant) {
+        if version.lane == Lane::Weights {
+            self.weights.head = Some(version);
+            return;
+        }
         let is_old = |head: Version| head.lineage == version.lineage && head.revision > version.revision;
         if !self.head.is_some_and(is_old) {
             self.head = Some(version);

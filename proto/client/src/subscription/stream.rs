@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
-use tyrscale_model::{Version, wire};
+use tyrscale_model::{Lane, Version, wire};
 use tyrscale_proto::v1::{
     self, StreamConfigRequest, StreamConfigResponse, discovery_service_client::DiscoveryServiceClient,
     stream_config_request::Message,
@@ -20,6 +20,7 @@ use super::{
     engine::{Applied, Engine},
     refusal::Refusal,
     session::{Fault, Session, Step},
+    terse,
 };
 
 const PROTOCOL: u32 = 1;
@@ -112,10 +113,10 @@ impl<C: Consumer> Subscriber<C> {
             Err(_) => return (Duration::ZERO, End::Lost(StreamError::NoWelcome)),
         };
         let began = Instant::now();
-        if let Some(target) = adopt
-            && let Err(error) = self.adopt(target).await
-        {
-            return (Duration::ZERO, End::Lost(error));
+        for target in adopt {
+            if let Err(error) = self.adopt(target).await {
+                return (Duration::ZERO, End::Lost(error));
+            }
         }
         self.note(|status, now| status.note_connected(true, now));
         tracing::info!(host = endpoint.host(), "following the control plane");
@@ -132,7 +133,7 @@ impl<C: Consumer> Subscriber<C> {
     }
 
     /// Connects and says hello until the control plane has said welcome, perhaps with a version to adopt.
-    async fn open(&self, endpoint: &Server, attempt: u32) -> Result<(Stream, Option<Version>), StreamError> {
+    async fn open(&self, endpoint: &Server, attempt: u32) -> Result<(Stream, Vec<Version>), StreamError> {
         let channel = endpoint.connect().await.map_err(StreamError::Connect)?;
         let (outbound, requests) = mpsc::channel(OUTBOUND);
         let hello = StreamConfigRequest {
@@ -145,7 +146,7 @@ impl<C: Consumer> Subscriber<C> {
             .await?
             .into_inner();
         let first = inbound.message().await?.ok_or(StreamError::Closed)?;
-        let mut session = Session::new(self.config.view, MAX_UPDATE);
+        let mut session = Session::new(self.config.view, self.config.weights, MAX_UPDATE);
         let (heartbeat, adopt) = match session.receive(first) {
             Step::Welcome { heartbeat, adopt } => (heartbeat, adopt),
             Step::GiveUp(fault) => return Err(fault.into()),
@@ -177,8 +178,8 @@ impl<C: Consumer> Subscriber<C> {
             }),
             protocol_min: PROTOCOL,
             protocol_max: PROTOCOL,
-            features: Vec::new(),
-            have: self.running().iter().map(wire::version_to_wire).collect(),
+            features: vec![terse::FEATURE.to_owned()],
+            have: self.have(),
             quarantined: self
                 .status
                 .borrow()
@@ -186,11 +187,24 @@ impl<C: Consumer> Subscriber<C> {
                 .iter()
                 .map(wire::version_to_wire)
                 .collect(),
-            selector: Some(wire::view_to_wire(self.config.view)),
+            selector: Some(self.selector()),
             codecs: codec::known(),
             max_message_bytes: self.config.max_message_bytes,
             attempt,
         }
+    }
+
+    fn have(&self) -> Vec<v1::Version> {
+        let running = Lane::ALL.into_iter().filter_map(|lane| self.running(lane));
+        running.map(|version| wire::version_to_wire(&version)).collect()
+    }
+
+    fn selector(&self) -> v1::Selector {
+        let mut selector = wire::view_to_wire(self.config.view);
+        if self.config.weights {
+            selector.kinds.push(v1::Kind::Weight.into());
+        }
+        selector
     }
 
     fn max_message(&self) -> usize {
@@ -200,11 +214,16 @@ impl<C: Consumer> Subscriber<C> {
         }
     }
 
-    async fn obey(&self, stream: &mut Stream, message: StreamConfigResponse) -> Result<(), StreamError> {
+    async fn obey(&self, stream: &mut Stream, mut message: StreamConfigResponse) -> Result<(), StreamError> {
+        terse::fill_in(&mut message, |lane| self.running(lane));
         match stream.session.receive(message) {
             Step::Continue | Step::Welcome { .. } => Ok(()),
-            Step::Head(head) => {
-                self.note(|status, now| status.note_head(head, now));
+            Step::Heads(heads) => {
+                self.note(|status, now| {
+                    for head in heads {
+                        status.note_head(head, now);
+                    }
+                });
                 self.persist_again().await
             }
             Step::Reconnect(within) => {
@@ -213,7 +232,10 @@ impl<C: Consumer> Subscriber<C> {
             }
             Step::Refuse { nonce, refusal } => stream.answer(self.refuse(nonce, refusal)).await,
             Step::Judge { nonce, offer } => {
-                let answer = match self.blocking(move |engine| engine.apply(offer)).await? {
+                let judged = self.blocking(move |engine| (engine.apply(offer), engine.weights_status()));
+                let (judged, standing) = judged.await?;
+                self.note_weights(&standing);
+                let answer = match judged {
                     Ok(applied) => self.accept(nonce, applied),
                     Err(refusal) => self.refuse(nonce, refusal),
                 };
@@ -232,12 +254,20 @@ impl<C: Consumer> Subscriber<C> {
         if is_due && self.blocking(|engine: &mut Engine<C>| engine.persist()).await? {
             self.note(|status, _| status.persisted = true);
         }
+        if self.config.weights {
+            self.blocking(Engine::save_weights).await?;
+        }
         Ok(())
     }
 
     async fn adopt(&self, target: Version) -> Result<(), StreamError> {
-        let adopted = self.blocking(move |engine: &mut Engine<C>| engine.adopt(target));
-        let adopted = adopted.await??;
+        let adopted = self.blocking(move |engine: &mut Engine<C>| {
+            let adopted = engine.adopt(target);
+            (adopted, engine.weights_status())
+        });
+        let (adopted, standing) = adopted.await?;
+        let adopted = adopted?;
+        self.note_weights(&standing);
         self.note(|status, now| {
             if let Some(applied) = adopted {
                 status.note_running(applied.version, applied.persisted, now);
@@ -250,15 +280,21 @@ impl<C: Consumer> Subscriber<C> {
     fn accept(&self, nonce: u64, applied: Applied) -> Message {
         let version = applied.version;
         tracing::info!(
+            lane = version.lane.as_str(),
             revision = version.revision.0,
             persisted = applied.persisted,
-            "configuration applied"
+            "update applied"
         );
         self.note(|status, now| {
-            status.note_running(version, applied.persisted, now);
+            match version.lane {
+                Lane::Config => {
+                    status.note_running(version, applied.persisted, now);
+                    status.last_refusal = None;
+                    status.updates_applied += 1;
+                }
+                Lane::Weights => status.weights.taken_at = Some(now),
+            }
             status.note_head(version, now);
-            status.last_refusal = None;
-            status.updates_applied += 1;
         });
         Message::Ack(v1::Ack {
             nonce,
@@ -271,15 +307,20 @@ impl<C: Consumer> Subscriber<C> {
     }
 
     fn refuse(&self, nonce: u64, refusal: Refusal) -> Message {
+        let lane = refusal.target.map_or(Lane::Config, |target| target.lane);
         tracing::warn!(
+            lane = lane.as_str(),
             reason = refusal.reason.as_str_name(),
             rejection = %refusal.rejection,
-            "configuration refused"
+            "update refused"
         );
-        let nack = refusal.to_nack(nonce, self.running().as_ref());
-        self.note(|status, _| {
-            status.updates_refused += 1;
-            status.last_refusal = Some(refusal);
+        let nack = refusal.to_nack(nonce, self.running(lane).as_ref());
+        self.note(|status, _| match lane {
+            Lane::Config => {
+                status.updates_refused += 1;
+                status.last_refusal = Some(refusal);
+            }
+            Lane::Weights => status.weights.refused += 1,
         });
         Message::Nack(nack)
     }

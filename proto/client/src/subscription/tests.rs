@@ -135,10 +135,8 @@ impl Sent {
             base: self
                 .base
                 .map(|(lineage, revision)| version(lineage, revision, digest)),
-            target: version(self.lineage, self.revision, digest),
-            upserts: Vec::new(),
-            removals: Vec::new(),
             forced: self.forced,
+            ..Offer::whole(version(self.lineage, self.revision, digest))
         };
         for (name, step) in NAMES.into_iter().zip(self.steps) {
             match step {
@@ -226,7 +224,7 @@ proptest! {
         cuts.sort_unstable();
         let parts: Vec<&[Row]> = cuts.windows(2).map(|cut| &rows[cut[0]..cut[1]]).collect();
         let count = u32::try_from(parts.len()).unwrap();
-        let mut assembly = Assembly::new(VIEW, LIMIT);
+        let mut assembly = Assembly::new(VIEW, false, LIMIT);
         let mut made = None;
         for (index, part) in (0..).zip(&parts) {
             let chunk = chunk(&base, index, count, part);
@@ -246,7 +244,7 @@ proptest! {
     fn nothing_received_makes_a_session_panic_or_go_unanswered(
         messages in proptest::collection::vec((message(), 0u64..3), 0..30),
     ) {
-        let mut session = Session::new(VIEW, LIMIT);
+        let mut session = Session::new(VIEW, false, LIMIT);
         drop(session.receive(response(Message::Welcome(v1::Welcome::default()), 0)));
         for (message, nonce) in messages {
             let wants_answer = matches!(message, Message::Delta(_) | Message::Chunk(_)) && nonce != 0;
@@ -305,7 +303,7 @@ fn message() -> impl Strategy<Value = Message> {
 fn an_update_beyond_the_limit_is_refused_however_it_is_cut() {
     let version = snapshot(Lineage([1; 16]), 1, &Content::new()).version(VIEW);
     let rows: Vec<Row> = (0..10).map(|number| row(&format!("n{number}"), 1)).collect();
-    let mut assembly = Assembly::new(VIEW, 1000);
+    let mut assembly = Assembly::new(VIEW, false, 1000);
     for index in 0..9 {
         let part = chunk(&version, index, 10, &rows[..2]);
         assert!(matches!(assembly.chunk(part, false), Taken::Incomplete));
@@ -318,7 +316,7 @@ fn an_update_beyond_the_limit_is_refused_however_it_is_cut() {
 
 #[test]
 fn a_message_of_a_newer_control_plane_is_skipped_or_refused_when_it_wants_an_answer() {
-    let mut session = Session::new(VIEW, LIMIT);
+    let mut session = Session::new(VIEW, false, LIMIT);
     drop(session.receive(response(Message::Welcome(v1::Welcome::default()), 0)));
     let unknown = |nonce| StreamConfigResponse { message: None, nonce };
     assert!(matches!(session.receive(unknown(0)), Step::Continue));
@@ -337,13 +335,13 @@ fn an_update_of_another_lane_is_unsupported() {
         target: Some(target),
         ..v1::Delta::default()
     };
-    let taken = Assembly::new(VIEW, LIMIT).delta(delta);
+    let taken = Assembly::new(VIEW, false, LIMIT).delta(delta);
     assert!(matches!(taken, Taken::Broken(refusal) if refusal.reason == NackReason::Unsupported));
 }
 
 #[test]
 fn a_stream_begins_with_one_welcome() {
-    let mut session = Session::new(VIEW, LIMIT);
+    let mut session = Session::new(VIEW, false, LIMIT);
     let welcome = || response(Message::Welcome(v1::Welcome::default()), 0);
     let early = session.receive(response(Message::Heartbeat(v1::Heartbeat::default()), 0));
     assert!(matches!(early, Step::GiveUp(Fault::NoWelcome)));
@@ -356,14 +354,14 @@ fn a_stream_begins_with_one_welcome() {
 
 #[test]
 fn times_that_make_no_sense_are_bounded() {
-    let mut session = Session::new(VIEW, LIMIT);
+    let mut session = Session::new(VIEW, false, LIMIT);
     let duration = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
     let welcome = |seconds| v1::Welcome {
         heartbeat: duration(seconds),
         ..v1::Welcome::default()
     };
     for (seconds, expected) in [(0, None), (-1, None), (15, Some(15)), (i64::MAX, Some(600))] {
-        let step = Session::new(VIEW, LIMIT).receive(response(Message::Welcome(welcome(seconds)), 0));
+        let step = Session::new(VIEW, false, LIMIT).receive(response(Message::Welcome(welcome(seconds)), 0));
         let Step::Welcome { heartbeat, .. } = step else {
             panic!("{step:?}")
         };

@@ -74,6 +74,7 @@ pub(crate) fn config(endpoints: &[&Uri], last_good: Option<&Path>) -> Subscripti
             build: "test".into(),
         },
         view: VIEW,
+        weights: false,
         last_good: last_good.map(Path::to_owned),
         timing: timing(),
         max_message_bytes: 0,

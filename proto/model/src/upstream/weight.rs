@@ -7,6 +7,9 @@ use crate::{Violation, ViolationCode};
 pub struct Weight(f64);
 
 impl Weight {
+    /// Sends nothing.
+    pub const ZERO: Self = Self(0.0);
+
     /// The number.
     #[must_use]
     pub const fn get(self) -> f64 {

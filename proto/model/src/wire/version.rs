@@ -11,23 +11,35 @@ use crate::{
 #[must_use]
 pub fn version_to_wire(version: &Version) -> v1::Version {
     v1::Version {
-        lane: match version.lane {
-            Lane::Config => v1::Lane::Config.into(),
-        },
+        lane: lane_to_wire(version.lane).into(),
         lineage: version.lineage.0.to_vec().into(),
         revision: version.revision.0,
         digest: version.digest.0.to_vec().into(),
     }
 }
 
-/// Reads a version; `None` when it is of another lane or not well-formed.
+/// The wire value of a lane.
+#[must_use]
+pub const fn lane_to_wire(lane: Lane) -> v1::Lane {
+    match lane {
+        Lane::Config => v1::Lane::Config,
+        Lane::Weights => v1::Lane::Weights,
+    }
+}
+
+/// Reads a lane; `None` when this build does not know it.
+#[must_use]
+pub fn lane_from_wire(number: i32) -> Option<Lane> {
+    Lane::ALL
+        .into_iter()
+        .find(|lane| i32::from(lane_to_wire(*lane)) == number)
+}
+
+/// Reads a version; `None` when it is not well-formed.
 #[must_use]
 pub fn version_from_wire(message: &v1::Version) -> Option<Version> {
-    if message.lane != i32::from(v1::Lane::Config) {
-        return None;
-    }
     Some(Version {
-        lane: Lane::Config,
+        lane: lane_from_wire(message.lane)?,
         lineage: Lineage(message.lineage.as_ref().try_into().ok()?),
         revision: Revision(message.revision),
         digest: Digest(message.digest.as_ref().try_into().ok()?),

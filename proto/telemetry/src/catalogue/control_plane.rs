@@ -29,12 +29,28 @@ pub const DISCOVERY_STREAMS: Metric<Gauge, 0> = Metric::new(
     "Open discovery streams.",
 );
 /// Updates sent to subscribers.
-pub const DISCOVERY_UPDATES_TOTAL: Metric<Counter, 1> = Metric::new(
+pub const DISCOVERY_UPDATES_TOTAL: Metric<Counter, 2> = Metric::new(
     "tyrscale_discovery_updates_total",
     Unit::One,
-    &["kind"],
+    &["lane", "kind"],
     CONTROL_PLANE,
-    "Updates sent to subscribers, by kind: snapshot or delta.",
+    "Updates sent to subscribers, by lane (config or weights) and kind (snapshot or delta).",
+);
+/// Newest revision of the recommended weights.
+pub const WEIGHTS_REVISION: Metric<Gauge, 0> = Metric::new(
+    "tyrscale_weights_revision",
+    Unit::One,
+    &[],
+    CONTROL_PLANE,
+    "Newest revision of the recommended weights; starts over with the process.",
+);
+/// Recommended weights that hold.
+pub const RECOMMENDED_WEIGHTS: Metric<Gauge, 0> = Metric::new(
+    "tyrscale_recommended_weights",
+    Unit::One,
+    &[],
+    CONTROL_PLANE,
+    "Upstreams with a recommended weight that has not expired.",
 );
 /// Updates refused by subscribers.
 pub const DISCOVERY_NACKS_TOTAL: Metric<Counter, 1> = Metric::new(
@@ -66,6 +82,8 @@ pub(super) const METRICS: &[MetricInfo] = &[
     STORE_COMMITS_TOTAL.info(),
     DISCOVERY_STREAMS.info(),
     DISCOVERY_UPDATES_TOTAL.info(),
+    WEIGHTS_REVISION.info(),
+    RECOMMENDED_WEIGHTS.info(),
     DISCOVERY_NACKS_TOTAL.info(),
     DISCOVERY_DIGEST_MISMATCHES_TOTAL.info(),
     STORE_READY.info(),

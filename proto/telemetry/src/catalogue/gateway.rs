@@ -92,6 +92,38 @@ pub const GATEWAY_CONFIG_AGE_SECONDS: Metric<Gauge, 0> = Metric::new(
     GATEWAY,
     "Time since the control plane last confirmed that the configuration is current.",
 );
+/// Revision of the recommended weights.
+pub const GATEWAY_WEIGHTS_REVISION: Metric<Gauge, 0> = Metric::new(
+    "tyrscale_gateway_weights_revision",
+    Unit::One,
+    &[],
+    GATEWAY,
+    "Revision of the recommended weights the gateway has.",
+);
+/// Time since the recommended weights changed.
+pub const GATEWAY_WEIGHTS_AGE_SECONDS: Metric<Gauge, 0> = Metric::new(
+    "tyrscale_gateway_weights_age_seconds",
+    Unit::Seconds,
+    &[],
+    GATEWAY,
+    "Time since the gateway last took recommended weights from the control plane.",
+);
+/// Recommended weights that hold.
+pub const GATEWAY_WEIGHTS: Metric<Gauge, 0> = Metric::new(
+    "tyrscale_gateway_weights",
+    Unit::One,
+    &[],
+    GATEWAY,
+    "Upstreams with a recommended weight that has not expired.",
+);
+/// Recommended weights that expired.
+pub const GATEWAY_WEIGHTS_EXPIRED_TOTAL: Metric<Counter, 0> = Metric::new(
+    "tyrscale_gateway_weights_expired_total",
+    Unit::One,
+    &[],
+    GATEWAY,
+    "Recommended weights that expired here, so that the operator's weight counts again.",
+);
 /// JSON-RPC requests.
 pub const RPC_REQUESTS_TOTAL: Metric<Counter, 2> = Metric::new(
     "tyrscale_rpc_requests_total",
@@ -121,6 +153,10 @@ pub(super) const METRICS: &[MetricInfo] = &[
     TLS_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS.info(),
     GATEWAY_CONFIG_REVISION.info(),
     GATEWAY_CONFIG_AGE_SECONDS.info(),
+    GATEWAY_WEIGHTS_REVISION.info(),
+    GATEWAY_WEIGHTS_AGE_SECONDS.info(),
+    GATEWAY_WEIGHTS.info(),
+    GATEWAY_WEIGHTS_EXPIRED_TOTAL.info(),
     RPC_REQUESTS_TOTAL.info(),
     UNROUTED_REQUESTS_TOTAL.info(),
 ];

@@ -89,16 +89,12 @@ fn one_update_is_in_flight_and_the_next_covers_all_since() {
     let first = session.next_update(&small(version(1, 2, 2)), t0).unwrap();
     assert_eq!(first.base, Some(version(1, 1, 1)));
     assert_eq!(session.next_update(&small(version(1, 5, 5)), t0), None);
-    assert_eq!(
-        session.ack(first.nonce, Some(version(1, 2, 2))),
-        Ok(Acknowledged::Proved)
-    );
+    assert_eq!(session.ack(Some(version(1, 2, 2))), Acknowledged::Proved);
     let second = session.next_update(&small(version(1, 5, 5)), t0 + FLOOR).unwrap();
     assert_eq!(
         (second.base, second.target),
         (Some(version(1, 2, 2)), version(1, 5, 5))
     );
-    assert_eq!(second.nonce, first.nonce + 1);
 }
 
 #[test]
@@ -106,7 +102,7 @@ fn updates_keep_their_distance() {
     let t0 = Instant::now();
     let mut session = synced(version(1, 1, 1));
     let first = session.next_update(&small(version(1, 2, 2)), t0).unwrap();
-    session.ack(first.nonce, Some(first.target)).unwrap();
+    session.ack(Some(first.target));
     assert_eq!(session.next_update(&small(version(1, 3, 3)), t0), None);
     assert_eq!(session.wake_at(), Some(t0 + FLOOR));
     assert!(
@@ -122,13 +118,13 @@ fn a_wrong_digest_brings_one_snapshot_and_a_second_one_ends_it() {
     let target = version(1, 2, 2);
     for other in [Some(version(1, 2, 9)), Some(version(7, 2, 2)), None] {
         let mut session = synced(version(1, 1, 1));
-        let delta = session.next_update(&small(target), t0).unwrap();
-        assert_eq!(session.ack(delta.nonce, other), Ok(Acknowledged::Diverged));
+        session.next_update(&small(target), t0).unwrap();
+        assert_eq!(session.ack(other), Acknowledged::Diverged);
         assert_eq!(session.state(), SyncState::Diverged);
         let whole = session.next_update(&small(target), t0).unwrap();
         assert_eq!(whole.base, None);
         assert_eq!(session.state(), SyncState::Diverged);
-        assert_eq!(session.ack(whole.nonce, other), Ok(Acknowledged::Diverged));
+        assert_eq!(session.ack(other), Acknowledged::Diverged);
         assert_eq!(session.state(), SyncState::Held);
         let later = t0 + Duration::from_secs(3600);
         assert_eq!(session.next_update(&small(version(1, 3, 3)), later), None);
@@ -139,13 +135,10 @@ fn a_wrong_digest_brings_one_snapshot_and_a_second_one_ends_it() {
 fn a_right_digest_after_the_snapshot_heals() {
     let t0 = Instant::now();
     let mut session = synced(version(1, 1, 1));
-    let delta = session.next_update(&small(version(1, 2, 2)), t0).unwrap();
-    session.ack(delta.nonce, None).unwrap();
+    session.next_update(&small(version(1, 2, 2)), t0).unwrap();
+    session.ack(None);
     let whole = session.next_update(&small(version(1, 2, 2)), t0).unwrap();
-    assert_eq!(
-        session.ack(whole.nonce, Some(whole.target)),
-        Ok(Acknowledged::Proved)
-    );
+    assert_eq!(session.ack(Some(whole.target)), Acknowledged::Proved);
     assert_eq!(session.state(), SyncState::Synced);
     let next = session.next_update(&small(version(1, 3, 3)), t0 + FLOOR).unwrap();
     assert_eq!(next.base, Some(version(1, 2, 2)));
@@ -155,9 +148,9 @@ fn a_right_digest_after_the_snapshot_heals() {
 fn what_was_refused_is_not_sent_again_but_its_repair_is_at_once() {
     let t0 = Instant::now();
     let mut session = synced(version(1, 1, 1));
-    let bad = session.next_update(&small(version(1, 2, 2)), t0).unwrap();
-    let refused = session.nack(bad.nonce, Some(version(1, 1, 1)), NackReason::Invalid, t0);
-    assert_eq!(refused, Ok(Some(version(1, 2, 2))));
+    session.next_update(&small(version(1, 2, 2)), t0).unwrap();
+    let refused = session.nack(Some(version(1, 1, 1)), NackReason::Invalid, t0);
+    assert_eq!(refused, Some(version(1, 2, 2)));
     let minute = t0 + Duration::from_secs(60);
     assert_eq!(session.next_update(&small(version(1, 2, 2)), minute), None);
     assert_eq!(session.state(), SyncState::Rejected);
@@ -174,17 +167,12 @@ fn c42_attempts_after_refusals_in_a_row_are_spaced_from_5_s_to_60_s() {
     for revision in 2..10 {
         let target = small(version(1, revision, 2));
         let started = now;
-        let update = match session.next_update(&target, now) {
-            Some(update) => update,
-            None => {
-                now = session.wake_at().unwrap();
-                session.next_update(&target, now).unwrap()
-            }
-        };
+        if session.next_update(&target, now).is_none() {
+            now = session.wake_at().unwrap();
+            session.next_update(&target, now).unwrap();
+        }
         pauses.push((now - started).as_secs());
-        session
-            .nack(update.nonce, Some(version(1, 1, 1)), NackReason::Invalid, now)
-            .unwrap();
+        session.nack(Some(version(1, 1, 1)), NackReason::Invalid, now);
     }
     assert_eq!(pauses, [0, 0, 5, 10, 20, 40, 60, 60]);
 }
@@ -194,8 +182,8 @@ fn a_first_snapshot_refused_leaves_nothing_running_and_does_not_loop() {
     let t0 = Instant::now();
     let mut session = Session::new(None, Vec::new(), DEADLINE);
     session.welcome(&small(version(1, 2, 2)));
-    let whole = session.next_update(&small(version(1, 2, 2)), t0).unwrap();
-    session.nack(whole.nonce, None, NackReason::Limit, t0).unwrap();
+    session.next_update(&small(version(1, 2, 2)), t0).unwrap();
+    session.nack(None, NackReason::Limit, t0);
     assert_eq!((session.state(), session.running()), (SyncState::Rejected, None));
     let later = t0 + Duration::from_secs(600);
     assert_eq!(session.next_update(&small(version(1, 2, 2)), later), None);
@@ -205,15 +193,11 @@ fn a_first_snapshot_refused_leaves_nothing_running_and_does_not_loop() {
 fn a_base_mismatch_brings_one_snapshot_and_no_second() {
     let t0 = Instant::now();
     let mut session = synced(version(1, 1, 1));
-    let delta = session.next_update(&small(version(1, 2, 2)), t0).unwrap();
-    session
-        .nack(delta.nonce, None, NackReason::BaseMismatch, t0)
-        .unwrap();
+    session.next_update(&small(version(1, 2, 2)), t0).unwrap();
+    session.nack(None, NackReason::BaseMismatch, t0);
     let whole = session.next_update(&small(version(1, 2, 2)), t0).unwrap();
     assert_eq!(whole.base, None);
-    session
-        .nack(whole.nonce, None, NackReason::DigestMismatch, t0)
-        .unwrap();
+    session.nack(None, NackReason::DigestMismatch, t0);
     let later = t0 + Duration::from_secs(600);
     assert_eq!(session.next_update(&small(version(1, 2, 2)), later), None);
 }
@@ -249,20 +233,7 @@ fn an_unanswered_update_stalls_and_then_ends_the_stream() {
     assert_eq!(session.on_time(t0), Ok(()));
     assert_eq!(session.on_time(t0 + DEADLINE), Ok(()));
     assert_eq!(session.state(), SyncState::Stalled);
-    assert_eq!(session.on_time(t0 + 2 * DEADLINE), Err(Breach::Unanswered));
-}
-
-#[test]
-fn an_old_nonce_changes_nothing_and_one_from_the_future_is_a_breach() {
-    let t0 = Instant::now();
-    let mut session = synced(version(1, 1, 1));
-    let update = session.next_update(&small(version(1, 2, 2)), t0).unwrap();
-    session.ack(update.nonce, Some(update.target)).unwrap();
-    assert_eq!(session.ack(update.nonce, None), Ok(Acknowledged::Stale));
-    assert_eq!(session.nack(0, None, NackReason::Invalid, t0), Ok(None));
-    assert_eq!(session.stale_answers(), 2);
-    assert_eq!(session.running(), Some(version(1, 2, 2)));
-    assert_eq!(session.ack(update.nonce + 1, None), Err(Breach::FutureNonce));
+    assert_eq!(session.on_time(t0 + 2 * DEADLINE), Err(Unanswered));
 }
 
 #[derive(Debug, Clone)]
@@ -285,7 +256,7 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    /// Whatever happens: one update in flight, nonces dense, a base is what the subscriber runs, never backwards.
+    /// Whatever happens: one update in flight, a base is what the subscriber runs, never backwards.
     #[test]
     fn laws_of_a_session(events in proptest::collection::vec(event(), 1..200)) {
         let mut now = Instant::now();
@@ -293,7 +264,6 @@ proptest! {
         let mut session = Session::new(None, Vec::new(), DEADLINE);
         let mut in_flight: Option<Update> = None;
         let mut running: Option<Version> = None;
-        let mut nonce = 0;
         session.welcome(&small(version(1, head, 1)));
         for event in events {
             match event {
@@ -301,21 +271,19 @@ proptest! {
                 Event::Wait(seconds) => now += Duration::from_secs(seconds),
                 Event::Ack => if let Some(update) = in_flight.take() {
                     running = Some(update.target);
-                    prop_assert_eq!(session.ack(update.nonce, running), Ok(Acknowledged::Proved));
+                    prop_assert_eq!(session.ack(running), Acknowledged::Proved);
                 },
-                Event::AckWrong => if let Some(update) = in_flight.take() {
-                    prop_assert_eq!(session.ack(update.nonce, None), Ok(Acknowledged::Diverged));
+                Event::AckWrong => if in_flight.take().is_some() {
+                    prop_assert_eq!(session.ack(None), Acknowledged::Diverged);
                     running = None;
                 },
-                Event::Nack(base) => if let Some(update) = in_flight.take() {
+                Event::Nack(base) => if in_flight.take().is_some() {
                     let reason = if base { NackReason::BaseMismatch } else { NackReason::Invalid };
-                    session.nack(update.nonce, running, reason, now).unwrap();
+                    session.nack(running, reason, now);
                 },
             }
             if let Some(update) = session.next_update(&small(version(1, head, 1)), now) {
                 prop_assert!(in_flight.is_none());
-                nonce += 1;
-                prop_assert_eq!(update.nonce, nonce);
                 prop_assert!(update.base.is_none() || update.base == running);
                 prop_assert!(running.is_none_or(|running| running.revision <= update.target.revision));
                 prop_assert_eq!(update.target.revision, Revision(head));

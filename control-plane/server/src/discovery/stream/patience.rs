@@ -2,7 +2,7 @@
 
 use tokio::time::{Instant, sleep};
 use tonic::Status;
-use tyrscale_model::Version;
+use tyrscale_model::{Lane, Version};
 use tyrscale_proto::v1::{self, SyncState, stream_config_response::Message};
 
 use super::{Stream, replacement, stopping};
@@ -21,12 +21,13 @@ impl Stream<'_> {
         if let Some(room) = gate.try_pass(messages) {
             return Ok(Some(room));
         }
-        self.membership.stands(Standing {
+        let standing = Standing {
             state: SyncState::Held,
             reason: "waits in line for the whole content",
-            running: self.session.running(),
-            target: self.target(),
-        });
+            running: self.running(),
+            target: self.target(Lane::Config),
+        };
+        self.membership.stands(Lane::Config, standing);
         let mut passing = std::pin::pin!(gate.pass(messages));
         loop {
             tokio::select! {
@@ -52,7 +53,7 @@ impl Stream<'_> {
         let is_ahead = |running: Version| {
             running.lineage == newest.snapshot.lineage() && running.revision > newest.snapshot.revision()
         };
-        self.session.running().is_some_and(is_ahead)
+        self.running().is_some_and(is_ahead)
     }
 
     /// Asks a subscriber that has been here for long, or runs what this server has not seen, to connect again.

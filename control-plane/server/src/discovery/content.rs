@@ -1,0 +1,189 @@
+//! What the server has in a lane, as a subscriber sees it.
+
+use std::{sync::Arc, time::Duration};
+
+use prost::Message as _;
+use tokio::time::Instant;
+use tyrscale_model::{Entry, ResourceKey, Row, Version, View, WeightRow, WeightTtl, wire};
+use tyrscale_proto::v1;
+use tyrscale_store::Head;
+
+use super::resume::{Difference, Offer};
+use crate::weights;
+
+/// Room for the tag and length of a resource in its message.
+const ITEM_HEADER: usize = 8;
+/// A difference of more than this many hundredths of the whole is sent as the whole.
+const LARGE_PERCENT: usize = 60;
+/// A weight that was set less long ago is sent as if it was set now.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// The content of a lane.
+#[derive(Debug, Clone)]
+pub(crate) enum Content {
+    /// What operators want, as far as it is seen.
+    Config { head: Arc<Head>, view: View },
+    /// What the recommender computed; lives are counted at `now`.
+    Weights { head: Arc<weights::Head>, now: Instant },
+}
+
+/// One step of an update.
+pub(crate) enum Item {
+    Upsert(v1::DiscoveryResource),
+    Removal(v1::ResourceRef),
+}
+
+impl Item {
+    /// Bytes in a message.
+    pub(crate) fn size(&self) -> usize {
+        ITEM_HEADER
+            + match self {
+                Self::Upsert(resource) => resource.encoded_len(),
+                Self::Removal(key) => key.encoded_len(),
+            }
+    }
+
+    /// Which resource, for people.
+    pub(crate) fn name(&self) -> String {
+        let (kind, id) = match self {
+            Self::Upsert(resource) => (resource.kind(), &resource.id),
+            Self::Removal(key) => (key.kind(), &key.id),
+        };
+        format!("{} {id}", kind.as_str_name())
+    }
+}
+
+impl Content {
+    /// The newest version.
+    pub(crate) fn target(&self) -> Version {
+        match self {
+            Self::Config { head, view } => head.snapshot.version(*view),
+            Self::Weights { head, .. } => head.weights.version(),
+        }
+    }
+
+    /// The newest version, whatever is seen of it.
+    pub(crate) fn newest(&self) -> Version {
+        match self {
+            Self::Config { head, .. } => head.snapshot.version(View::ALL),
+            Self::Weights { .. } => self.target(),
+        }
+    }
+
+    /// What updates to one target differ by, besides where they start.
+    pub(crate) fn variant(&self) -> (View, u64) {
+        match self {
+            Self::Config { view, .. } => (*view, 0),
+            Self::Weights { head, now } => (View::ALL, now.duration_since(head.published).as_secs()),
+        }
+    }
+
+    /// Asks about what the server has. `takes_over`: an operator said that a configuration of another lineage is to
+    /// be replaced; recommended weights always are.
+    pub(crate) fn offer<T>(&self, takes_over: bool, question: impl FnOnce(&Offer<'_>) -> T) -> T {
+        let difference = |have: &Version| self.difference(have);
+        let target = self.target();
+        let (nothing, takes_over) = match self {
+            Self::Config { head, view } => (head.history.nothing().digest(target.lane, *view), takes_over),
+            Self::Weights { head, .. } => (head.nothing(), true),
+        };
+        question(&Offer {
+            target,
+            difference: &difference,
+            nothing,
+            takes_over,
+        })
+    }
+
+    fn difference(&self, have: &Version) -> Difference {
+        let (changed, whole) = match self {
+            Self::Config { head, view } => {
+                let known = head.history.hashes_at(have.revision);
+                if known.is_none_or(|hashes| hashes.digest(have.lane, *view) != have.digest) {
+                    return Difference::Unknown;
+                }
+                let Some(changed) = head.history.changed_since(have.revision) else {
+                    return Difference::Unknown;
+                };
+                let changed = changed.iter().filter(|key| view.contains(key.kind)).count();
+                // Counted no further than needed: the work is that of the change, not of the whole.
+                let seen = view.kinds().flat_map(|kind| head.snapshot.of_kind(kind));
+                (changed, seen.take(enough(changed)).count())
+            }
+            Self::Weights { head, .. } => {
+                if head.history.digest_at(have.revision) != Some(have.digest) {
+                    return Difference::Unknown;
+                }
+                let Some(changed) = head.history.changed_since(have.revision) else {
+                    return Difference::Unknown;
+                };
+                (changed.len(), head.weights.len())
+            }
+        };
+        if whole < enough(changed) {
+            Difference::Large
+        } else {
+            Difference::Small
+        }
+    }
+
+    /// The steps that lead from `base`, or from nothing, to the newest version; `None` when the history does not
+    /// reach back.
+    pub(crate) fn items(&self, base: Option<&Version>) -> Option<Vec<Item>> {
+        match (self, base) {
+            (Self::Config { head, view }, None) => {
+                let seen = view.kinds().flat_map(|kind| head.snapshot.of_kind(kind));
+                Some(
+                    seen.map(|(key, entry)| Item::Upsert(upsert(key, entry)))
+                        .collect(),
+                )
+            }
+            (Self::Config { head, view }, Some(base)) => {
+                let keys = head.history.changed_since(base.revision)?;
+                let seen = keys.iter().filter(|key| view.contains(key.kind));
+                let items = seen.map(|key| match head.snapshot.get(key) {
+                    Some(entry) => Item::Upsert(upsert(key, entry)),
+                    None => Item::Removal(wire::key_to_wire(key)),
+                });
+                Some(items.collect())
+            }
+            (Self::Weights { head, now }, None) => {
+                let all = head.weights.iter().map(|(upstream, _)| upstream);
+                Some(all.map(|upstream| weight_item(head, upstream, *now)).collect())
+            }
+            (Self::Weights { head, now }, Some(base)) => {
+                let changed = head.history.changed_since(base.revision)?;
+                let items = changed.into_iter();
+                Some(items.map(|upstream| weight_item(head, upstream, *now)).collect())
+            }
+        }
+    }
+}
+
+const fn enough(changed: usize) -> usize {
+    changed.saturating_mul(100).div_ceil(LARGE_PERCENT)
+}
+
+fn upsert(key: &ResourceKey, entry: &Entry) -> v1::DiscoveryResource {
+    wire::row_to_wire(&Row {
+        key: key.clone(),
+        revision: entry.meta.modify_revision,
+        payload: entry.payload.clone(),
+    })
+}
+
+fn weight_item(head: &weights::Head, upstream: tyrscale_model::UpstreamId, now: Instant) -> Item {
+    let Some(entry) = head.weights.get(upstream) else {
+        return Item::Removal(wire::weight_key_to_wire(upstream));
+    };
+    let left = head
+        .deadline(upstream)
+        .map(|deadline| deadline.duration_since(now));
+    let is_fresh = left.is_some_and(|left| left + FRESH > entry.soft.ttl.get());
+    Item::Upsert(wire::weight_row_to_wire(&WeightRow {
+        upstream,
+        revision: entry.revision,
+        payload: entry.payload.clone(),
+        remaining: left.filter(|_| !is_fresh).map(WeightTtl::remaining),
+    }))
+}

@@ -1,0 +1,144 @@
+//! The recommended weights at one moment, and what led to them.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use rpds::RedBlackTreeMapSync;
+use tokio::time::Instant;
+use tyrscale_model::{Digest, Lineage, Revision, RouteId, SoftWeight, UnixMillis, UpstreamId, Weights};
+
+/// Revisions that are remembered, so that a subscriber that comes back gets only the difference.
+const HISTORY: usize = 1000;
+
+/// What is known of a recommended weight besides its content.
+#[derive(Debug, Clone)]
+pub(crate) struct Note {
+    pub(crate) route: RouteId,
+    /// When it ends.
+    pub(crate) deadline: Instant,
+    pub(crate) reason: Arc<str>,
+    pub(crate) set_by: Arc<str>,
+    pub(crate) set_time: UnixMillis,
+}
+
+#[derive(Debug)]
+struct Step {
+    upstreams: Vec<UpstreamId>,
+    digest: Digest,
+}
+
+/// The last revisions of the lane.
+#[derive(Debug, Clone)]
+pub(crate) struct History {
+    steps: RedBlackTreeMapSync<Revision, Arc<Step>>,
+}
+
+impl History {
+    /// The digest at a revision, if it is remembered.
+    pub(crate) fn digest_at(&self, revision: Revision) -> Option<Digest> {
+        self.steps.get(&revision).map(|step| step.digest)
+    }
+
+    /// The upstreams whose weights were set or dropped after `from`; `None` when that is not remembered.
+    pub(crate) fn changed_since(&self, from: Revision) -> Option<BTreeSet<UpstreamId>> {
+        self.steps.get(&from)?;
+        let later = self.steps.range(from.next()..);
+        Some(
+            later
+                .flat_map(|(_, step)| step.upstreams.iter().copied())
+                .collect(),
+        )
+    }
+
+    fn push(&mut self, revision: Revision, step: Step) {
+        self.steps.insert_mut(revision, Arc::new(step));
+        if self.steps.size() > HISTORY
+            && let Some(oldest) = self.steps.first().map(|(revision, _)| *revision)
+        {
+            self.steps.remove_mut(&oldest);
+        }
+    }
+}
+
+/// The recommended weights at one version of their lane.
+#[derive(Debug, Clone)]
+pub(crate) struct Head {
+    pub(crate) weights: Weights,
+    pub(crate) history: History,
+    /// Since when it is the newest.
+    pub(crate) published: Instant,
+    notes: RedBlackTreeMapSync<UpstreamId, Note>,
+}
+
+impl Head {
+    /// None, in a lineage of its own: revisions of a control plane that has ended say nothing here.
+    pub(crate) fn new(lineage: Lineage, now: Instant) -> Self {
+        let weights = Weights::empty(lineage);
+        let mut history = History {
+            steps: RedBlackTreeMapSync::new_sync(),
+        };
+        let step = Step {
+            upstreams: Vec::new(),
+            digest: weights.digest(),
+        };
+        history.push(weights.revision(), step);
+        Self {
+            weights,
+            history,
+            published: now,
+            notes: RedBlackTreeMapSync::new_sync(),
+        }
+    }
+
+    /// The digest of no weights at all.
+    pub(crate) fn nothing(&self) -> Digest {
+        Weights::empty(self.weights.lineage()).digest()
+    }
+
+    /// What is known of the weight recommended for an upstream.
+    pub(crate) fn note(&self, upstream: UpstreamId) -> Option<&Note> {
+        self.notes.get(&upstream)
+    }
+
+    /// When the weight recommended for an upstream ends.
+    pub(crate) fn deadline(&self, upstream: UpstreamId) -> Option<Instant> {
+        self.note(upstream).map(|note| note.deadline)
+    }
+
+    /// When the first weight ends.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.notes.values().map(|note| note.deadline).min()
+    }
+
+    /// Every weight's upstream and note, by upstream.
+    pub(crate) fn notes(&self) -> impl Iterator<Item = (UpstreamId, &Note)> {
+        self.notes.iter().map(|(upstream, note)| (*upstream, note))
+    }
+
+    /// The next revision.
+    pub(crate) fn next(
+        &self,
+        set: &[(UpstreamId, SoftWeight)],
+        note: impl Fn(&SoftWeight) -> Option<Note>,
+        dropped: &[UpstreamId],
+        now: Instant,
+    ) -> Self {
+        let mut next = self.clone();
+        next.weights = self.weights.next(set, dropped);
+        next.published = now;
+        for upstream in dropped {
+            next.notes.remove_mut(upstream);
+        }
+        for (upstream, soft) in set {
+            if let Some(note) = note(soft) {
+                next.notes.insert_mut(*upstream, note);
+            }
+        }
+        let named = set.iter().map(|(upstream, _)| *upstream);
+        let step = Step {
+            upstreams: named.chain(dropped.iter().copied()).collect(),
+            digest: next.weights.digest(),
+        };
+        next.history.push(next.weights.revision(), step);
+        next
+    }
+}
