@@ -30,7 +30,7 @@ pub(crate) struct FleetStatus {
 }
 
 impl FleetStatus {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         (fleet, store): (Fleet, Store),
         rollouts: Rollouts,
         book: Book,
