@@ -91,7 +91,7 @@ impl Exporter {
         let config: ExporterConfig = parsed(&[&words[..], &more].concat());
         let stop = CancellationToken::new();
         let running = tyrscale_exporter::run(config, Listeners { admin }, stop.clone());
-        let task = tokio::spawn(async move { running.await.unwrap() });
+        let task = tokio::spawn(async move { Box::pin(running).await.unwrap() });
         Self {
             admin: address,
             stop,
@@ -159,6 +159,7 @@ fn resources(nodes: &[SimNode]) -> Vec<Operation> {
                 .unwrap(),
             collectors: vec![Collector::EthBlockNumber],
             methods: None,
+            prices: None,
         })
     };
     let all = std::iter::once(network).chain((0..RPCS).map(rpc));

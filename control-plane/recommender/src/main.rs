@@ -43,6 +43,11 @@ async fn main() -> anyhow::Result<()> {
     let admin = TcpListener::bind(cli.admin)
         .await
         .with_context(|| format!("cannot listen on {}", cli.admin))?;
-    tyrscale_recommender::run(cli.config, Listeners { admin }, shutdown).await?;
+    Box::pin(tyrscale_recommender::run(
+        cli.config,
+        Listeners { admin },
+        shutdown,
+    ))
+    .await?;
     Ok(())
 }

@@ -201,7 +201,7 @@ impl WeightRails {
             ("--weights-floor", self.floor),
             ("--weights-max-step", self.max_step),
         ];
-        for (flag, _) in weights.iter().filter(|(_, it)| !(0.01..=100.0).contains(it)) {
+        if let Some((flag, _)) = weights.iter().find(|(_, it)| !(0.01..=100.0).contains(it)) {
             let rule = "must be 0.01 to 100".to_owned();
             return Err(ConfigError { flag, rule });
         }
@@ -209,7 +209,7 @@ impl WeightRails {
             ("--weights-max-zero-percent", u64::from(self.max_zero_percent), 99),
             ("--weights-min-interval-ms", self.min_interval_ms, 3_600_000),
         ];
-        for (flag, _, most) in numbers.into_iter().filter(|(_, it, most)| it > most) {
+        if let Some((flag, _, most)) = numbers.into_iter().find(|(_, it, most)| it > most) {
             let rule = format!("must be 0 to {most}");
             return Err(ConfigError { flag, rule });
         }

@@ -36,7 +36,8 @@ use crate::{
     error::ControlPlaneError,
     fleet::Fleet,
     grpc::{
-        configuration::Configuration, crud::Crud, recommendation::Recommendations, runs::Runs, status::FleetStatus,
+        configuration::Configuration, crud::Crud, recommendation::Recommendations, runs::Runs,
+        status::FleetStatus,
     },
     metrics,
     rollout::Rollouts,
@@ -218,11 +219,9 @@ async fn serve(
     add_services(&mut routes, store, configuration, status, recommendations);
     let discovery = DiscoveryServiceServer::new(discovery).max_decoding_message_size(MAX_ANSWER);
     let tokens = AccessServiceServer::new(access.service(&streams, &stop));
-    let runs = Runs::new(RunRecords::open(store).await?, Recommendations::new(store.clone(), book.clone()));
-    let runs = RecommendationRunServiceServer::new(runs).max_decoding_message_size(MAX_REQUEST);
     let mut routes = routes
         .add_service(discovery)
-        .add_service(runs)
+        .add_service(runs_of(store, &book).await?)
         .add_service(tokens.max_decoding_message_size(MAX_ANSWER));
     add_node_services(&mut routes, telemetry, &coordination, &streams, &stop);
     let layer = AccessLayer::new(access.guard.clone());
@@ -232,26 +231,36 @@ async fn serve(
     listeners.tell(config, store);
     let grpc = Port::new(listeners.grpc, access.grpc_tls.clone(), GRPC_LIMITS);
     let port = tyrscale_rest::port(listeners.rest, access.rest_tls.clone());
+    let admin = serve_admin_endpoints(listeners.admin, metrics, store.clone(), stop.clone());
     let outcome = tokio::try_join!(
         serve_grpc(grpc, (routes, layer), stop.clone()),
         infallible(serve_rest(port, rest, stop.clone())),
-        infallible(serve_admin_endpoints(
-            listeners.admin,
-            metrics,
-            store.clone(),
-            stop.clone()
-        )),
+        infallible(admin),
         infallible(Box::pin(delivering)),
         infallible(report_health(health, store.clone(), stop.clone())),
         infallible(until(&stop, coordination.keep())),
         infallible(weights::keep(book, store.clone(), stop.clone())),
     );
     stop.cancel();
+    end_streams(&streams).await;
+    outcome.map(|_| ())
+}
+
+async fn end_streams(streams: &TaskTracker) {
     streams.close();
     if timeout(DRAIN_TIMEOUT, streams.wait()).await.is_err() {
         tracing::warn!(streams = streams.len(), "streams did not end in time");
     }
-    outcome.map(|_| ())
+}
+
+/// What recommenders did.
+async fn runs_of(
+    store: &Store,
+    book: &Book,
+) -> Result<RecommendationRunServiceServer<Runs<Recommendations>>, ControlPlaneError> {
+    let recommendations = Recommendations::new(store.clone(), book.clone());
+    let runs = Runs::new(RunRecords::open(store).await?, recommendations);
+    Ok(RecommendationRunServiceServer::new(runs).max_decoding_message_size(MAX_REQUEST))
 }
 
 async fn infallible(future: impl Future<Output = ()>) -> Result<(), ControlPlaneError> {

@@ -136,7 +136,6 @@ fn decode(bytes: &[u8], now: u64) -> Option<Kept> {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use tyrscale_model::{SoftWeight, Weight};
 
     use super::*;
@@ -158,7 +157,7 @@ mod tests {
             rows: vec![WeightRow {
                 upstream: "00000000-0000-4000-8000-000000000001".parse().unwrap(),
                 revision: Revision(9),
-                payload: Bytes::from(wire::encode_weight(&soft)),
+                payload: wire::encode_weight(&soft),
                 remaining: Some(WeightTtl::remaining(Duration::from_secs(seconds))),
             }],
         }

@@ -79,9 +79,11 @@ impl RecommendationService for Plane {
         &self,
         _: Request<v1::ListWeightsRequest>,
     ) -> Result<Response<v1::ListWeightsResponse>, Status> {
-        let standing = match self.asked().recommended {
-            true => v1::WeightStanding::Recommended,
-            false => v1::WeightStanding::Operator,
+        let recommended = self.asked().recommended;
+        let standing = if recommended {
+            v1::WeightStanding::Recommended
+        } else {
+            v1::WeightStanding::Operator
         };
         let weight = |number| v1::EffectiveWeight {
             upstream_id: id(number),

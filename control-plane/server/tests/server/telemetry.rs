@@ -184,7 +184,19 @@ async fn reports_of_all_nodes_are_merged_by_upstream_rpc_and_network() {
         (Some(100), 2, 1)
     );
     assert_eq!((network.upstreams, network.requests), (1, 18));
+    plane.stop().await;
+}
 
+#[tokio::test]
+async fn what_is_reported_is_listed_in_pages_and_by_filter() {
+    let plane = configured().await;
+    let mut gateway = Reporter::start(&plane.channel, "gw-1").await;
+    let mut exporter = Reporter::start(&plane.channel, "exporter").await;
+    gateway.report(vec![upstream_sample(10, 2)], vec![]).await;
+    exporter
+        .report(vec![], vec![rpc_sample(1, 100), rpc_sample(2, 97)])
+        .await;
+    watched(&plane, |all| all.len() == 4).await;
     let page = list(
         &plane,
         v1::ListTelemetryRequest {

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use tyrscale_balance::{Member, Selector};
-use tyrscale_model::{EffectiveWeight, OperatorWeight, Revision, Snapshot, SoftWeight, Upstream, UpstreamId, Weight};
+use tyrscale_model::{
+    EffectiveWeight, OperatorWeight, Revision, Snapshot, SoftWeight, Upstream, UpstreamId, Weight,
+};
 
 /// The recommended weights that hold.
 pub(crate) type SoftWeights = HashMap<UpstreamId, SoftWeight>;

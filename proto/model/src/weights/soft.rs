@@ -36,7 +36,9 @@ impl TryFrom<Duration> for WeightTtl {
     type Error = Violation;
 
     fn try_from(time: Duration) -> Result<Self, Violation> {
-        if (Duration::from_secs(1)..=Self::MAX.0).contains(&time) && time.subsec_nanos() % 1_000_000 == 0 {
+        if (Duration::from_secs(1)..=Self::MAX.0).contains(&time)
+            && time.subsec_nanos().is_multiple_of(1_000_000)
+        {
             return Ok(Self(time));
         }
         let message = "must be 1 second to 7 days, in whole milliseconds";
