@@ -114,10 +114,11 @@ impl Content {
                 if head.history.digest_at(have.revision) != Some(have.digest) {
                     return Difference::Unknown;
                 }
-                let Some(changed) = head.history.changed_since(have.revision) else {
-                    return Difference::Unknown;
+                // Weights are small and few: what changed is never worth the whole again.
+                return match head.history.changed_since(have.revision) {
+                    Some(_) => Difference::Small,
+                    None => Difference::Unknown,
                 };
-                (changed.len(), head.weights.len())
             }
         };
         if whole < enough(changed) {

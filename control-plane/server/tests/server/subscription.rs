@@ -94,10 +94,15 @@ async fn a_subscription_follows_refuses_and_comes_back_for_the_difference() {
     until(&plane, "gw", SyncState::Disconnected).await;
 
     plane.put_network("later", 1).await;
+    let parts = [
+        "_discovery_updates_total{",
+        "kind=\"snapshot\"",
+        "lane=\"config\"",
+    ];
     let snapshots = |metrics: String| {
         let line = metrics
             .lines()
-            .find(|line| line.contains("updates_total{kind=\"snapshot\"}"));
+            .find(|line| parts.iter().all(|part| line.contains(part)));
         line.unwrap().to_owned()
     };
     let before = snapshots(plane.metrics().await);

@@ -85,7 +85,7 @@ async fn writers_on_two_replicas_make_one_dense_history() {
 }
 
 #[tokio::test]
-async fn after_a_failed_flush_nothing_is_shown_and_no_write_is_taken() {
+async fn after_a_failed_flush_nothing_is_shown_and_no_write_is_taken_until_it_recovers() {
     let engine = Arc::new(SharedEngine::new());
     let store = replica(&engine).await;
     store.commit(create("a")).await.unwrap();
@@ -100,4 +100,12 @@ async fn after_a_failed_flush_nothing_is_shown_and_no_write_is_taken() {
         Err(StoreError::Unavailable(_))
     ));
     assert!(store.is_ready().is_err());
+    engine.breaks.store(false, Ordering::SeqCst);
+    store.commit(create("c")).await.unwrap();
+    assert_eq!(
+        store.head().snapshot.revision(),
+        Revision(3),
+        "the first of them had reached the log"
+    );
+    assert!(store.is_ready().is_ok());
 }

@@ -27,7 +27,7 @@ struct Content {
 pub(crate) struct SharedEngine {
     content: Mutex<Content>,
     moved: Condvar,
-    /// Fails the next flush.
+    /// Fails every flush, and recovery.
     pub(crate) breaks: AtomicBool,
 }
 
@@ -134,14 +134,14 @@ impl Engine for SharedEngine {
     }
 
     fn flush(&self) -> Result<(), EngineError> {
-        if self.breaks.swap(false, Ordering::SeqCst) {
+        if self.breaks.load(Ordering::SeqCst) {
             return Err(EngineError::Unavailable("the disk is full".to_owned()));
         }
         Ok(())
     }
 
     fn recover(&self) -> Result<(), EngineError> {
-        Ok(())
+        self.flush()
     }
 
     fn wait_head(&self, after: Revision) -> Result<Option<Revision>, EngineError> {
