@@ -26,7 +26,7 @@ pub(crate) struct Args {
     #[arg(long)]
     dry_run: bool,
     /// Refuse unless the configuration is at this revision.
-    #[arg(long, value_name = "REVISION")]
+    #[arg(long, visible_alias = "expect-revision", value_name = "REVISION")]
     expected_revision: Option<u64>,
     /// How the change reaches the gateways: `all` at once, or stages parted by commas, each a count, a percentage or
     /// a label, and how long it must be good before the next. By default as the control plane was told.
@@ -35,9 +35,31 @@ pub(crate) struct Args {
     /// Leave gateways where they are when the rollout halts, instead of reverting the change.
     #[arg(long, requires = "rollout")]
     hold_on_halt: bool,
+    #[command(flatten)]
+    ownership: Ownership,
+    /// The most deletions allowed; a fifth of what exists, at least 10, when it is left out.
+    #[arg(long, value_name = "COUNT")]
+    max_deletes: Option<u32>,
+    /// Done once within 24 hours, however often it is sent with this id.
+    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
+    request_id: String,
     /// Why, for the control plane's log.
     #[arg(short, long, default_value = "", hide_default_value = true)]
     message: String,
+}
+
+/// In whose name a document is applied.
+#[derive(Debug, clap::Args)]
+struct Ownership {
+    /// In whose name: what the document puts belongs to this manager afterwards, and what others manage is refused.
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    manager: String,
+    /// Delete what belongs to the manager and is not in the document.
+    #[arg(long, requires = "manager")]
+    prune: bool,
+    /// Take over what other managers own.
+    #[arg(long, requires = "manager")]
+    take_ownership: bool,
 }
 
 /// What became of a resource.
@@ -78,6 +100,12 @@ pub(crate) async fn run(args: Args, connection: &Connection, output: Output) -> 
             }
             wire::rollout_policy_to_wire(&policy)
         }),
+        request_id: args.request_id,
+        manager: args.ownership.manager,
+        prune: args.ownership.prune,
+        take_ownership: args.ownership.take_ownership,
+        max_deletes: args.max_deletes,
+        ..v1::ApplyHeader::default()
     };
     let client = GrpcClient::connect(connection).await?;
     let upserts = resources.into_iter().map(upsert).collect();
@@ -88,6 +116,13 @@ pub(crate) async fn run(args: Args, connection: &Connection, output: Output) -> 
         (false, true) => format!("nothing changed: revision {revision} says so already"),
         (false, false) => format!("{} changes made in revision {revision}", answer.changes.len()),
     });
+    for warning in answer
+        .warnings
+        .iter()
+        .map(tyrscale_model::wire::violation_from_wire)
+    {
+        say(&format!("warning: {warning}"));
+    }
     let applied: Vec<_> = answer.changes.iter().map(applied).collect();
     output.write_all(&applied, &["action", "kind", "id"])
 }

@@ -11,7 +11,7 @@ use crate::{
     access::{AuditVerb, EventsArgs, NodeVerb, TokenVerb},
     apply, certs,
     resource::{Network, Route, Rpc},
-    rollout, status, telemetry, top, trace, up,
+    revision, rollout, status, telemetry, top, trace, up,
     verb::{RecommendationVerb, UpstreamVerb, Verb},
     weights,
 };
@@ -152,6 +152,22 @@ pub(crate) enum Command {
     },
     /// Puts many resources as one change, all or nothing.
     Apply(apply::Args),
+    /// Lists what was changed, by whom and when, the newest first.
+    History(revision::HistoryArgs),
+    /// Shows how two revisions differ, by resource and field.
+    Diff(revision::DiffArgs),
+    /// Restores the content of a revision, as a new revision.
+    Rollback(revision::RollbackArgs),
+    /// Names of revisions.
+    #[command(visible_alias = "tags")]
+    Tag {
+        #[command(subcommand)]
+        verb: revision::TagVerb,
+    },
+    /// Writes every resource as a document that apply takes, secrets masked.
+    Export(revision::ExportArgs),
+    /// Shows each change as it comes.
+    Watch(revision::WatchArgs),
     /// Shows which node runs which revision.
     Status(status::Args),
     /// How changes reach the gateways, stage after stage.

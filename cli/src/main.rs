@@ -12,6 +12,7 @@ mod http_client;
 mod input;
 mod output;
 mod resource;
+mod revision;
 mod rollout;
 mod run_record;
 mod status;
@@ -59,6 +60,12 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Recommendation { verb } => verb.run(&connection, output).await,
         Command::Weights { verb } => verb.run(&connection, output).await,
         Command::Apply(args) => apply::run(args, &connection, output).await,
+        Command::History(args) => revision::history(args, &connection, output).await,
+        Command::Diff(args) => revision::diff(args, &connection, output).await,
+        Command::Rollback(args) => revision::roll_back(args, &connection, output).await,
+        Command::Tag { verb } => revision::tag(verb, &connection, output).await,
+        Command::Export(args) => revision::export(args, &connection, output).await,
+        Command::Watch(args) => revision::watch(args, &connection, output).await,
         Command::Status(args) => status::run(args, &connection, output).await,
         Command::Rollout { verb } => rollout::run(verb, &connection, output).await,
         Command::Freeze(args) => rollout::freeze(Some(args), &connection).await,

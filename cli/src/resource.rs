@@ -14,6 +14,8 @@ mod units;
 mod upstream;
 pub(crate) mod word;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use tyrscale_model::Kind;
@@ -61,12 +63,22 @@ pub(crate) trait Resource:
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Meta {
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) etag: String,
+    #[serde(skip_serializing_if = "is_unset")]
     create_revision: u64,
+    #[serde(skip_serializing_if = "is_unset")]
     modify_revision: u64,
     create_time: Option<String>,
     modify_time: Option<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
     modified_by: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    managed_by: String,
 }
 
 impl Meta {
@@ -78,6 +90,16 @@ impl Meta {
         }
     }
 
+    /// The labels and annotations alone; `None` when there are none.
+    pub(crate) fn into_notes(self) -> Option<Self> {
+        let notes = Self {
+            labels: self.labels,
+            annotations: self.annotations,
+            ..Self::default()
+        };
+        (notes != Self::default()).then_some(notes)
+    }
+
     fn from_message(meta: Option<v1::ObjectMeta>) -> Option<Self> {
         let time = |time: Option<prost_types::Timestamp>| time.map(|time| time.to_string());
         meta.map(|meta| Self {
@@ -87,12 +109,17 @@ impl Meta {
             create_time: time(meta.create_time),
             modify_time: time(meta.modify_time),
             modified_by: meta.modified_by,
+            labels: meta.labels,
+            annotations: meta.annotations,
+            managed_by: meta.managed_by,
         })
     }
 
     fn into_message(meta: Option<Self>) -> Option<v1::ObjectMeta> {
         meta.map(|meta| v1::ObjectMeta {
             etag: meta.etag,
+            labels: meta.labels,
+            annotations: meta.annotations,
             ..v1::ObjectMeta::default()
         })
     }

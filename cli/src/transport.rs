@@ -59,6 +59,10 @@ pub(crate) struct Deleted {
     pub(crate) revision: Option<u64>,
 }
 
+fn no_past() -> Failure {
+    Failure::Usage("REST knows no earlier revisions: use --transport grpc".to_owned())
+}
+
 impl Client {
     pub(crate) async fn connect(connection: &Connection) -> Result<Self, Failure> {
         match connection.transport {
@@ -67,16 +71,22 @@ impl Client {
         }
     }
 
-    pub(crate) async fn list<R: Resource>(&self, filter: &str) -> Result<Vec<R>, Failure> {
+    pub(crate) async fn list<R: Resource>(
+        &self,
+        filter: &str,
+        at_revision: Option<u64>,
+    ) -> Result<Vec<R>, Failure> {
         match self {
-            Self::Grpc(client) => client.list(filter).await,
+            Self::Grpc(client) => client.list(filter, at_revision).await,
+            Self::Rest(_) if at_revision.is_some() => Err(no_past()),
             Self::Rest(client) => client.list(filter).await,
         }
     }
 
-    pub(crate) async fn get<R: Resource>(&self, id: &str) -> Result<R, Failure> {
+    pub(crate) async fn get<R: Resource>(&self, id: &str, at_revision: Option<u64>) -> Result<R, Failure> {
         match self {
-            Self::Grpc(client) => client.get(id).await,
+            Self::Grpc(client) => client.get(id, at_revision).await,
+            Self::Rest(_) if at_revision.is_some() => Err(no_past()),
             Self::Rest(client) => client.get(id).await,
         }
     }

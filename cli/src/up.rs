@@ -137,6 +137,7 @@ async fn configure(client: &GrpcClient, scene: &Scene) -> Result<u64, Failure> {
     let operations = scene.operations(client).await?;
     let header = v1::ApplyHeader {
         message: "tyrctl up".to_owned(),
+        max_deletes: Some(u32::MAX),
         ..v1::ApplyHeader::default()
     };
     let answer = apply::send(client, header, operations).await?;

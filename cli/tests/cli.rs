@@ -19,6 +19,8 @@ mod harness;
 mod measured;
 #[path = "cli/resources.rs"]
 mod resources;
+#[path = "cli/revisions.rs"]
+mod revisions;
 #[path = "cli/rollout.rs"]
 mod rollout;
 #[path = "cli/traffic.rs"]

@@ -70,11 +70,19 @@ impl GrpcClient {
         Failure::of_call(status, &self.server)
     }
 
-    pub(crate) async fn list<R: Resource>(&self, filter: &str) -> Result<Vec<R>, Failure> {
+    pub(crate) async fn list<R: Resource>(
+        &self,
+        filter: &str,
+        at_revision: Option<u64>,
+    ) -> Result<Vec<R>, Failure> {
         let mut attempt = 1;
         loop {
-            match self.list_pages::<R>(filter).await {
-                Err(status) if status.code() == Code::OutOfRange && attempt < MAX_LIST_ATTEMPTS => {
+            match self.list_pages::<R>(filter, at_revision).await {
+                Err(status)
+                    if status.code() == Code::OutOfRange
+                        && at_revision.is_none()
+                        && attempt < MAX_LIST_ATTEMPTS =>
+                {
                     attempt += 1;
                 }
                 Err(status) => return Err(self.failure(status)),
@@ -83,11 +91,16 @@ impl GrpcClient {
         }
     }
 
-    async fn list_pages<R: Resource>(&self, filter: &str) -> Result<Vec<R::Message>, Status> {
+    async fn list_pages<R: Resource>(
+        &self,
+        filter: &str,
+        at_revision: Option<u64>,
+    ) -> Result<Vec<R::Message>, Status> {
         let mut all = Vec::new();
         let mut token = String::new();
         loop {
-            let (messages, next) = R::Message::list(&self.control_plane, filter, token).await?;
+            let (messages, next) =
+                R::Message::list(&self.control_plane, filter, (token, at_revision)).await?;
             all.extend(messages);
             if next.is_empty() {
                 return Ok(all);
@@ -96,8 +109,8 @@ impl GrpcClient {
         }
     }
 
-    pub(super) async fn get<R: Resource>(&self, id: &str) -> Result<R, Failure> {
-        let message = R::Message::get(&self.control_plane, id).await;
+    pub(super) async fn get<R: Resource>(&self, id: &str, at_revision: Option<u64>) -> Result<R, Failure> {
+        let message = R::Message::get(&self.control_plane, id, at_revision).await;
         message
             .map(R::from_message)
             .map_err(|status| self.failure(status))
@@ -148,13 +161,17 @@ type Answer<M> = (Option<M>, Option<v1::Version>);
 
 /// The five calls on one kind of resource.
 pub(crate) trait Calls: Sized + Send + 'static {
-    /// Reads one.
-    fn get(control_plane: &ControlPlane, id: &str) -> impl Future<Output = Result<Self, Status>> + Send;
-    /// Reads a page of a list, with the token of the next.
+    /// Reads one, as it was then when a revision is given.
+    fn get(
+        control_plane: &ControlPlane,
+        id: &str,
+        at_revision: Option<u64>,
+    ) -> impl Future<Output = Result<Self, Status>> + Send;
+    /// Reads a page of a list, by its token and maybe of a revision, with the token of the next.
     fn list(
         control_plane: &ControlPlane,
         filter: &str,
-        page_token: String,
+        page: (String, Option<u64>),
     ) -> impl Future<Output = Result<(Vec<Self>, String), Status>> + Send;
     /// Makes one.
     fn create(
@@ -191,8 +208,13 @@ macro_rules! calls {
         $update:ident($update_request:ident), $delete:ident($delete_request:ident)
     ) => {
         impl Calls for v1::$message {
-            async fn get(control_plane: &ControlPlane, id: &str) -> Result<Self, Status> {
-                let request = v1::$get_request { $id: id.to_owned() };
+            async fn get(
+                control_plane: &ControlPlane,
+                id: &str,
+                at_revision: Option<u64>,
+            ) -> Result<Self, Status> {
+                let $id = id.to_owned();
+                let request = v1::$get_request { $id, at_revision };
                 let answer = control_plane
                     .$many()
                     .$get(signed(request))
@@ -206,12 +228,13 @@ macro_rules! calls {
             async fn list(
                 control_plane: &ControlPlane,
                 filter: &str,
-                page_token: String,
+                (page_token, at_revision): (String, Option<u64>),
             ) -> Result<(Vec<Self>, String), Status> {
                 let request = v1::$list_request {
                     page_size: PAGE_SIZE,
                     page_token,
                     filter: filter.to_owned(),
+                    at_revision,
                 };
                 let answer = control_plane
                     .$many()
@@ -229,6 +252,7 @@ macro_rules! calls {
                 let request = v1::$create_request {
                     $one: Some(message),
                     validate_only: dry_run,
+                    request_id: String::new(),
                 };
                 let answer = control_plane
                     .$many()
@@ -249,6 +273,7 @@ macro_rules! calls {
                     update_mask: Some(mask),
                     allow_missing: false,
                     validate_only: dry_run,
+                    request_id: String::new(),
                 };
                 let answer = control_plane
                     .$many()
@@ -267,6 +292,7 @@ macro_rules! calls {
                     etag: removal.etag.clone().unwrap_or_default(),
                     cascade: Some(removal.cascade),
                     validate_only: removal.dry_run,
+                    request_id: String::new(),
                 };
                 let answer = control_plane
                     .$many()

@@ -122,11 +122,11 @@ impl Scene {
     /// What makes the scene out of what is there. Networks, routes and upstreams that an earlier start left
     /// stay as they are now; rpcs get the endpoints of this start; leftovers of an earlier, larger scene go.
     pub(super) async fn operations(&self, client: &GrpcClient) -> Result<Vec<Part>, Failure> {
-        let networks = ids(client.list::<Network>("").await?);
-        let routes = ids(client.list::<Route>("").await?);
-        let rpcs = ids(client.list::<Rpc>("").await?);
-        let upstreams = ids(client.list::<Upstream>("").await?);
-        let recommendations = ids(client.list::<Recommendation>("").await?);
+        let networks = ids(client.list::<Network>("", None).await?);
+        let routes = ids(client.list::<Route>("", None).await?);
+        let rpcs = ids(client.list::<Rpc>("", None).await?);
+        let upstreams = ids(client.list::<Upstream>("", None).await?);
+        let recommendations = ids(client.list::<Recommendation>("", None).await?);
         let mut parts = Vec::new();
         if !networks.contains(self.network) {
             parts.push(upsert(Wire::Network(self.network_message())));

@@ -118,7 +118,7 @@ async fn upstreams(
     answers: &[Answer],
 ) -> Result<Vec<TriedUpstream>, Failure> {
     let filter = format!("route_id={}", scene.route_id());
-    let stored = client.list::<Upstream>(&filter).await?;
+    let stored = client.list::<Upstream>(&filter, None).await?;
     let weights: BTreeMap<&str, f64> = stored
         .iter()
         .filter_map(|upstream| Some((upstream.id()?, upstream.weight()?)))

@@ -44,6 +44,22 @@ pub const GRPC: &[Rule] = &[
     rule("/tyrscale.v1.AccessService/WatchAudit", ADMIN, Read),
     rule("/tyrscale.v1.AccessService/WhoAmI", Known, ScopedRead),
     rule("/tyrscale.v1.ConfigurationService/Apply", EDITOR, ScopedWrite),
+    rule("/tyrscale.v1.ConfigurationService/CreateTag", EDITOR, Write),
+    rule("/tyrscale.v1.ConfigurationService/DeleteTag", EDITOR, Write),
+    rule(
+        "/tyrscale.v1.ConfigurationService/DiffRevisions",
+        VIEWER,
+        ScopedRead,
+    ),
+    rule("/tyrscale.v1.ConfigurationService/Export", VIEWER, ScopedRead),
+    rule("/tyrscale.v1.ConfigurationService/ListRevisions", VIEWER, Read),
+    rule("/tyrscale.v1.ConfigurationService/ListTags", VIEWER, Read),
+    rule(
+        "/tyrscale.v1.ConfigurationService/Rollback",
+        OPERATOR,
+        ScopedWrite,
+    ),
+    rule("/tyrscale.v1.ConfigurationService/Watch", VIEWER, Read),
     rule(
         "/tyrscale.v1.CoordinationService/Campaign",
         Nodes(&[Recommender]),

@@ -25,7 +25,7 @@ use tyrscale_store::StoreError;
 
 /// Metadata with which a client names itself for `meta.modified_by`.
 const AUTHOR: &str = "x-tyrscale-author";
-/// The longest name taken from it, in bytes.
+/// The longest text taken from metadata, in bytes.
 const MAX_AUTHOR: usize = 128;
 
 /// The address of the other end, for records.
@@ -38,12 +38,35 @@ pub(crate) fn peer_of<T>(request: &Request<T>) -> String {
 pub(crate) fn author_of<T>(request: &Request<T>) -> String {
     match caller() {
         Some(caller) if caller.who != Who::Anonymous => caller.subject().to_owned(),
-        _ => named_author(request.metadata()).unwrap_or_else(|| peer_of(request)),
+        _ => text_of(request.metadata(), AUTHOR).unwrap_or_else(|| peer_of(request)),
     }
 }
 
-fn named_author(metadata: &MetadataMap) -> Option<String> {
-    let name = metadata.get(AUTHOR)?.to_str().ok()?.trim();
+/// Who asks, and from where.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin {
+    /// See [`author_of`].
+    pub(crate) actor: String,
+    /// Its address and its program.
+    pub(crate) client: String,
+}
+
+impl Origin {
+    pub(crate) fn of<T>(request: &Request<T>) -> Self {
+        let peer = peer_of(request);
+        Self {
+            actor: author_of(request),
+            client: match text_of(request.metadata(), "user-agent") {
+                Some(program) => format!("{peer} {program}"),
+                None => peer,
+            },
+        }
+    }
+}
+
+/// A short text in printable ASCII.
+fn text_of(metadata: &MetadataMap, name: &str) -> Option<String> {
+    let name = metadata.get(name)?.to_str().ok()?.trim();
     let printable = name.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
     (!name.is_empty() && name.len() <= MAX_AUTHOR && printable).then(|| name.to_owned())
 }
@@ -78,7 +101,7 @@ mod tests {
         let named = |value: &str| {
             let mut metadata = MetadataMap::new();
             metadata.insert(AUTHOR, value.parse().unwrap());
-            named_author(&metadata)
+            text_of(&metadata, AUTHOR)
         };
         assert_eq!(named(" ops team "), Some("ops team".to_owned()));
         assert_eq!(named(""), None);

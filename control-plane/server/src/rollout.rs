@@ -24,7 +24,7 @@ use tokio::sync::{OwnedMutexGuard, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tyrscale_model::{Revision, RolloutPolicy, wire};
 use tyrscale_proto::v1;
-use tyrscale_store::{Committed, Store, StoreError};
+use tyrscale_store::{Outcome, Store, StoreError};
 
 use self::{decide::Rollout, driver::Driver, keeper::Keeper};
 use crate::fleet::Fleet;
@@ -139,14 +139,14 @@ impl Rollouts {
     pub(crate) async fn commit(
         &self,
         policy: RolloutPolicy,
-        commit: impl Future<Output = Result<Committed, StoreError>> + Send + 'static,
-    ) -> Result<Committed, StoreError> {
+        commit: impl Future<Output = Result<Outcome, StoreError>> + Send + 'static,
+    ) -> Result<Outcome, StoreError> {
         let rollouts = self.clone();
         let committing = tokio::spawn(async move {
             let announcement = rollouts.announce(policy).await?;
             let committed = commit.await;
             match &committed {
-                Ok(done) if !done.changes.is_empty() => {
+                Ok(Outcome::Done(done)) if !done.changes.is_empty() => {
                     announcement.committed(done.head.snapshot.revision());
                 }
                 Ok(_) | Err(_) => announcement.withdraw().await?,

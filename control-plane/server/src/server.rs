@@ -214,7 +214,7 @@ async fn serve(
         book.clone(),
         stop.clone(),
     );
-    let configuration = Configuration::new(store.clone(), rollouts);
+    let configuration = Configuration::new(store.clone(), rollouts, stop.clone());
     let recommendations = Recommendations::new(store.clone(), book.clone());
     add_services(&mut routes, store, configuration, status, recommendations);
     let discovery = DiscoveryServiceServer::new(discovery).max_decoding_message_size(MAX_ANSWER);

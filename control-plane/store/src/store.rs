@@ -8,7 +8,9 @@ use std::{
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
-use tyrscale_model::{Change, ChangeSet, Policy, Rejection, Revision, Snapshot, UnixMillis, apply};
+use tyrscale_model::{
+    Change, ChangeSet, Policy, Rejection, Revision, Snapshot, UnixMillis, Violation, apply,
+};
 
 use crate::{
     answers::RequestId,
@@ -148,6 +150,8 @@ pub struct Committed {
     pub head: Arc<Head>,
     /// What changed; empty when the content was there already and no revision was made.
     pub changes: Vec<Change>,
+    /// What was done but may not have been meant.
+    pub warnings: Vec<Violation>,
 }
 
 impl Committed {
@@ -163,6 +167,7 @@ impl Committed {
             let committed = Self {
                 head: Arc::new(head.clone()),
                 changes: applied.changes,
+                warnings: applied.warnings,
             };
             return Ok((committed, None));
         }
@@ -176,6 +181,7 @@ impl Committed {
         let committed = Self {
             head: Arc::new(head),
             changes: applied.changes,
+            warnings: applied.warnings,
         };
         Ok((committed, Some(record)))
     }

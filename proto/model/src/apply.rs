@@ -1,10 +1,13 @@
 //! The one way the configuration changes: a snapshot and a change set give the next snapshot, or every reason
 //! why not.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use crate::{
-    Entry, Etag, Kind, Meta, Name, PluginType, Rejection, Resource, ResourceKey, Revision, Snapshot,
+    Entry, Etag, Kind, Meta, Name, Notes, PluginType, Rejection, Resource, ResourceKey, Revision, Snapshot,
     UnixMillis, Violation, ViolationCode,
     draft::{Draft, Touched},
 };
@@ -53,6 +56,12 @@ pub struct ChangeSet {
     pub expected_revision: Option<Revision>,
     /// The steps, in order; references and uniqueness count after the last.
     pub operations: Vec<Operation>,
+    /// What is noted with resources that are put.
+    pub notes: BTreeMap<ResourceKey, Notes>,
+    /// In whose name.
+    pub ownership: Ownership,
+    /// How much may be deleted.
+    pub max_deletes: DeletionLimit,
     /// Who.
     pub author: String,
     /// From where and with which program.
@@ -65,6 +74,40 @@ pub struct ChangeSet {
     pub labels: BTreeMap<String, String>,
     /// Which revision it restores, for the log.
     pub reverts_to: Option<Revision>,
+}
+
+/// In whose name resources are put and deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Ownership {
+    /// The manager: what it puts is its own afterwards, and what others manage it may not touch. Empty: whoever
+    /// manages a resource, it may be touched and stays theirs.
+    pub manager: String,
+    /// Delete what the manager owns and the change set does not put.
+    pub prune: bool,
+    /// Touch what others manage; what is put is the manager's own afterwards.
+    pub take_over: bool,
+}
+
+/// How many resources a change set may delete, cascades and prunes included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeletionLimit {
+    /// Any number.
+    #[default]
+    None,
+    /// A fifth of what exists, at least 10.
+    Share,
+    /// So many.
+    At(usize),
+}
+
+impl DeletionLimit {
+    fn of(self, existing: usize) -> usize {
+        match self {
+            Self::None => usize::MAX,
+            Self::Share => (existing / 5).max(10),
+            Self::At(limit) => limit,
+        }
+    }
 }
 
 /// What the rules depend on besides the configuration.
@@ -105,6 +148,8 @@ pub struct Applied {
     pub snapshot: Snapshot,
     /// What changed, in the order it was asked for; empty when the content was there already.
     pub changes: Vec<Change>,
+    /// What was done but may not have been meant.
+    pub warnings: Vec<Violation>,
 }
 
 /// Applies a change set. Pure: equal arguments give equal results.
@@ -129,7 +174,10 @@ pub fn apply(
     let mut step = Step {
         draft: Draft::of(snapshot),
         policy,
+        change_set,
         violations: Vec::new(),
+        warnings: Vec::new(),
+        kept: HashSet::new(),
         meta: Meta {
             create_revision: snapshot.revision().next(),
             modify_revision: snapshot.revision().next(),
@@ -149,13 +197,20 @@ pub fn apply(
             Operation::Delete { key, etag, cascade } => step.delete(key, etag.as_ref(), *cascade),
         }
     }
+    if change_set.ownership.prune {
+        step.prune(snapshot);
+    }
     step.finish(snapshot)
 }
 
 struct Step<'a> {
     draft: Draft,
     policy: &'a Policy,
+    change_set: &'a ChangeSet,
     violations: Vec<Violation>,
+    warnings: Vec<Violation>,
+    /// What the change set puts.
+    kept: HashSet<ResourceKey>,
     /// Of a resource that this change creates.
     meta: Meta,
 }
@@ -167,6 +222,15 @@ impl Step<'_> {
         let found = self.precondition(&key, current.as_deref(), expectation, etag);
         let before = current.as_ref().map(|entry| &entry.resource);
         let mut found: Vec<Violation> = found.into_iter().collect();
+        found.extend(current.as_deref().and_then(|current| self.foreign(current)));
+        found.extend(
+            self.change_set
+                .notes
+                .get(&key)
+                .iter()
+                .flat_map(|notes| notes.violations()),
+        );
+        self.kept.insert(key.clone());
         match resource.clone().unmasked(before) {
             Ok(resource) => {
                 found.extend(resource.violations());
@@ -176,15 +240,14 @@ impl Step<'_> {
                         .unwrap_or_default(),
                 );
                 found.extend(self.plugin_violation(&resource));
-                let payload = resource.payload();
-                let changed = current.as_ref().is_none_or(|entry| entry.payload != payload);
+                let entry = Entry {
+                    payload: resource.payload(),
+                    meta: self.meta_after(&key, current.as_deref()),
+                    resource,
+                };
+                let changed = current.is_none_or(|current| !current.has_content_of(&entry));
                 if found.is_empty() && changed {
-                    let meta = self.meta_after(current.as_deref());
-                    self.draft.put(Entry {
-                        resource,
-                        payload,
-                        meta,
-                    });
+                    self.draft.put(entry);
                 }
             }
             Err(violation) => found.push(violation),
@@ -193,13 +256,69 @@ impl Step<'_> {
             .extend(found.into_iter().map(|violation| violation.of(key.clone())));
     }
 
-    fn meta_after(&self, before: Option<&Entry>) -> Meta {
+    fn meta_after(&self, key: &ResourceKey, before: Option<&Entry>) -> Meta {
         let mut meta = self.meta.clone();
-        if let Some(before) = before {
-            meta.create_revision = before.meta.create_revision;
-            meta.create_time = before.meta.create_time;
+        if let Some(Entry { meta: before, .. }) = before {
+            meta.create_revision = before.create_revision;
+            meta.create_time = before.create_time;
+            meta.labels.clone_from(&before.labels);
+            meta.annotations.clone_from(&before.annotations);
+            meta.managed_by.clone_from(&before.managed_by);
+        }
+        let manager = &self.change_set.ownership.manager;
+        if !manager.is_empty() {
+            meta.managed_by.clone_from(manager);
+        }
+        if let Some(notes) = self.change_set.notes.get(key) {
+            let Notes {
+                labels,
+                annotations,
+                managed_by,
+            } = notes.clone();
+            meta.labels = labels.unwrap_or(meta.labels);
+            meta.annotations = annotations.unwrap_or(meta.annotations);
+            meta.managed_by = managed_by.unwrap_or(meta.managed_by);
         }
         meta
+    }
+
+    /// What stands in the way of touching a resource that another manages; taking it over is worth a warning.
+    fn foreign(&mut self, current: &Entry) -> Option<Violation> {
+        let Ownership {
+            manager, take_over, ..
+        } = &self.change_set.ownership;
+        let owner = &current.meta.managed_by;
+        if manager.is_empty() || owner.is_empty() || owner == manager {
+            return None;
+        }
+        let code = ViolationCode::ManagedByAnother;
+        if *take_over {
+            let taken = Violation::new("meta.managed_by", code, format!("was managed by {owner}"));
+            self.warnings.push(taken.of(current.resource.key()));
+            return None;
+        }
+        Some(Violation::new(
+            "meta.managed_by",
+            code,
+            format!("is managed by {owner}"),
+        ))
+    }
+
+    /// Deletes what the manager owns and the change set does not put. What others own stays, and with it
+    /// whatever it needs.
+    fn prune(&mut self, before: &Snapshot) {
+        let manager = &self.change_set.ownership.manager;
+        if manager.is_empty() {
+            let violation = Violation::new("manager", ViolationCode::Required, "must be set to prune");
+            self.violations.push(violation);
+            return;
+        }
+        let owned = before
+            .iter()
+            .filter(|(_, entry)| entry.meta.managed_by == *manager);
+        for (key, _) in owned.filter(|(key, _)| !self.kept.contains(*key)) {
+            self.draft.remove(key);
+        }
     }
 
     fn precondition(
@@ -251,6 +370,13 @@ impl Step<'_> {
         }
         let mut doomed = vec![key.clone()];
         while let Some(next) = doomed.pop() {
+            let Some(entry) = self.draft.snapshot().get(&next).cloned() else {
+                continue;
+            };
+            if let Some(violation) = self.foreign(&entry) {
+                self.violations.push(violation.of(next));
+                continue;
+            }
             if cascade {
                 let goes_along = |referrer: &&ResourceKey| referrer.kind != Kind::Recommendation;
                 doomed.extend(
@@ -266,6 +392,7 @@ impl Step<'_> {
     }
 
     fn finish(self, before: &Snapshot) -> Result<Applied, Rejection> {
+        let limit = self.change_set.max_deletes.of(before.len());
         if !self.violations.is_empty() {
             return Err(self.violations.into());
         }
@@ -274,15 +401,49 @@ impl Step<'_> {
             .into_iter()
             .filter_map(|touched| change_of(touched, &snapshot))
             .collect();
+        check_deletions(&changes, limit)?;
         if changes.is_empty() {
-            return Ok(Applied {
-                snapshot: before.clone(),
-                changes,
-            });
+            snapshot = before.clone();
+        } else {
+            snapshot.revision = before.revision().next();
         }
-        snapshot.revision = before.revision().next();
-        Ok(Applied { snapshot, changes })
+        Ok(Applied {
+            snapshot,
+            changes,
+            warnings: self.warnings,
+        })
     }
+}
+
+/// How many of the deletions that are too many are named.
+const NAMED: usize = 10;
+
+fn check_deletions(changes: &[Change], limit: usize) -> Result<(), Violation> {
+    let deleted = || {
+        changes
+            .iter()
+            .filter(|change| change.action == ChangeAction::Deleted)
+    };
+    let count = deleted().count();
+    if count <= limit {
+        return Ok(());
+    }
+    let mut names: Vec<String> = deleted()
+        .take(NAMED)
+        .map(|change| change.key.to_string())
+        .collect();
+    if count > NAMED {
+        names.push("and others".to_owned());
+    }
+    let message = format!(
+        "{count} resources would be deleted, at most {limit} may be: {}",
+        names.join(", ")
+    );
+    Err(Violation::new(
+        "max_deletes",
+        ViolationCode::LimitExceeded,
+        message,
+    ))
 }
 
 fn absent(key: &ResourceKey) -> Violation {

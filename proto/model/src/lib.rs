@@ -7,6 +7,7 @@
 //! clock, a socket or a file.
 
 mod apply;
+mod difference;
 mod digest;
 mod draft;
 mod filter;
@@ -17,11 +18,13 @@ mod kind;
 mod latency;
 mod method_filter;
 mod network;
+mod notes;
 mod plugin;
 mod proxy;
 mod rate;
 mod recommendation;
 mod resource;
+mod restore;
 mod rollout;
 mod route;
 mod route_key;
@@ -35,7 +38,10 @@ mod violation;
 mod weights;
 pub mod wire;
 
-pub use apply::{Applied, Change, ChangeAction, ChangeSet, Expectation, Operation, Policy, apply};
+pub use apply::{
+    Applied, Change, ChangeAction, ChangeSet, DeletionLimit, Expectation, Operation, Ownership, Policy, apply,
+};
+pub use difference::{Difference, FieldChange, difference, field_changes};
 pub use digest::{ContentDigest, Digest, KindHashes};
 pub use filter::Filter;
 pub use http_url::{HttpUrl, Scheme};
@@ -44,6 +50,7 @@ pub use kind::{Kind, ResourceKey, View};
 pub use latency::LatencyHistogram;
 pub use method_filter::{MethodFilter, MethodPattern};
 pub use network::{ChainId, Network};
+pub use notes::{Notes, check_manager, label_violations};
 pub use plugin::{PluginAttachment, PluginPriority, PluginType};
 pub use proxy::ProxyAddress;
 pub use rate::Rate;
@@ -52,6 +59,7 @@ pub use recommendation::{
     RecommendationMode, RecommendationPrior, RecommendationStrategy, Schedule,
 };
 pub use resource::Resource;
+pub use restore::{Restoration, restore};
 pub use rollout::{OnHalt, RolloutPolicy, RolloutPolicyError, RolloutShare, RolloutStage};
 pub use route::{
     AllowedOrigin, CircuitBreaker, Consistency, Cors, FailureShare, HealthCheck, HealthCheckRequest,

@@ -66,6 +66,11 @@ pub(crate) fn note_commit(committed: &Committed, dry_run: bool) {
     });
 }
 
+/// Tells the audit log that nothing was committed: the request had been done before.
+pub(crate) fn note_repeated() {
+    note(|note| "done before: the first answer again".clone_into(&mut note.summary));
+}
+
 fn summary(committed: &Committed, dry_run: bool) -> String {
     let mut text = String::new();
     if dry_run {

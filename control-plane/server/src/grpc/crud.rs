@@ -1,17 +1,22 @@
 //! Get, List, Create, Update and Delete of any kind of resource. The services of the kinds only map messages.
 
+mod write;
+
 use std::marker::PhantomData;
 
+use prost::Message as _;
 use tonic::Status;
 use tyrscale_model::{
-    ChangeAction, ChangeSet, Entry, Etag, Expectation, Filter, Kind, Operation, Rejection, ResourceKey,
+    ChangeSet, Entry, Etag, Expectation, Filter, Kind, Notes, Operation, Rejection, ResourceKey, Revision,
     Snapshot, View, Violation, ViolationCode, wire,
 };
 use tyrscale_proto::v1;
-use tyrscale_store::{Committed, Store};
+use tyrscale_store::{Committed, Outcome, Store};
 
+use self::write::{Answer, NOTES};
+pub(crate) use self::write::{Write, notes_of, request_id_of};
 use super::{
-    bounds::{check_fields, check_scope, note_commit, scope},
+    bounds::{check_fields, check_scope, note_commit, note_repeated, scope},
     mask::Mask,
     refused, rejected, store_status,
 };
@@ -47,21 +52,13 @@ pub(crate) fn new_id() -> String {
     uuid::Uuid::new_v4().to_string()
 }
 
-/// How to write.
-#[derive(Debug, Clone)]
-pub(crate) struct Write {
-    /// Who.
-    pub(crate) author: String,
-    /// Check everything, change nothing.
-    pub(crate) validate_only: bool,
-}
-
 /// Which page of a list.
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) size: u32,
     pub(crate) token: String,
     pub(crate) filter: String,
+    pub(crate) at_revision: Option<u64>,
 }
 
 /// A page of a list.
@@ -90,18 +87,17 @@ impl<M: Message> Crud<M> {
         self
     }
 
-    pub(crate) fn get(&self, id: &str) -> Result<(M, u64), Status> {
-        let head = self.store.head();
+    pub(crate) async fn get(&self, id: &str, at_revision: Option<u64>) -> Result<(M, u64), Status> {
+        let snapshot = snapshot_at(&self.store, at_revision).await?;
         let key = ResourceKey::new(M::KIND, id);
-        let entry = head
-            .snapshot
+        let entry = snapshot
             .get(&key)
-            .filter(|_| scope().admits(&head.snapshot, &key))
+            .filter(|_| scope().admits(&snapshot, &key))
             .ok_or_else(|| refused(absent::<M>(&key)))?;
-        Ok((message_of(entry)?, head.snapshot.revision().0))
+        Ok((message_of(entry)?, snapshot.revision().0))
     }
 
-    pub(crate) fn list(&self, page: &Page) -> Result<Listed<M>, Status> {
+    pub(crate) async fn list(&self, page: &Page) -> Result<Listed<M>, Status> {
         let filter = Filter::parse(M::KIND, &page.filter).map_err(refused)?;
         let size = match page.size {
             0 => DEFAULT_PAGE,
@@ -115,14 +111,17 @@ impl<M: Message> Crud<M> {
                 )));
             }
         };
-        let head = self.store.head();
-        let revision = head.snapshot.revision().0;
-        let after = read_token(&page.token, revision)?;
+        let token = read_token(&page.token)?;
+        let (pinned, after) = token.map_or((page.at_revision, None), |(pinned, last)| {
+            (Some(pinned), Some(last))
+        });
+        let snapshot = snapshot_at(&self.store, pinned).await?;
+        let revision = snapshot.revision().0;
         let scope = scope();
-        let mut found = head.snapshot.of_kind(M::KIND).filter(|(key, entry)| {
+        let mut found = snapshot.of_kind(M::KIND).filter(|(key, entry)| {
             after.is_none_or(|last| &*key.id > last)
                 && filter.matches(&entry.resource)
-                && scope.admits(&head.snapshot, key)
+                && scope.admits(&snapshot, key)
         });
         let mut last = None;
         let mut messages = Vec::new();
@@ -145,9 +144,9 @@ impl<M: Message> Crud<M> {
         let mut message = message.ok_or_else(|| refused(required(M::KIND.as_str())))?;
         message.assign_id();
         let key = ResourceKey::new(M::KIND, message.id());
-        let author = write.author.clone();
-        let plan = move |_: &Snapshot| change_set(message.clone(), Expectation::Absent, None, author.clone());
-        written(&self.write(plan, &write).await?, &key)
+        let notes = notes_of(message.meta(), |_| false);
+        let plan = move |_: &Snapshot| put(message.clone(), Expectation::Absent, None, notes.clone());
+        self.write(plan, key, write).await?.into_written()
     }
 
     pub(crate) async fn update(
@@ -158,14 +157,20 @@ impl<M: Message> Crud<M> {
         write: Write,
     ) -> Result<(M, v1::Version), Status> {
         let message = message.ok_or_else(|| refused(required(M::KIND.as_str())))?;
-        let is_known = |path: &str| matches!(path, "meta") || M::default().take(path, &M::default());
+        let is_known = |path: &str| NOTES.contains(&path) || M::default().take(path, &M::default());
         let mask = Mask::read(mask, is_known).map_err(|violations| rejected(&Rejection::from(violations)))?;
         check_fields(&mask, M::OPERATED)?;
         if message.id().is_empty() {
             return Err(refused(required(M::ID_FIELD)));
         }
+        let notes = match &mask {
+            Mask::All => notes_of(message.meta(), |_| false),
+            Mask::Paths(paths) if NOTES.iter().any(|note| paths.iter().any(|path| path == note)) => {
+                notes_of(message.meta(), |note| paths.iter().any(|path| path == note))
+            }
+            Mask::Paths(_) => None,
+        };
         let key = ResourceKey::new(M::KIND, message.id());
-        let author = write.author.clone();
         let target = key.clone();
         let plan = move |snapshot: &Snapshot| {
             let current = snapshot.get(&target);
@@ -174,9 +179,9 @@ impl<M: Message> Crud<M> {
             }
             let etag = etag_of(message.meta());
             let merged = merge(current.map(AsRef::as_ref), message.clone(), &mask);
-            change_set(merged, Expectation::Any, etag, author.clone())
+            put(merged, Expectation::Any, etag, notes.clone())
         };
-        written(&self.write(plan, &write).await?, &key)
+        self.write(plan, key, write).await?.into_written()
     }
 
     pub(crate) async fn delete(
@@ -189,46 +194,85 @@ impl<M: Message> Crud<M> {
         if id.is_empty() {
             return Err(refused(required(M::ID_FIELD)));
         }
+        let key = ResourceKey::new(M::KIND, id);
         let operation = Operation::Delete {
-            key: ResourceKey::new(M::KIND, id),
+            key: key.clone(),
             etag: (!etag.is_empty()).then_some(Etag(etag)),
             cascade: cascade.unwrap_or(true),
         };
         let change_set = ChangeSet {
             operations: vec![operation],
-            author: write.author.clone(),
             ..ChangeSet::default()
         };
-        let committed = self
-            .write(move |_: &Snapshot| Ok(change_set.clone()), &write)
+        let answer = self
+            .write(move |_: &Snapshot| Ok(change_set.clone()), key, write)
             .await?;
-        let gone = committed
-            .changes
-            .iter()
-            .filter(|change| change.action == ChangeAction::Deleted);
-        let deleted = gone.map(|change| wire::key_to_wire(&change.key)).collect();
-        Ok((version_of(&committed), deleted))
+        let version = answer
+            .version
+            .ok_or_else(|| Status::internal("a write without version"))?;
+        Ok((version, answer.deleted))
     }
 
-    async fn write<P>(&self, plan: P, write: &Write) -> Result<Committed, Status>
+    async fn write<P>(&self, plan: P, key: ResourceKey, write: Write) -> Result<Answer, Status>
     where
         P: Fn(&Snapshot) -> Result<ChangeSet, Rejection> + Send + 'static,
     {
+        let Write {
+            origin,
+            validate_only,
+            request,
+        } = write;
+        let request_id = request
+            .as_ref()
+            .map(|request| request.id.clone())
+            .unwrap_or_default();
         let scope = scope();
         let plan = move |snapshot: &Snapshot| {
-            let change_set = plan(snapshot)?;
+            let change_set = ChangeSet {
+                author: origin.actor.clone(),
+                client: origin.client.clone(),
+                request_id: request_id.clone(),
+                ..plan(snapshot)?
+            };
             check_scope(&scope, snapshot, &change_set)?;
             Ok(change_set)
         };
-        let outcome = if write.validate_only {
+        if validate_only {
             let change_set = plan(&self.store.head().snapshot).map_err(|refusal| rejected(&refusal))?;
-            self.store.dry_run(&change_set)
-        } else {
-            self.store.commit(plan).await
+            let committed = self.store.dry_run(&change_set).map_err(store_status)?;
+            note_commit(&committed, true);
+            return Ok(Answer::of(&committed, &key));
+        }
+        let Some(request) = request else {
+            let committed = self.store.commit(plan).await.map_err(store_status)?;
+            note_commit(&committed, false);
+            return Ok(Answer::of(&committed, &key));
         };
-        let committed = outcome.map_err(store_status)?;
-        note_commit(&committed, write.validate_only);
-        Ok(committed)
+        let of = key.clone();
+        let encode = move |committed: &Committed| Answer::of(committed, &of).encode_to_vec().into();
+        match self
+            .store
+            .commit_once(request, plan, encode)
+            .await
+            .map_err(store_status)?
+        {
+            Outcome::Done(committed) => {
+                note_commit(&committed, false);
+                Ok(Answer::of(&committed, &key))
+            }
+            Outcome::Repeated(answer) => {
+                note_repeated();
+                Answer::decode(answer).map_err(|_| Status::internal("the first answer cannot be read"))
+            }
+        }
+    }
+}
+
+/// The content of a revision, or the newest.
+pub(crate) async fn snapshot_at(store: &Store, revision: Option<u64>) -> Result<Snapshot, Status> {
+    match revision {
+        None => Ok(store.head().snapshot.clone()),
+        Some(revision) => store.at(Revision(revision)).await.map_err(store_status),
     }
 }
 
@@ -270,11 +314,11 @@ fn merge<M: Message>(current: Option<&Entry>, message: M, mask: &Mask) -> M {
     }
 }
 
-fn change_set<M: Message>(
+fn put<M: Message>(
     message: M,
     expectation: Expectation,
     etag: Option<Etag>,
-    author: String,
+    notes: Option<Notes>,
 ) -> Result<ChangeSet, Rejection> {
     let key = ResourceKey::new(M::KIND, message.id());
     let resource = wire::resource_from_wire(&message.wrap()).map_err(|violations| {
@@ -287,37 +331,24 @@ fn change_set<M: Message>(
             expectation,
             etag,
         }],
-        author,
+        notes: notes.into_iter().map(|notes| (key.clone(), notes)).collect(),
         ..ChangeSet::default()
     })
 }
 
-fn written<M: Message>(committed: &Committed, key: &ResourceKey) -> Result<(M, v1::Version), Status> {
-    let changed = committed.changes.iter().find(|change| change.key == *key);
-    let entry = changed
-        .and_then(|change| change.entry.as_ref())
-        .or_else(|| committed.head.snapshot.get(key))
-        .ok_or_else(|| Status::internal("what was written is not there"))?;
-    Ok((message_of(entry)?, version_of(committed)))
-}
-
-/// The id after which the page begins.
-fn read_token(token: &str, revision: u64) -> Result<Option<&str>, Status> {
+/// The revision of the first page, and the id after which the page begins.
+fn read_token(token: &str) -> Result<Option<(u64, &str)>, Status> {
     if token.is_empty() {
         return Ok(None);
     }
     let pinned = token
         .split_once(':')
-        .and_then(|(pinned, last)| Some((pinned.parse::<u64>().ok()?, last)));
-    match pinned {
-        Some((pinned, last)) if pinned == revision => Ok(Some(last)),
-        Some((pinned, _)) => Err(Status::out_of_range(format!(
-            "page_token is of revision {pinned}, the configuration is at {revision}: start again"
-        ))),
-        None => Err(refused(Violation::new(
+        .and_then(|(pinned, last)| Some((pinned.parse().ok()?, last)));
+    pinned.map(Some).ok_or_else(|| {
+        refused(Violation::new(
             "page_token",
             ViolationCode::Invalid,
             "is not one this server gave",
-        ))),
-    }
+        ))
+    })
 }

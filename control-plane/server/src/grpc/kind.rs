@@ -17,7 +17,8 @@ macro_rules! crud_service {
                 &self,
                 request: tonic::Request<v1::$get_request>,
             ) -> Result<tonic::Response<v1::$get_response>, tonic::Status> {
-                let (message, revision) = self.crud().get(&request.into_inner().$id)?;
+                let request = request.into_inner();
+                let (message, revision) = self.crud().get(&request.$id, request.at_revision).await?;
                 let $one = Some(message);
                 Ok(tonic::Response::new(v1::$get_response { $one, revision }))
             }
@@ -31,7 +32,9 @@ macro_rules! crud_service {
                     size: request.page_size,
                     token: request.page_token,
                     filter: request.filter,
-                })?;
+                    at_revision: request.at_revision,
+                })
+                .await?;
                 Ok(tonic::Response::new(v1::$list_response {
                     $many: listed.messages,
                     next_page_token: listed.next_page_token,
@@ -43,13 +46,10 @@ macro_rules! crud_service {
                 &self,
                 request: tonic::Request<v1::$create_request>,
             ) -> Result<tonic::Response<v1::$create_response>, tonic::Status> {
-                let author = $crate::grpc::author_of(&request);
+                let asked = request.get_ref();
+                let how = (asked.request_id.as_str(), asked.validate_only);
+                let write = $crate::grpc::crud::Write::of(&request, stringify!($create), how)?;
                 let request = request.into_inner();
-                let validate_only = request.validate_only;
-                let write = $crate::grpc::crud::Write {
-                    author,
-                    validate_only,
-                };
                 let (message, version) = self.crud().create(request.$one, write).await?;
                 let ($one, version) = (Some(message), Some(version));
                 Ok(tonic::Response::new(v1::$create_response { $one, version }))
@@ -59,13 +59,10 @@ macro_rules! crud_service {
                 &self,
                 request: tonic::Request<v1::$update_request>,
             ) -> Result<tonic::Response<v1::$update_response>, tonic::Status> {
-                let author = $crate::grpc::author_of(&request);
+                let asked = request.get_ref();
+                let how = (asked.request_id.as_str(), asked.validate_only);
+                let write = $crate::grpc::crud::Write::of(&request, stringify!($update), how)?;
                 let request = request.into_inner();
-                let validate_only = request.validate_only;
-                let write = $crate::grpc::crud::Write {
-                    author,
-                    validate_only,
-                };
                 let (message, version) = self
                     .crud()
                     .update(
@@ -83,13 +80,10 @@ macro_rules! crud_service {
                 &self,
                 request: tonic::Request<v1::$delete_request>,
             ) -> Result<tonic::Response<v1::$delete_response>, tonic::Status> {
-                let author = $crate::grpc::author_of(&request);
+                let asked = request.get_ref();
+                let how = (asked.request_id.as_str(), asked.validate_only);
+                let write = $crate::grpc::crud::Write::of(&request, stringify!($delete), how)?;
                 let request = request.into_inner();
-                let validate_only = request.validate_only;
-                let write = $crate::grpc::crud::Write {
-                    author,
-                    validate_only,
-                };
                 let (version, deleted) = self
                     .crud()
                     .delete(&request.$id, request.etag, request.cascade, write)

@@ -65,9 +65,10 @@ impl Plane {
     }
 }
 
-async fn committing(store: Store, change: ChangeSet) -> Result<Committed, StoreError> {
+async fn committing(store: Store, change: ChangeSet) -> Result<Outcome, StoreError> {
     let change = Arc::new(change);
-    store.commit(move |_| Ok(Arc::clone(&change))).await
+    let committed = store.commit(move |_| Ok(Arc::clone(&change))).await;
+    committed.map(Outcome::Done)
 }
 
 fn gateway() -> v1::Node {

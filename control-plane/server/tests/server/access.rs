@@ -17,7 +17,7 @@ async fn create_network(client: &ControlPlane, name: &str, chain_id: u64) -> Res
             chain_id,
             meta: None,
         }),
-        validate_only: false,
+        ..v1::CreateNetworkRequest::default()
     };
     let created = client.networks().create_network(request).await;
     created.map(drop).map_err(|status| status.code())
@@ -60,6 +60,40 @@ async fn put(client: &ControlPlane, resources: Vec<v1::resource::Resource>) -> R
     let requests: Vec<_> = requests.collect();
     let applied = client.configuration().apply(tokio_stream::iter(requests)).await;
     applied.map(drop).map_err(|status| status.code())
+}
+
+async fn roll_back(client: &ControlPlane, revision: u64) -> Result<(), Code> {
+    let request = v1::RollbackRequest {
+        revision,
+        ..v1::RollbackRequest::default()
+    };
+    let restored = client.configuration().rollback(request).await;
+    restored.map(drop).map_err(|status| status.code())
+}
+
+async fn tag(client: &ControlPlane) -> Result<(), Code> {
+    let tag = v1::Tag {
+        name: "good".to_owned(),
+        revision: 1,
+        ..v1::Tag::default()
+    };
+    let request = v1::CreateTagRequest { tag: Some(tag) };
+    let created = client.configuration().create_tag(request).await;
+    created.map(drop).map_err(|status| status.code())
+}
+
+/// What a caller is shown of a revision.
+async fn exported(client: &ControlPlane, revision: u64) -> Vec<v1::Resource> {
+    let request = v1::ExportRequest {
+        at_revision: Some(revision),
+        ..v1::ExportRequest::default()
+    };
+    let mut parts = client.configuration().export(request).await.unwrap().into_inner();
+    let mut resources = Vec::new();
+    while let Some(part) = parts.message().await.unwrap() {
+        resources.extend(part.resources);
+    }
+    resources
 }
 
 #[tokio::test]
@@ -114,6 +148,10 @@ async fn each_role_may_what_the_table_says() {
         Err(Code::PermissionDenied)
     );
     assert_eq!(create_network(&editor, "eth", 1).await, Ok(()));
+    assert_eq!(tag(&operator).await, Err(Code::PermissionDenied));
+    assert_eq!(tag(&editor).await, Ok(()));
+    assert_eq!(roll_back(&viewer, 1).await, Err(Code::PermissionDenied));
+    assert_eq!(roll_back(&operator, 1).await, Ok(()));
     let refused = editor
         .access()
         .list_tokens(v1::ListTokensRequest::default())
@@ -137,7 +175,11 @@ async fn a_scope_bounds_what_is_seen_and_written() {
     put(&admin, resources).await.unwrap();
     let (editor, _) = plane.user(AccessRole::Editor, &["eth"]).await;
     assert_eq!(networks(&editor).await, Ok(vec!["eth".to_owned()]));
-    let hidden = editor.rpcs().get_rpc(v1::GetRpcRequest { id: id(2) }).await;
+    let get = v1::GetRpcRequest {
+        id: id(2),
+        at_revision: Some(1),
+    };
+    let hidden = editor.rpcs().get_rpc(get).await;
     assert_eq!(hidden.unwrap_err().code(), Code::NotFound);
     assert_eq!(
         create_network(&editor, "third", 3).await,
@@ -155,7 +197,14 @@ async fn a_scope_bounds_what_is_seen_and_written() {
     };
     assert_eq!(put(&editor, routed(1)).await, Ok(()));
     assert_eq!(put(&editor, routed(2)).await, Err(Code::PermissionDenied));
+    assert_eq!(exported(&editor, 1).await.len(), 2);
+    assert_eq!(exported(&admin, 1).await.len(), 4);
+    assert_eq!(roll_back(&editor, 0).await, Err(Code::PermissionDenied));
+    assert_eq!(roll_back(&editor, 1).await, Ok(()));
     // What cannot be bounded is refused whole.
+    let revisions = v1::ListRevisionsRequest::default();
+    let revisions = editor.configuration().list_revisions(revisions).await;
+    assert_eq!(revisions.unwrap_err().code(), Code::PermissionDenied);
     let status = editor.status().list_nodes(v1::ListNodesRequest::default()).await;
     assert_eq!(status.unwrap_err().code(), Code::PermissionDenied);
     plane.stop().await;

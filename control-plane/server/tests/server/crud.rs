@@ -27,6 +27,7 @@ async fn a_created_rpc_gets_an_id_meta_and_a_masked_url() {
     let mut request = Request::new(v1::CreateRpcRequest {
         rpc: Some(wanted.clone()),
         validate_only: false,
+        ..Default::default()
     });
     request
         .metadata_mut()
@@ -43,13 +44,17 @@ async fn a_created_rpc_gets_an_id_meta_and_a_masked_url() {
     assert_eq!(meta.modified_by, "ops");
     assert_eq!(meta.modify_revision, created.version.unwrap().revision);
 
-    let get = v1::GetRpcRequest { id: rpc.id.clone() };
+    let get = v1::GetRpcRequest {
+        id: rpc.id.clone(),
+        ..Default::default()
+    };
     let got = client.get_rpc(get).await.unwrap().into_inner();
     assert_eq!(got.rpc, Some(rpc.clone()));
 
     let again = v1::CreateRpcRequest {
         rpc: Some(wanted),
         validate_only: false,
+        ..Default::default()
     };
     let taken = client.create_rpc(again).await.unwrap_err();
     assert_eq!(taken.code(), Code::AlreadyExists, "{taken}");
@@ -64,7 +69,10 @@ async fn a_masked_url_sent_back_means_unchanged() {
     plane.put(vec![network("eth", 1), Wire::Rpc(rpc(1, "eth"))]).await;
     let mut client = RpcServiceClient::new(plane.channel.clone());
     let shown = client
-        .get_rpc(v1::GetRpcRequest { id: id(1) })
+        .get_rpc(v1::GetRpcRequest {
+            id: id(1),
+            ..Default::default()
+        })
         .await
         .unwrap()
         .into_inner();
@@ -177,6 +185,7 @@ async fn a_write_with_an_old_etag_is_aborted() {
     let mut client = NetworkServiceClient::new(plane.channel.clone());
     let get = v1::GetNetworkRequest {
         name: "eth".to_owned(),
+        ..Default::default()
     };
     let read = client
         .get_network(get)
@@ -222,6 +231,7 @@ async fn a_missing_resource_is_created_only_when_allowed() {
         update_mask: mask(&["chain_id"]),
         allow_missing,
         validate_only: false,
+        ..Default::default()
     };
     assert_eq!(
         client.update_network(update(false)).await.unwrap_err().code(),
@@ -248,11 +258,13 @@ async fn validate_only_tells_what_would_be_and_changes_nothing() {
     let create = |validate_only| v1::CreateNetworkRequest {
         network: Some(eth.clone()),
         validate_only,
+        ..Default::default()
     };
     let would = client.create_network(create(true)).await.unwrap().into_inner();
     assert_eq!(would.version.clone().unwrap().revision, 1);
     let get = v1::GetNetworkRequest {
         name: "eth".to_owned(),
+        ..Default::default()
     };
     assert_eq!(client.get_network(get).await.unwrap_err().code(), Code::NotFound);
     let is = client.create_network(create(false)).await.unwrap().into_inner();
@@ -274,7 +286,7 @@ async fn every_broken_rule_is_named() {
             url: "ftp://x".to_owned(),
             ..rpc(1, "eth")
         }),
-        validate_only: false,
+        ..Default::default()
     };
     let refused = client.create_rpc(create).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument);
@@ -332,6 +344,7 @@ async fn a_list_comes_in_pages_of_one_revision_and_is_filtered() {
         page_size,
         page_token: page_token.to_owned(),
         filter: filter.to_owned(),
+        ..Default::default()
     };
     let mut names = Vec::new();
     let mut token = String::new();
@@ -357,10 +370,14 @@ async fn a_list_comes_in_pages_of_one_revision_and_is_filtered() {
     assert_eq!(odd.networks.len(), 2);
     let first = client.list_networks(list(2, "", "")).await.unwrap().into_inner();
     plane.put_network("later", 9).await;
-    let gone = client
-        .list_networks(list(2, &first.next_page_token, ""))
-        .await
-        .unwrap_err();
+    let second = client.list_networks(list(9, &first.next_page_token, "")).await;
+    let second = second.unwrap().into_inner();
+    assert_eq!(
+        second.revision, first.revision,
+        "a list goes on in the revision it began with"
+    );
+    assert!(second.networks.iter().all(|network| network.name != "later"));
+    let gone = client.list_networks(list(2, "99:n1", "")).await.unwrap_err();
     assert_eq!(gone.code(), Code::OutOfRange);
     for bad in [list(1001, "", ""), list(1, "x", ""), list(1, "", "color=red")] {
         assert_eq!(
@@ -384,6 +401,7 @@ async fn sixty_equal_creates_give_one_success() {
             let create = v1::CreateRouteRequest {
                 route: Some(route),
                 validate_only: false,
+                ..Default::default()
             };
             client.create_route(create).await.map_err(|status| status.code())
         })

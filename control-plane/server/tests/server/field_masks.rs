@@ -71,7 +71,7 @@ async fn a_route_created_without_a_load_balancer_gets_the_better_of_two() {
             host: "a.example".to_owned(),
             ..v1::Route::default()
         }),
-        validate_only: false,
+        ..Default::default()
     };
     let created = client
         .create_route(create)

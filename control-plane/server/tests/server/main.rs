@@ -14,6 +14,8 @@ mod durability;
 mod field_masks;
 mod follower;
 mod guarded;
+mod history;
+mod managers;
 mod opening;
 mod plane;
 mod rest_access;

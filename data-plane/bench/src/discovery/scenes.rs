@@ -246,6 +246,7 @@ async fn call_until(channel: Channel, done: CancellationToken) -> Histogram {
     while done.run_until_cancelled(ticks.tick()).await.is_some() {
         let request = v1::GetNetworkRequest {
             name: "bench".to_owned(),
+            at_revision: None,
         };
         let start = Instant::now();
         if NetworkServiceClient::new(channel.clone())
@@ -307,6 +308,7 @@ async fn create_network(channel: &Channel, name: String, chain_id: u64) -> anyho
 async fn head(plane: &Plane) -> anyhow::Result<u64> {
     let request = v1::GetNetworkRequest {
         name: "bench".to_owned(),
+        at_revision: None,
     };
     let got = NetworkServiceClient::new(plane.connect().await?)
         .get_network(request)

@@ -31,6 +31,9 @@ pub fn meta_to_wire(entry: &Entry) -> v1::ObjectMeta {
         create_time: Some(timestamp_to_wire(meta.create_time)),
         modify_time: Some(timestamp_to_wire(meta.modify_time)),
         modified_by: meta.modified_by.clone(),
+        labels: meta.labels.clone(),
+        annotations: meta.annotations.clone(),
+        managed_by: meta.managed_by.clone(),
     }
 }
 
