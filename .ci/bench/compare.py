@@ -111,6 +111,7 @@ class Bench:
         report["cpu_us"] = spent / max(report["sent"], 1) * 1e6
         report["core"] = spent / elapsed
         report["machine"] = (busy_seconds() - machine) / elapsed
+        report["peak_mib"] = running.peak_kib() / 1024 if running else 0
         report["failed"] = sum(report["errors"].values()) + report["unsent"]
         return report
 
@@ -216,6 +217,23 @@ def idle_table(bench, contestants):
     return [*lines, ""]
 
 
+def large_table(bench, contestants):
+    """Memory of many large answers on their way at once."""
+    case = Case("large", "", size=20 * 2**20, pinned=False, connections=50)
+    lines = ["### 50 answers of 20 MiB at once", "", "| proxy | most memory held, MiB | answers | failed |", "|---|---|---|---|"]
+    for name, proxy in contestants.items():
+        if proxy is None:
+            continue
+        try:
+            report = bench.measure(proxy, case)
+        except (RuntimeError, OSError, ValueError) as error:
+            log(f"large {name}: {error}")
+            continue
+        lines.append(f"| {name} | {report['peak_mib']:.1f} | {report['done']:,} | {report['failed']} |")
+        log(lines[-1])
+    return [*lines, ""]
+
+
 def variants_table(bench, gateway):
     """The gateway against itself: configuration swapped ten times a second, and logs off."""
     case = Case("variants", "")
@@ -242,7 +260,7 @@ def arguments():
     parser.add_argument("--bin", default=ROOT / "target" / "dist", help="folder of tyrscale-bench")
     parser.add_argument("--add", action="append", default=[], metavar="NAME=COMMAND", help="one more proxy")
     parser.add_argument("--only", help="names of proxies, with commas between; 'direct' is none")
-    names = ",".join([case.name for case in CASES] + ["idle", "variants"])
+    names = ",".join([case.name for case in CASES] + ["idle", "large", "variants"])
     parser.add_argument("--cases", default=names, help=f"of {names}")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4)
@@ -278,6 +296,8 @@ def main():
                     lines += compare(bench, contestants, case)
             if "idle" in cases:
                 lines += idle_table(bench, contestants)
+            if "large" in cases:
+                lines += large_table(bench, contestants)
             if "variants" in cases and "gateway" in contestants:
                 lines += variants_table(bench, contestants["gateway"])
         finally:

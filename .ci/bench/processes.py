@@ -82,6 +82,14 @@ class Process:
                 total += int(stat.read_text().split()[0])
         return total / 1e9
 
+    def peak_kib(self):
+        """The most memory that it and all it started have held so far."""
+        peaks = 0
+        for pid in self.pids():
+            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+            peaks += sum(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+        return peaks
+
     def stop(self, seconds=10):
         """Asks it to end, and ends it with all it started when it does not."""
         pids = self.pids()

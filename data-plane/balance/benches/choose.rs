@@ -28,7 +28,7 @@ fn choose(bencher: Bencher<'_, '_>, strategy: Strategy, upstreams: usize) {
         .take(upstreams)
         .map(|nth| Facts {
             in_flight: nth % 7,
-            latency: Some(Duration::from_millis(nth.into())),
+            latency: Some(Duration::from_millis(nth.into()).into()),
             ..Facts::default()
         })
         .collect();

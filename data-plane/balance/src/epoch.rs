@@ -18,7 +18,9 @@ impl Epoch {
 
     /// Milliseconds from the epoch to `now`; 0 before it.
     pub(crate) fn millis(self, now: Instant) -> u64 {
-        self.nanos(now) / 1_000_000
+        let since = now.saturating_duration_since(self.0);
+        let seconds = since.as_secs().saturating_mul(1_000);
+        seconds.saturating_add(u64::from(since.subsec_millis()))
     }
 }
 

@@ -1,8 +1,9 @@
 //! What is known of one upstream at the moment of one request, and what stands against using it.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::cool_down::Exclusion;
+use crate::peak_ewma::Latency;
 use crate::reach::{OutOfReach, Reach};
 use crate::share::Share;
 use crate::slots::Slots;
@@ -30,7 +31,7 @@ pub struct Facts {
     /// Requests it is working on now.
     pub in_flight: u32,
     /// How fast it answers ([`PeakEwma`](crate::PeakEwma)).
-    pub latency: Option<Duration>,
+    pub latency: Option<Latency>,
     /// The part of its share that it takes while it starts ([`Onset`](crate::Onset)).
     pub ramp: Share,
 }

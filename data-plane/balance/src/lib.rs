@@ -48,7 +48,7 @@ pub use height::{corroborated, is_level, witnesses};
 pub use keyed_limiter::KeyedLimiter;
 pub use learned_methods::{LearnedMethods, MethodLessons};
 pub use method_filter::{FilterError, MethodFilter};
-pub use peak_ewma::PeakEwma;
+pub use peak_ewma::{Latency, PeakEwma};
 pub use picker::{Candidate, Picker, Strategy};
 pub use reach::{BlockBounds, BlockRef, BoundSettings, DataKind, OutOfReach, Reach};
 pub use retry_budget::RetryBudget;

@@ -17,7 +17,8 @@ use crate::epoch::{self, Epoch};
 #[derive(Debug)]
 pub struct PeakEwma {
     epoch: Epoch,
-    decay: Duration,
+    /// In milliseconds.
+    decay: f32,
     /// The estimate in nanoseconds (`f32` bits, high half) and when it was made, in milliseconds
     /// since the epoch modulo 2^32 (low half). The whole is 0 while nothing is known.
     word: AtomicU64,
@@ -40,7 +41,7 @@ impl PeakEwma {
     pub fn new(decay: Duration, epoch: Instant) -> Self {
         Self {
             epoch: Epoch::new(epoch),
-            decay: decay.max(Duration::from_millis(1)),
+            decay: (decay.as_secs_f32() * 1_000.0).max(1.0),
             word: AtomicU64::new(0),
         }
     }
@@ -66,15 +67,12 @@ impl PeakEwma {
 
     /// The estimate at `now`; `None` while nothing is known.
     #[must_use]
-    pub fn latency(&self, now: Instant) -> Option<Duration> {
+    pub fn latency(&self, now: Instant) -> Option<Latency> {
         let estimate = unpack(self.word.load(Ordering::Relaxed))?;
-        let nanos = estimate.nanos * self.kept(estimate.made, self.stamp(now));
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "the cast saturates, and the estimate is positive"
-        )]
-        Some(Duration::from_nanos((nanos as u64).max(1)))
+        Some(Latency {
+            nanos: estimate.nanos,
+            decays: self.decays(estimate.made, self.stamp(now)),
+        })
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "counted modulo 2^32 on purpose")]
@@ -84,11 +82,43 @@ impl PeakEwma {
 
     /// The part of an estimate made at `made` that is left at `now`.
     fn kept(&self, made: u32, now: u32) -> f32 {
+        (-self.decays(made, now)).exp()
+    }
+
+    /// How often an estimate made at `made` has decayed by `now`.
+    fn decays(&self, made: u32, now: u32) -> f32 {
         let elapsed = now.wrapping_sub(made);
         // More than half the range ahead is behind: another thread has a later clock.
-        let elapsed = if elapsed > u32::MAX / 2 { 0 } else { elapsed };
-        let decays = Duration::from_millis(elapsed.into()).as_secs_f32() / self.decay.as_secs_f32();
-        (-decays).exp()
+        if elapsed > u32::MAX / 2 {
+            return 0.0;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "an estimate needs few digits")]
+        let elapsed = elapsed as f32;
+        elapsed / self.decay
+    }
+}
+
+/// An estimate as it was made, and how much it has decayed since: worked out only where it is compared.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Latency {
+    nanos: f32,
+    decays: f32,
+}
+
+impl Latency {
+    /// In nanoseconds, as decayed.
+    #[must_use]
+    pub fn nanos(self) -> f64 {
+        f64::from(self.nanos * (-self.decays).exp()).max(1.0)
+    }
+}
+
+impl From<Duration> for Latency {
+    /// One of the moment.
+    fn from(latency: Duration) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "an estimate needs few digits")]
+        let nanos = epoch::nanos(latency) as f32;
+        Self { nanos, decays: 0.0 }
     }
 }
 
@@ -113,7 +143,7 @@ mod tests {
     const DECAY: Duration = Duration::from_secs(10);
 
     fn millis(ewma: &PeakEwma, now: Instant) -> f64 {
-        ewma.latency(now).unwrap().as_secs_f64() * 1e3
+        ewma.latency(now).unwrap().nanos() / 1e6
     }
 
     #[test]
@@ -135,7 +165,7 @@ mod tests {
         let ewma = PeakEwma::new(DECAY, t0);
         ewma.observe(100 * MS, t0);
         assert!((millis(&ewma, t0 + DECAY) - 36.8).abs() < 0.1);
-        assert!(ewma.latency(t0 + 1_000 * DECAY).unwrap() > Duration::ZERO);
+        assert!(ewma.latency(t0 + 1_000 * DECAY).unwrap().nanos() > 0.0);
     }
 
     #[test]

@@ -12,11 +12,11 @@ mod weight;
 mod weight_round_robin;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use self::least_load::LeastLoad;
 use self::weight::Weight;
 use self::weight_round_robin::WeightRoundRobin;
+use crate::peak_ewma::Latency;
 
 /// How a route picks an upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,8 +31,16 @@ pub enum Strategy {
     PeakEwma,
 }
 
+impl Strategy {
+    /// Whether the latency of upstreams makes a difference.
+    #[must_use]
+    pub const fn compares_latency(self) -> bool {
+        matches!(self, Self::PeakEwma)
+    }
+}
+
 /// What one upstream of the route can do for the request at hand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Candidate {
     /// Requests it is working on now.
     pub in_flight: u32,
@@ -40,7 +48,7 @@ pub struct Candidate {
     pub eligible: bool,
     /// How fast it answers ([`PeakEwma::latency`](crate::PeakEwma::latency)); `None` while that is not
     /// known. Only [`Strategy::PeakEwma`] looks at it.
-    pub latency: Option<Duration>,
+    pub latency: Option<Latency>,
 }
 
 /// Picks among the upstreams of one route.

@@ -259,8 +259,9 @@ impl Selector {
                 health.total += 1;
                 health.healthy += u32::from(facts.is_sound());
             }
-            survey.somebody_looks_good |= facts.obstacle_for_anyone().is_none();
-            match facts.obstacle().map(|obstacle| obstacle.remedy()) {
+            let obstacle = facts.obstacle();
+            survey.somebody_looks_good |= obstacle.is_none() || facts.obstacle_for_anyone().is_none();
+            match obstacle.map(|obstacle| obstacle.remedy()) {
                 None => {
                     survey.eligible += 1;
                     if let Some(sure) = survey.sure.get_mut(tier) {
@@ -316,21 +317,25 @@ impl Selector {
 
     /// The strategy's choice among those that are `open`.
     fn pick(&self, facts: &[Facts], open: impl Fn(usize) -> bool, draws: &mut Draws) -> Option<usize> {
-        let furthest = self
-            .members(facts)
-            .filter(|(position, ..)| open(*position))
-            .map(|(.., facts)| facts.ramp.get())
-            .reduce(f64::max)?;
         let mut scratch = Scratch::<Candidate>::default();
         let candidates = scratch.take(facts.len());
+        let mut furthest: Option<f64> = None;
         for (candidate, (position, _, facts)) in candidates.iter_mut().zip(self.members(facts)) {
             *candidate = Candidate {
                 in_flight: facts.in_flight,
-                // Who is furthest always takes part, so somebody is left.
-                eligible: open(position)
-                    && (facts.ramp.get() >= furthest || draws.unit() * furthest < facts.ramp.get()),
+                eligible: open(position),
                 latency: facts.latency,
             };
+            if candidate.eligible {
+                let ramp = facts.ramp.get();
+                furthest = Some(furthest.map_or(ramp, |furthest| furthest.max(ramp)));
+            }
+        }
+        let furthest = furthest?;
+        for (candidate, facts) in candidates.iter_mut().zip(facts) {
+            // Who is furthest always takes part, so somebody is left.
+            candidate.eligible = candidate.eligible
+                && (facts.ramp.get() >= furthest || draws.unit() * furthest < facts.ramp.get());
         }
         self.picker.pick(candidates, draws.bits())
     }

@@ -174,7 +174,7 @@ impl Question {
         let answer = inspect(body, Expect::Single);
         let verdict = classify(&Observed {
             status: status.as_u16(),
-            id: None,
+            is_ours: true,
             method: method::lookup(self.method()),
             vendor,
             answer: &answer,

@@ -5,13 +5,15 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method};
 use memchr::memmem::Finder;
 use percent_encoding::percent_decode_str;
-use tyrscale_http1::{Field, HeadError, HeadStart, Target};
+use tyrscale_http1::{Field, HeadError, HeadStart, Name, Target};
 use tyrscale_jsonrpc::Vendor;
 use tyrscale_model::{HttpUrl, Scheme, UpstreamHeaders};
+
+use crate::headers::JSON;
 
 /// An upstream's address, secrets included; `Debug` shows the origin only.
 pub(crate) struct Address {
@@ -48,7 +50,7 @@ impl Address {
         let plain = target(&path, query, None)?;
         let own = own(url, headers);
         Ok(Self {
-            post: HeadStart::new(&Method::POST, &plain, &host, fields(&own)).ok(),
+            post: HeadStart::new(&Method::POST, &plain, &host, with_type(&own)).ok(),
             plain,
             host,
             path,
@@ -76,14 +78,14 @@ impl Address {
         }
     }
 
-    /// How the head of a POST begins that came with `client_query`; the upstream's own fields are in it. `None` when
-    /// it cannot be written.
+    /// How the head of a POST of JSON begins that came with `client_query`; the upstream's own fields are in it. `None`
+    /// when it cannot be written.
     pub(crate) fn post(&self, client_query: Option<&str>) -> Option<Cow<'_, HeadStart>> {
         match client_query.filter(|query| !query.is_empty()) {
             None => self.post.as_ref().map(Cow::Borrowed),
             query => {
                 let target = self.target(query).ok()?;
-                let start = HeadStart::new(&Method::POST, &target, &self.host, self.fields());
+                let start = HeadStart::new(&Method::POST, &target, &self.host, with_type(&self.own));
                 start.ok().map(Cow::Owned)
             }
         }
@@ -119,6 +121,13 @@ impl Address {
 fn fields(own: &[(HeaderName, HeaderValue)]) -> impl Iterator<Item = Field<'_>> + Clone {
     own.iter()
         .map(|(name, value)| Field::new(name.as_str(), value.as_bytes()))
+}
+
+/// The upstream's own fields, and that the body is JSON unless they say otherwise.
+fn with_type(own: &[(HeaderName, HeaderValue)]) -> impl Iterator<Item = Field<'_>> + Clone {
+    let is_said = own.iter().any(|(name, _)| *name == CONTENT_TYPE);
+    let json = (!is_said).then(|| Field::of(Name::ContentType, JSON.as_bytes()));
+    json.into_iter().chain(fields(own))
 }
 
 fn own(url: &HttpUrl, headers: &UpstreamHeaders) -> Vec<(HeaderName, HeaderValue)> {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::StatusCode;
-use tyrscale_http1::{Field, Fields};
+use tyrscale_http1::{Field, Fields, Name};
 use tyrscale_jsonrpc::{Answer as Said, Class, ErrorReply, RawId, error_body, surfaced};
 
 use crate::body::AnswerBody;
@@ -37,7 +37,9 @@ impl Answer {
             self.status,
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
         );
-        if let Some(seconds) = seconds.filter(|_| may_help && self.passed_on.get("retry-after").is_none()) {
+        if let Some(seconds) =
+            seconds.filter(|_| may_help && self.passed_on.known(Name::RetryAfter).is_none())
+        {
             self.own.push(retry_after(seconds));
         }
         self

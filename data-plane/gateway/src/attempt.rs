@@ -73,8 +73,7 @@ impl Attempt {
 
     /// The upstream has begun an answer to pass on, which is what was asked for if it `served` it. All are told
     /// now, for how long the rest takes is up to the client, who must not keep others from the upstream meanwhile.
-    pub(crate) fn answers(&mut self, subject: &Subject<'_>, served: bool) {
-        let now = Instant::now();
+    pub(crate) fn answers(&mut self, subject: &Subject<'_>, served: bool, now: Instant) {
         self.endpoint.learn_answer(
             self.rests.take(),
             subject,
@@ -86,15 +85,19 @@ impl Attempt {
     }
 
     /// The upstream has failed, or has said that it does not serve this: remembers what that teaches about it.
-    pub(crate) fn teaches(&mut self, class: Class, retry_after: Option<Duration>, subject: &Subject<'_>) {
-        let now = Instant::now().into_std();
+    pub(crate) fn teaches(
+        &mut self,
+        class: Class,
+        retry_after: Option<Duration>,
+        subject: &Subject<'_>,
+        now: Instant,
+    ) {
         self.endpoint
-            .learn_failure(self.rests.take(), class, retry_after, subject, now);
+            .learn_failure(self.rests.take(), class, retry_after, subject, now.into_std());
     }
 
     /// Settles breaker, health and counts; load is given back with the drop that follows.
-    pub(crate) fn settle(mut self, outcome: Outcome) {
-        let now = Instant::now();
+    pub(crate) fn settle(mut self, outcome: Outcome, now: Instant) {
         let stats = self.endpoint.stats();
         match outcome {
             Outcome::Answered => {

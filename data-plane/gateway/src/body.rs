@@ -1,5 +1,6 @@
 //! Bodies of answers: whole, or streamed from an upstream.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -102,7 +103,7 @@ impl Rest {
             return Ok(None);
         };
         let deadline = Instant::now() + self.patience;
-        let received = timer.within(deadline, connection.part()).await;
+        let received = timer.within(deadline, pin!(connection.part())).await;
         let has_ended = connection.remaining() == Some(0);
         let part = match received {
             Some(Ok(part)) => part,
@@ -125,11 +126,12 @@ impl Rest {
         let Some(attempt) = self.attempt.take() else {
             return;
         };
+        let now = Instant::now();
         if outcome == Outcome::Answered
             && let Some(connection) = self.connection.take()
         {
-            attempt.endpoint().pool().put(self.worker, connection);
+            attempt.endpoint().pool().put(self.worker, connection, now);
         }
-        attempt.settle(outcome);
+        attempt.settle(outcome, now);
     }
 }

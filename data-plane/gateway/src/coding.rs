@@ -1,6 +1,6 @@
 //! Content codings: how bodies are compressed. Source: RFC 9110, section 8.4.
 
-use tyrscale_http1::Fields;
+use tyrscale_http1::{Fields, Name};
 
 mod decode;
 mod encode;
@@ -34,7 +34,7 @@ pub(crate) struct Unsupported;
 /// [`Unsupported`].
 pub(crate) fn codings(fields: &Fields) -> Result<Codings, Unsupported> {
     let mut codings = Codings::new();
-    for name in items(fields, "content-encoding") {
+    for name in items(fields.all_known(Name::ContentEncoding)) {
         match name.to_ascii_lowercase().as_slice() {
             b"" | b"identity" => {}
             b"gzip" | b"x-gzip" => codings.push(Coding::Gzip),
@@ -57,7 +57,7 @@ pub(crate) const fn looks_gzipped(body: &[u8]) -> bool {
 /// Whether the client that sent `fields` takes gzip. Source: RFC 9110, section 12.5.3.
 pub(crate) fn accepts_gzip(fields: &Fields) -> bool {
     let (mut named, mut any) = (None, None);
-    for item in items(fields, "accept-encoding") {
+    for item in items(fields.all_known(Name::AcceptEncoding)) {
         let mut parts = item.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
         let name = parts.next().unwrap_or_default();
         let is_wanted = parts.all(|part| !is_zero_weight(part));
@@ -82,12 +82,11 @@ fn is_zero_weight(part: &[u8]) -> bool {
 
 /// Whether an answer with `fields` says that it must stay as it is. Source: RFC 9111, section 5.2.2.6.
 pub(crate) fn forbids_transforming(fields: &Fields) -> bool {
-    items(fields, "cache-control").any(|rule| rule.eq_ignore_ascii_case(b"no-transform"))
+    items(fields.get_all("cache-control")).any(|rule| rule.eq_ignore_ascii_case(b"no-transform"))
 }
 
-/// The items of all lists in the fields `name`.
-fn items<'a>(fields: &'a Fields, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-    let lists = fields.get_all(name);
+/// The items of all lists.
+fn items<'a>(lists: impl Iterator<Item = &'a [u8]>) -> impl Iterator<Item = &'a [u8]> {
     lists.flat_map(|list| list.split(|&byte| byte == b',').map(<[u8]>::trim_ascii))
 }
 

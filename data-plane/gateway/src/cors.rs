@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderName, Method};
-use tyrscale_http1::Fields;
+use tyrscale_http1::{Fields, Name};
 use tyrscale_model::{AllowedOrigin, Cors};
 
 const ALLOW_ORIGIN: &str = "access-control-allow-origin";
@@ -44,7 +44,8 @@ impl CorsPolicy {
 
     /// What a preflight is answered with, for a request that is one. A page that may not call gets no leave.
     pub(crate) fn preflight(&self, method: &Method, request: &Fields) -> Option<Said> {
-        let asks = request.get("origin").is_some() && request.get("access-control-request-method").is_some();
+        let asks = request.known(Name::Origin).is_some()
+            && request.known(Name::AccessControlRequestMethod).is_some();
         if method != Method::OPTIONS || !asks {
             return None;
         }
@@ -74,7 +75,7 @@ impl CorsPolicy {
         if !self.any_origin {
             said.push(("vary", Bytes::from_static(b"origin")));
         }
-        let mut origins = request.get_all("origin");
+        let mut origins = request.all_known(Name::Origin);
         let origin = origins.next().filter(|_| origins.next().is_none());
         let origin = origin.and_then(|origin| std::str::from_utf8(origin).ok());
         let Some(origin) = origin.filter(|origin| self.rule.allows(origin)) else {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tyrscale_balance::{
-    Bar, BreakerState, BreakerView, CircuitOpen, CoolDownTicket, Facts, HealthTicket, Permit, SlowStart,
-    Transition,
+    Bar, BreakerState, BreakerView, CircuitOpen, CoolDownTicket, Facts, HealthTicket, Latency, Permit,
+    SlowStart, Transition,
 };
 use tyrscale_jsonrpc::Class;
 use tyrscale_model::HealthCheck;
@@ -186,7 +186,13 @@ impl Endpoint {
         self.learnt.onset.begin(now);
     }
 
-    /// What is known of it at `now`, as far as it decides whether it takes a question about `subject`; `None`: any.
+    /// How fast it answers, as far as that is known.
+    pub(crate) fn latency(&self, now: Instant) -> Option<Latency> {
+        self.learnt.latency.latency(now)
+    }
+
+    /// What is known of it at `now`, as far as it decides whether it takes a question about `subject`; `None`: any. Its
+    /// [latency](Self::latency) is not among it.
     pub(crate) fn facts(
         &self,
         subject: Option<&Subject<'_>>,
@@ -201,7 +207,6 @@ impl Endpoint {
                 .map_or(BreakerView::Willing, |fuse| fuse.view(now)),
             headroom: self.allowance.headroom(now),
             in_flight: self.in_flight(),
-            latency: self.learnt.latency.latency(now),
             ..Facts::default()
         };
         if let Some(slow_start) = slow_start {

@@ -12,7 +12,7 @@ use crate::upstream::{Failure, Reply};
 pub(crate) struct Failures {
     attempts: Vec<Failure>,
     /// `None` when there was somebody who could have been asked.
-    shortage: Option<Shortage>,
+    shortage: Option<Box<Shortage>>,
 }
 
 /// What to tell the client when nobody answered.
@@ -37,7 +37,7 @@ impl Failures {
 
     /// Nobody is left to be asked.
     pub(crate) fn end_for(&mut self, shortage: Shortage) {
-        self.shortage = Some(shortage);
+        self.shortage = Some(Box::new(shortage));
     }
 
     /// Whether no attempt has been made.

@@ -151,7 +151,9 @@ pub(crate) async fn forward(
 ) -> Result<Reply, Failures> {
     let mut failures = Failures::default();
     let mut lookup = Lookup::default();
-    course.now = Instant::now();
+    if course.has_begun {
+        course.now = Instant::now();
+    }
     let several = route.rules.several(question.method);
     if let Some(several) = several.filter(|_| !course.has_begun) {
         let round = Round {

@@ -6,70 +6,62 @@
 //! where the request came from. What is set for an upstream goes before it all. Back goes what the upstream sent,
 //! without the headers of its connection, those about its own place, and any that tells a secret of its address.
 
-use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::HeaderName;
-use tyrscale_http1::{Field, Fields};
+use tyrscale_http1::{Field, Fields, Name, Names};
 use tyrscale_model::Scheme;
 
 use crate::address::Address;
 use crate::cors;
 
-/// The addresses a request came by, the client's first.
-const X_FORWARDED_FOR: &str = "x-forwarded-for";
 /// The content type of every request, and of answers that do not say theirs.
 pub(crate) const JSON: &str = "application/json";
 
-/// How a client asked.
-const X_FORWARDED_HOST: &str = "x-forwarded-host";
-const X_FORWARDED_PORT: &str = "x-forwarded-port";
-const X_FORWARDED_PROTO: &str = "x-forwarded-proto";
-
 /// What of the client's request is said anew, or not at all.
-const SAID_ANEW: [&str; 7] = [
-    "host",
-    "content-length",
-    "content-encoding",
-    "content-type",
-    "accept-encoding",
-    "expect",
-    X_FORWARDED_FOR,
-];
+const SAID_ANEW: Names = Names::of(&[
+    Name::Host,
+    Name::ContentLength,
+    Name::ContentEncoding,
+    Name::ContentType,
+    Name::AcceptEncoding,
+    Name::Expect,
+    Name::XForwardedFor,
+]);
 
 /// The client's credentials, which are for the gateway.
-const CREDENTIALS: [&str; 2] = ["authorization", "cookie"];
+const CREDENTIALS: Names = Names::of(&[Name::Authorization, Name::Cookie]);
 
 /// What says how a request came, and is believed only of those who are trusted.
-const WHENCE: [&str; 5] = [
-    "forwarded",
-    X_FORWARDED_HOST,
-    X_FORWARDED_PORT,
-    X_FORWARDED_PROTO,
-    "x-real-ip",
-];
+const WHENCE: Names = Names::of(&[
+    Name::Forwarded,
+    Name::XForwardedHost,
+    Name::XForwardedPort,
+    Name::XForwardedProto,
+    Name::XRealIp,
+]);
 
 /// What is about the upstream's own place, which is not the gateway's and often holds a key; what it would do to the
 /// gateway's own in a browser; and what is said anew.
-const NOT_PASSED_ON: [&str; 15] = [
-    "alt-svc",
-    "clear-site-data",
-    "content-encoding",
-    "content-length",
-    "content-location",
-    "content-security-policy",
-    "content-type",
-    "location",
-    "nel",
-    "refresh",
-    "report-to",
-    "set-cookie",
-    "set-cookie2",
-    "strict-transport-security",
-    "www-authenticate",
-];
+const NOT_PASSED_ON: Names = Names::of(&[
+    Name::AltSvc,
+    Name::ClearSiteData,
+    Name::ContentEncoding,
+    Name::ContentLength,
+    Name::ContentLocation,
+    Name::ContentSecurityPolicy,
+    Name::ContentType,
+    Name::Location,
+    Name::Nel,
+    Name::Refresh,
+    Name::ReportTo,
+    Name::SetCookie,
+    Name::SetCookie2,
+    Name::StrictTransportSecurity,
+    Name::WwwAuthenticate,
+]);
 
 /// Who sent the request to us.
 #[derive(Debug, Clone)]
@@ -79,8 +71,8 @@ pub(crate) struct Peer {
     /// How it connects.
     pub(crate) scheme: Scheme,
     ip: IpAddr,
-    /// Its address, as text.
-    address: Box<str>,
+    /// What upstreams are told of it: its address, and how it connects.
+    told: Fields,
 }
 
 impl Peer {
@@ -89,13 +81,17 @@ impl Peer {
             trusted,
             scheme,
             ip: address,
-            address: address.to_string().into(),
+            told: Fields::from_pairs([
+                ("x-forwarded-for", address.to_string().as_bytes()),
+                ("x-forwarded-proto", scheme.as_str().as_bytes()),
+            ])
+            .unwrap_or_default(),
         }
     }
 
     /// Its address.
-    pub(crate) fn address(&self) -> &str {
-        &self.address
+    pub(crate) const fn address(&self) -> IpAddr {
+        self.ip
     }
 }
 
@@ -108,8 +104,9 @@ pub(crate) fn for_upstream<'a>(
 ) -> impl Iterator<Item = Field<'a>> {
     let trusted = peer.trusted;
     fields.end_to_end().filter(move |field| {
-        let held_back = is_any(field, &CREDENTIALS) || (!trusted && is_any(field, &WHENCE));
-        !is_any(field, &SAID_ANEW) && (!held_back || forwarded.iter().any(|name| field.is(name.as_str())))
+        let name = field.known();
+        let held_back = CREDENTIALS.has(name) || (!trusted && WHENCE.has(name));
+        !SAID_ANEW.has(name) && (!held_back || forwarded.iter().any(|name| field.is(name.as_str())))
     })
 }
 
@@ -123,22 +120,20 @@ pub(crate) fn holds_credentials(
     let is_key = |field: &Field<'_>| {
         let name = field.name().to_ascii_lowercase();
         let has = |part: &&str| memchr::memmem::find(&name, part.as_bytes()).is_some();
-        is_any(field, &CREDENTIALS) || ["key", "token", "auth", "secret"].iter().any(has)
+        CREDENTIALS.has(field.known()) || ["key", "token", "auth", "secret"].iter().any(has)
     };
     for_upstream(fields, peer, forwarded).any(|field| is_key(&field) && !address.sets(&field))
 }
 
-/// The addresses that a request came by, that of the peer the last.
-pub(crate) fn came_by<'p>(fields: &Fields, peer: &'p Peer) -> Cow<'p, [u8]> {
-    let mut lines = fields
-        .get_all(X_FORWARDED_FOR)
-        .filter(|_| peer.trusted)
-        .peekable();
-    if lines.peek().is_none() {
-        return Cow::Borrowed(peer.address.as_bytes());
+/// The addresses that a request came by, that of the peer the last; `None` when there is no other.
+pub(crate) fn came_by(fields: &Fields, peer: &Peer) -> Option<Vec<u8>> {
+    let lines = fields.all_known(Name::XForwardedFor).filter(|_| peer.trusted);
+    let mut all: Vec<&[u8]> = lines.collect();
+    if all.is_empty() {
+        return None;
     }
-    let all: Vec<&[u8]> = lines.chain([peer.address.as_bytes()]).collect();
-    Cow::Owned(all.join(b", ".as_slice()))
+    all.extend(peer.told.known(Name::XForwardedFor));
+    Some(all.join(b", ".as_slice()))
 }
 
 /// The address of the client: the last of those that a request came by that is not believed about others.
@@ -147,7 +142,7 @@ pub(crate) fn client(fields: &Fields, peer: &Peer, is_trusted: impl Fn(IpAddr) -
     if !peer.trusted {
         return client;
     }
-    let lines: Vec<&[u8]> = fields.get_all(X_FORWARDED_FOR).collect();
+    let lines: Vec<&[u8]> = fields.all_known(Name::XForwardedFor).collect();
     let hops = lines
         .iter()
         .rev()
@@ -171,28 +166,28 @@ fn address_of(hop: &[u8]) -> Option<IpAddr> {
     hop.parse().ok().or_else(with_port).or_else(bracketed)
 }
 
-/// The fields of every request that are the gateway's own. How the client asked is left to a trusted peer that says
-/// it.
+/// The fields of every request that are the gateway's own, beside what the body is. How the client asked is left to a
+/// trusted peer that says it.
 pub(crate) fn own<'a>(
     fields: &'a Fields,
-    peer: &Peer,
-    came_by: &'a [u8],
+    peer: &'a Peer,
+    came_by: Option<&'a [u8]>,
     accepted: &'static str,
 ) -> impl Iterator<Item = Field<'a>> {
-    let is_said = |name| peer.trusted && fields.get(name).is_some();
-    let host = fields.get("host").unwrap_or_default();
-    let whence = [
-        (X_FORWARDED_HOST, host),
-        (X_FORWARDED_PORT, port(host, peer.scheme)),
-        (X_FORWARDED_PROTO, peer.scheme.as_str().as_bytes()),
+    let is_said = |name| peer.trusted && fields.known(name).is_some();
+    let host = fields.known(Name::Host).unwrap_or_default();
+    let asked = [
+        Field::of(Name::XForwardedHost, host),
+        Field::of(Name::XForwardedPort, port(host, peer.scheme)),
     ];
-    let whence = whence.map(|(name, value)| (!is_said(name)).then_some(Field::new(name, value)));
-    let always = [
-        Field::new("accept-encoding", accepted.as_bytes()),
-        Field::new("content-type", JSON.as_bytes()),
-        Field::new(X_FORWARDED_FOR, came_by),
-    ];
-    always.into_iter().chain(whence.into_iter().flatten())
+    let told = peer.told.iter();
+    // The addresses on the way stand for the last of them alone.
+    let told = told.filter(move |field| came_by.is_none() || field.known() != Name::XForwardedFor);
+    let came_by = came_by.map(|addresses| Field::of(Name::XForwardedFor, addresses));
+    let whence = asked.into_iter().chain(told);
+    let whence = whence.filter(move |field| !is_said(field.known()) || field.known() == Name::XForwardedFor);
+    let always = [Field::of(Name::AcceptEncoding, accepted.as_bytes())];
+    always.into_iter().chain(came_by).chain(whence)
 }
 
 /// The port that a client asked at, by the host it names.
@@ -210,7 +205,9 @@ fn port(host: &[u8], scheme: Scheme) -> &[u8] {
 /// secret of its address.
 pub(crate) fn for_client(fields: &mut Fields, address: &Address) {
     fields.keep_end_to_end(|field| {
-        !is_any(&field, &NOT_PASSED_ON) && !cors::is_about(field.name()) && !address.is_told_in(field.value())
+        !NOT_PASSED_ON.has(field.known())
+            && !cors::is_about(field.name())
+            && !address.is_told_in(field.value())
     });
 }
 
@@ -219,13 +216,9 @@ pub(crate) const fn json_type() -> (&'static str, Bytes) {
     ("content-type", Bytes::from_static(JSON.as_bytes()))
 }
 
-fn is_any(field: &Field<'_>, names: &[&str]) -> bool {
-    names.iter().any(|name| field.is(name))
-}
-
 /// How long an upstream asks to be left alone. Source: RFC 9110, section 10.2.3.
 pub(crate) fn retry_after(fields: &Fields, now: impl Fn() -> SystemTime) -> Option<Duration> {
-    let value = std::str::from_utf8(fields.get("retry-after")?).ok()?.trim();
+    let value = std::str::from_utf8(fields.known(Name::RetryAfter)?).ok()?.trim();
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));
     }

@@ -19,7 +19,7 @@ const MAX_HEIGHT_ANSWER: usize = 256;
 /// What was found so far by upstreams that found nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Lookup {
-    nothing: Option<Reply>,
+    nothing: Option<Box<Reply>>,
     further: u32,
 }
 
@@ -34,13 +34,13 @@ impl Lookup {
             return Some(reply);
         }
         self.further += 1;
-        self.nothing.get_or_insert(reply);
+        self.nothing.get_or_insert_with(|| Box::new(reply));
         None
     }
 
     /// What is passed on when nobody else answered: that nothing was found is an answer, too.
     pub(crate) fn nothing(self) -> Option<Reply> {
-        self.nothing
+        self.nothing.map(|reply| *reply)
     }
 }
 

@@ -247,12 +247,14 @@ impl GatewayStats {
 
     /// Counts a body that could not be read or understood.
     pub(crate) fn count_unread(&self) {
-        self.add(method::other(), CallOutcome::Invalid);
+        self.count(method::other(), CallOutcome::Invalid);
     }
 
     /// Counts a call of a method.
-    pub(crate) fn count(&self, method: &str, outcome: CallOutcome) {
-        self.add(method::lookup(method), outcome);
+    pub(crate) fn count(&self, method: &Method, outcome: CallOutcome) {
+        if let Some(counts) = self.methods.get(usize::from(method.index)) {
+            counts.of(outcome).fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Counts what was refused for being beyond a limit of the gateway.
@@ -278,12 +280,6 @@ impl GatewayStats {
     /// Every method with its counts.
     pub(crate) fn methods(&self) -> impl Iterator<Item = (&'static Method, &MethodStats)> {
         method::all().iter().zip(&self.methods)
-    }
-
-    fn add(&self, method: &Method, outcome: CallOutcome) {
-        if let Some(counts) = self.methods.get(usize::from(method.index)) {
-            counts.of(outcome).fetch_add(1, Ordering::Relaxed);
-        }
     }
 }
 

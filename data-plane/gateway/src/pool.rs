@@ -277,7 +277,7 @@ impl Pool {
     }
 
     /// Takes back a connection whose answer has been received, if it can be used again.
-    pub(crate) fn put(&self, worker: Worker, connection: Connection) {
+    pub(crate) fn put(&self, worker: Worker, connection: Connection, now: Instant) {
         let Connection::Http1(connection) = connection else {
             return;
         };
@@ -287,8 +287,10 @@ impl Pool {
         if let Some(own) = self.by_worker.get(worker.0) {
             let mut idle = own.idle();
             if idle.len() < MAX_IDLE {
-                let since = Instant::now();
-                idle.push(Idle { connection, since });
+                idle.push(Idle {
+                    connection,
+                    since: now,
+                });
             }
         }
     }

@@ -22,7 +22,7 @@ use crate::request::{self, Unread};
 use crate::route::Route;
 use crate::shedding::{AHEAD, Held, Shed};
 use crate::subject::Subject;
-use crate::transaction::send;
+use crate::transaction;
 use crate::upstream::{Place, Question};
 
 /// Deepest nesting of arrays and objects in a request.
@@ -171,7 +171,6 @@ impl Asked<'_> {
             Ok(packet) => packet,
             Err(error) => return refuse(self.gateway, &error),
         };
-        record.asks(&packet, body);
         match &packet {
             Packet::Single(call) => self.serve_call(call, body, record, place).await,
             Packet::Batch(members) => self.serve_batch(members, body, record, place).await,
@@ -185,17 +184,18 @@ impl Asked<'_> {
         record: &mut Record<'_>,
         place: &mut Place<'_>,
     ) -> Answer {
+        let called = method::lookup(&call.method);
+        record.asks(called.label, 1, body.len());
         let sent = match self.rules().step(call) {
             Step::Forward => body.clone(),
             Step::Rewritten(params) => text(call, Some(&params), None).into_owned().into(),
             Step::Answer(local) => {
-                self.gateway.stats.count(&call.method, local.outcome);
+                self.gateway.stats.count(called, local.outcome);
                 return local.answer(call.id);
             }
         };
-        let called = method::lookup(&call.method);
         let question = Question {
-            id: call.id.map(|id| body.slice_ref(id.as_bytes())),
+            id: call.id,
             method: called,
             traceparent: record.traceparent(),
             ..self.question(
@@ -207,15 +207,15 @@ impl Asked<'_> {
                 Subject::of(std::iter::once(call)),
             )
         };
-        let (answer, outcome) = match send(
-            &self.route,
-            &question,
-            &mut Course::new(&self.route, &self.gateway.settings),
-            record.journal(),
-            place,
-        )
-        .await
-        {
+        let (route, journal) = (&self.route, record.journal());
+        let mut course = Course::new(route, &self.gateway.settings);
+        let mut sent = forward(route, &question, &mut course, journal, place).await;
+        if transaction::is_in_doubt(&question, &sent) {
+            // Before a failure is told, for an attempt may have sent it without having had an answer.
+            let found = Box::pin(transaction::look_up(route, &question, &course, journal, place));
+            sent = found.await.map_or(sent, Ok);
+        }
+        let (answer, outcome) = match sent {
             Ok(reply) => {
                 let outcome = answer::outcome(&reply.answer);
                 (answer::reply(call.id, reply), outcome)
@@ -227,7 +227,7 @@ impl Asked<'_> {
                 (answer, CallOutcome::Failed)
             }
         };
-        self.gateway.stats.count(&call.method, outcome);
+        self.gateway.stats.count(called, outcome);
         answer
     }
 
@@ -238,6 +238,8 @@ impl Asked<'_> {
         record: &mut Record<'_>,
         place: &mut Place<'_>,
     ) -> Answer {
+        let calls = members.iter().filter(|member| member.is_ok()).count();
+        record.asks("batch", calls, body.len());
         let mut batch = Batch::new(members, self.rules().steps(members));
         let mut course = Course::new(&self.route, &self.gateway.settings);
         let elsewhere = self.route.consistency.empty_lookups_elsewhere;
@@ -270,7 +272,7 @@ impl Asked<'_> {
         }
         for (call, outcome) in batch.outcomes() {
             match call {
-                Some(call) => self.gateway.stats.count(&call.method, outcome),
+                Some(call) => self.gateway.stats.count(method::lookup(&call.method), outcome),
                 None => self.gateway.stats.count_unread(),
             }
         }

@@ -7,15 +7,13 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use http::StatusCode;
 use tokio::time::Instant;
-use tyrscale_http1::RequestHead;
-use tyrscale_jsonrpc::{Packet, method};
+use tyrscale_http1::{Name, RequestHead};
 
 use crate::headers::Peer;
 use crate::metrics::{AnswerKind, method_label};
 use crate::recorder::{DEBUG_REQUEST, Recorder, Sender};
 use crate::route::Route;
 use crate::trace::{Ending, Journal};
-use crate::traceparent::TRACEPARENT;
 
 /// The status recorded for a request whose client left before the answer. Source: nginx.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
@@ -45,7 +43,7 @@ impl<'a> Record<'a> {
         revision: u64,
     ) -> Self {
         let sender = Sender {
-            traceparent: head.fields.get(TRACEPARENT),
+            traceparent: head.fields.known(Name::Traceparent),
             asks: head.fields.get(DEBUG_REQUEST).is_some(),
         };
         Self {
@@ -65,13 +63,9 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// What is asked, once it has been read.
-    pub(crate) fn asks(&mut self, packet: &Packet<'_>, body: &Bytes) {
-        self.request_bytes = body.len();
-        (self.method, self.calls) = match packet {
-            Packet::Single(call) => (method::lookup(&call.method).label, 1),
-            Packet::Batch(members) => ("batch", members.iter().filter(|it| it.is_ok()).count()),
-        };
+    /// What is asked, once it has been read: a method's label or `batch`, how many calls, and in how many bytes.
+    pub(crate) const fn asks(&mut self, method: &'static str, calls: usize, bytes: usize) {
+        (self.method, self.calls, self.request_bytes) = (method, calls, bytes);
     }
 
     /// What happens to it.
@@ -106,7 +100,7 @@ impl Drop for Record<'_> {
         let now = SystemTime::now();
         let ending = Ending {
             began_at: now.checked_sub(took).unwrap_or(now),
-            client: self.peer.address().into(),
+            client: self.peer.address().to_string().into(),
             route: self.route.id,
             revision: self.revision,
             method: self.method,

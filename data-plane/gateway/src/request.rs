@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::Method;
-use tyrscale_http1::RequestHead;
+use tyrscale_http1::{Name, RequestHead};
 
 use crate::headers::Peer;
 use crate::route::Route;
@@ -13,7 +13,7 @@ use crate::table::Table;
 pub(crate) fn route<'t>(table: &'t Table, head: &RequestHead, peer: &Peer) -> Option<&'t Arc<Route>> {
     let forwarded = || {
         head.fields
-            .get("x-forwarded-host")
+            .known(Name::XForwardedHost)
             .and_then(|hosts| str::from_utf8(hosts).ok())
     };
     let forwarded = peer.trusted.then(forwarded).flatten();
@@ -40,10 +40,10 @@ pub(crate) fn is_served(method: &Method) -> bool {
 
 /// The length that a request tells of its body; `None` when it does not, or not that of what is in it.
 pub(crate) fn content_length(head: &RequestHead) -> Option<usize> {
-    if head.fields.get("content-encoding").is_some() {
+    if head.fields.known(Name::ContentEncoding).is_some() {
         return None;
     }
-    let length = head.fields.get("content-length")?;
+    let length = head.fields.known(Name::ContentLength)?;
     str::from_utf8(length).ok()?.trim().parse().ok()
 }
 

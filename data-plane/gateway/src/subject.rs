@@ -105,6 +105,11 @@ impl Needs {
         });
     }
 
+    /// Whether no block is needed in particular.
+    pub(crate) const fn are_none(&self) -> bool {
+        self.state.is_none() && self.blocks.is_none() && self.traces.is_none()
+    }
+
     /// The lowest block of each kind of data that is needed.
     pub(crate) fn lowest(&self) -> impl Iterator<Item = (DataKind, u64)> {
         self.spans().map(|(kind, span)| (kind, span.lowest))

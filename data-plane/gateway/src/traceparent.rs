@@ -3,9 +3,6 @@
 
 use std::fmt;
 
-/// The header that carries a [`TraceParent`].
-pub(crate) const TRACEPARENT: &str = "traceparent";
-
 /// A trace: 16 bytes, not all zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct TraceId(u128);

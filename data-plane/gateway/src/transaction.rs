@@ -22,44 +22,22 @@ use crate::upstream::{Place, Question, Reply};
 const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(3);
 /// How many upstreams are asked for it, one after the other: it may not have come to all of them yet.
 const LOOK_UPS: u32 = 3;
-/// The id of the question.
-const LOOK_UP_ID: &[u8] = b"1";
 
 /// The method that sends them.
 const SEND: &str = "eth_sendRawTransaction";
 
-/// As [`forward`]. A transaction that nobody took, or that came too late by its nonce, is looked for before that is
-/// told: an attempt may have sent it without having had an answer.
-///
-/// # Errors
-/// [`Failures`] when no upstream gave an answer to pass on.
-pub(crate) async fn send(
-    route: &Route,
-    question: &Question<'_>,
-    course: &mut Course,
-    journal: &mut Journal<'_>,
-    place: &mut Place<'_>,
-) -> Result<Reply, Failures> {
-    let sent = forward(route, question, course, journal, place).await;
-    if question.method.label != SEND || !is_in_doubt(&sent) {
-        return sent;
-    }
-    let look_up = Box::pin(look_up(route, question, course, journal, place));
-    match look_up.await {
-        Some(reply) => Ok(reply),
-        None => sent,
-    }
-}
-
-fn is_in_doubt(sent: &Result<Reply, Failures>) -> bool {
-    match sent {
-        Ok(reply) => reply.refusal == Some(Class::NonceTooLow),
-        Err(failures) => !failures.is_empty(),
-    }
+/// Whether what came of sending a transaction leaves open whether it was sent: nobody took it, or it came too late by
+/// its nonce, which an attempt without an answer may have used.
+pub(crate) fn is_in_doubt(question: &Question<'_>, sent: &Result<Reply, Failures>) -> bool {
+    question.method.label == SEND
+        && match sent {
+            Ok(reply) => reply.refusal == Some(Class::NonceTooLow),
+            Err(failures) => !failures.is_empty(),
+        }
 }
 
 /// What the client is told if the transaction is found.
-async fn look_up(
+pub(crate) async fn look_up(
     route: &Route,
     question: &Question<'_>,
     course: &Course,
@@ -107,7 +85,7 @@ async fn is_found(
         traceparent: question.traceparent.clone(),
         body: body.clone(),
         expect: Expect::Single,
-        id: Some(Bytes::from_static(LOOK_UP_ID)),
+        id: call.id,
         method: method::lookup(&call.method),
         replay: Replay::Safe,
         subject: Subject::of(std::iter::once(&call)),

@@ -1,13 +1,14 @@
 //! One request at one upstream: sent, its answer looked at and told from a fault.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, StatusCode};
 use tokio::time::Instant;
-use tyrscale_http1::{Field, Fields, Timer};
-use tyrscale_jsonrpc::{Answer, Class, Expect, Method as RpcMethod, Replay};
+use tyrscale_http1::{Field, Fields, Name, Timer};
+use tyrscale_jsonrpc::{Answer, Class, Expect, Method as RpcMethod, RawId, Replay};
 
 use crate::address::Address;
 use crate::attempt::{Attempt, Outcome};
@@ -19,7 +20,6 @@ use crate::headers::{self, Peer};
 use crate::pool::{Connection, NoAnswer, Use, Worker};
 use crate::shedding::Load;
 use crate::subject::Subject;
-use crate::traceparent::TRACEPARENT;
 
 mod judge;
 mod look;
@@ -45,8 +45,8 @@ pub(crate) struct Question<'a> {
     pub(crate) traceparent: Option<String>,
     pub(crate) body: Bytes,
     pub(crate) expect: Expect,
-    /// The JSON text of the id that a single call's answer must carry.
-    pub(crate) id: Option<Bytes>,
+    /// The id that a single call's answer must carry.
+    pub(crate) id: Option<RawId<'a>>,
     pub(crate) method: &'static RpcMethod,
     pub(crate) replay: Replay,
     pub(crate) subject: Subject<'a>,
@@ -156,32 +156,36 @@ pub(crate) async fn ask(
     place: &mut Place<'_>,
 ) -> Result<Reply, Failure> {
     let worker = place.worker;
-    let limits = Limits {
-        max_held: place.settings.max_batch_answer_bytes,
-        load: place.load,
+    let received = {
+        let limits = Limits {
+            max_held: place.settings.max_batch_answer_bytes,
+            load: place.load,
+        };
+        let exchange = pin!(exchange(&attempt, question, which, worker, limits));
+        place.timer.within(time.until, exchange).await
     };
-    let exchange = exchange(&attempt, question, which, worker, limits);
-    let received = place.timer.within(time.until, exchange).await;
     let cancelled = received.is_none() && time.is_rest;
     match received.unwrap_or_else(|| Err(Class::Timeout.into())) {
         Ok(Received {
             mut reply,
             rest: None,
             served,
+            at,
         }) => {
             if reply.answer == Answer::Batch {
                 reply.by = Some(Arc::clone(attempt.endpoint()));
             }
-            attempt.answers(&question.subject, served);
-            attempt.settle(Outcome::Answered);
+            attempt.answers(&question.subject, served, at);
+            attempt.settle(Outcome::Answered, at);
             Ok(reply)
         }
         Ok(Received {
             mut reply,
             rest: Some((held, connection)),
             served,
+            at,
         }) => {
-            attempt.answers(&question.subject, served);
+            attempt.answers(&question.subject, served, at);
             let rest = Rest::new(held, connection, worker, attempt, time.pause);
             reply.body = Some(AnswerBody::Streaming(Box::new(rest)));
             Ok(reply)
@@ -191,11 +195,12 @@ pub(crate) async fn ask(
             let (route, upstream, fault) = (spec.route_id, spec.upstream_id, failure.class.name());
             tracing::debug!(route.id = %route, upstream.id = %upstream, fault, "attempt failed");
             if !cancelled && !failure.perhaps_unseen {
+                let now = Instant::now();
                 if failure.is_own_word {
-                    attempt.teaches(failure.class, failure.retry_after, &question.subject);
-                    attempt.settle(Outcome::Faulted(failure.class));
+                    attempt.teaches(failure.class, failure.retry_after, &question.subject, now);
+                    attempt.settle(Outcome::Faulted(failure.class), now);
                 } else {
-                    attempt.settle(Outcome::Doubtful(failure.class));
+                    attempt.settle(Outcome::Doubtful(failure.class), now);
                 }
             }
             Err(failure)
@@ -209,6 +214,8 @@ struct Received {
     rest: Option<(Bytes, Connection)>,
     /// Whether it is what was asked for, not an error of the request's own.
     served: bool,
+    /// When that was known.
+    at: Instant,
 }
 
 async fn exchange(
@@ -226,7 +233,7 @@ async fn exchange(
     let (answer, connection) = exchanged.await?;
     let judged = judge(answer, connection, question, limits, endpoint.address()).await;
     if let Some(connection) = judged.done {
-        endpoint.pool().put(worker, connection);
+        endpoint.pool().put(worker, connection, judged.at);
     }
     judged.outcome
 }
@@ -242,11 +249,11 @@ fn head(address: &Address, question: &Question<'_>) -> Option<Vec<u8>> {
         ..
     } = question;
     let traceparent = question.traceparent.as_deref();
-    let traceparent = traceparent.map(|parent| Field::new(TRACEPARENT, parent.as_bytes()));
+    let traceparent = traceparent.map(|parent| Field::of(Name::Traceparent, parent.as_bytes()));
     let fields = headers::for_upstream(fields, peer, forwarded)
-        .filter(|field| traceparent.is_none() || !field.is(TRACEPARENT))
+        .filter(|field| traceparent.is_none() || field.known() != Name::Traceparent)
         .chain(traceparent)
-        .chain(headers::own(fields, peer, &came_by, accepted))
+        .chain(headers::own(fields, peer, came_by.as_deref(), accepted))
         .filter(|field| !address.sets(field));
     address
         .post(question.query)?

@@ -79,6 +79,8 @@ pub struct Client<IO> {
     answered: u64,
     /// What the next read of a long body takes.
     read_size: usize,
+    /// Whether the body of the last answer was long: the next one is likely to be, too.
+    expects_long: bool,
 }
 
 #[derive(Debug)]
@@ -114,6 +116,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
             answer_begun: false,
             answered: 0,
             read_size: body::FIRST_READ,
+            expects_long: false,
         }
     }
 
@@ -161,7 +164,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
     }
 
     fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let received = transport::poll_read(&mut self.io, &mut self.buffer, context);
+        let received = if self.expects_long {
+            // Where it stays, at the cost of room that is taken while nothing has come yet.
+            self.buffer.reserve(body::FIRST_READ);
+            transport::poll_read_into(&mut self.io, &mut self.buffer, context)
+        } else {
+            transport::poll_read(&mut self.io, &mut self.buffer, context)
+        };
         self.answer_begun |= matches!(received, Poll::Ready(Ok(1..)));
         received
     }
@@ -204,6 +213,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
 
     fn accept(&mut self, parsed: ParsedResponse) -> ResponseHead {
         self.keep_alive &= parsed.keep_alive;
+        self.expects_long = matches!(parsed.framing, Framing::Length(body::LONG..));
         match parsed.framing {
             Framing::None => self.end(),
             Framing::Length(length) => self.state = State::Body(Framed::Length(length)),

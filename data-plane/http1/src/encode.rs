@@ -5,9 +5,10 @@ use std::fmt;
 use http::{Method, StatusCode};
 
 use crate::date;
-use crate::fields::{Field, InvalidField};
+use crate::fields::{Field, InvalidField, SEPARATOR};
 use crate::framing::is_bodiless;
 use crate::head::Version;
+use crate::name::Name;
 use crate::target::Target;
 
 /// What a head says about the body behind it.
@@ -41,10 +42,10 @@ pub(crate) fn response_head<'a>(
     let mut head = Vec::with_capacity(USUAL_HEAD.saturating_add(body));
     push_status_line(&mut head, status);
     let mut dated = false;
-    for field in fields {
-        dated |= field.is("date");
-        push_field(&mut head, field)?;
-    }
+    fields.into_iter().try_for_each(|field| {
+        dated |= field.known() == Name::Date;
+        push_field(&mut head, field)
+    })?;
     if !dated {
         head.extend_from_slice(b"date: ");
         head.extend_from_slice(&date::now());
@@ -147,12 +148,11 @@ fn push_fields<'a>(
     head: &mut Vec<u8>,
     fields: impl IntoIterator<Item = Field<'a>>,
 ) -> Result<(), InvalidField> {
-    for field in fields {
-        if !(field.is("host") || field.is("expect")) {
-            push_field(head, field)?;
-        }
-    }
-    Ok(())
+    // A chain of iterators goes through its parts one after the other only when it is driven from inside.
+    fields.into_iter().try_for_each(|field| match field.known() {
+        Name::Host | Name::Expect => Ok(()),
+        _ => push_field(head, field),
+    })
 }
 
 fn push_status_line(head: &mut Vec<u8>, status: StatusCode) {
@@ -169,7 +169,7 @@ fn push_status_line(head: &mut Vec<u8>, status: StatusCode) {
 
 fn push_field(head: &mut Vec<u8>, field: Field<'_>) -> Result<(), InvalidField> {
     field.check()?;
-    if !(field.is_hop_by_hop() || field.is("content-length")) {
+    if !(field.is_hop_by_hop() || field.known() == Name::ContentLength) {
         push_line(head, field);
     }
     Ok(())
@@ -179,9 +179,14 @@ fn push_line(head: &mut Vec<u8>, field: Field<'_>) {
     let (name, value) = (field.name(), field.value());
     // One look whether there is room, not four.
     head.reserve(name.len().saturating_add(value.len()).saturating_add(4));
-    head.extend_from_slice(name);
-    head.extend_from_slice(b": ");
-    head.extend_from_slice(value);
+    match field.line() {
+        Some(line) => head.extend_from_slice(line),
+        None => {
+            head.extend_from_slice(name);
+            head.extend_from_slice(SEPARATOR);
+            head.extend_from_slice(value);
+        }
+    }
     head.extend_from_slice(b"\r\n");
 }
 

@@ -6,21 +6,40 @@ use std::mem;
 use bytes::{Bytes, BytesMut};
 
 use crate::alphabet::Alphabet;
+use crate::name::{Name, Names};
 
 /// The header fields of one message, in order. Names keep the case they came in.
 #[derive(Clone, Default)]
 pub struct Fields {
     text: Bytes,
     spans: Vec<Span>,
+    /// The well-known names that may be among them.
+    known: Names,
 }
 
 /// One header field.
 #[derive(Clone, Copy)]
 pub struct Field<'a> {
-    name: &'a [u8],
-    value: &'a [u8],
-    /// Whether it is known to be well-formed, because it came so.
-    checked: bool,
+    known: Name,
+    form: Form<'a>,
+}
+
+/// Where a field is from.
+#[derive(Clone, Copy)]
+enum Form<'a> {
+    /// It came, and so is well-formed.
+    Received {
+        text: &'a [u8],
+        span: &'a Span,
+    },
+    /// A name that is well-formed.
+    Known {
+        value: &'a [u8],
+    },
+    Given {
+        name: &'a [u8],
+        value: &'a [u8],
+    },
 }
 
 /// A name that is no token, or a value with control characters: written into a head it would end the field.
@@ -33,64 +52,106 @@ pub struct InvalidField;
 pub(crate) struct Span {
     pub(crate) name: (u32, u32),
     pub(crate) value: (u32, u32),
+    pub(crate) known: Name,
 }
+
+/// What stands between a name and its value as we write it.
+pub(crate) const SEPARATOR: &[u8] = b": ";
+
+/// What is about the connection rather than the message, whatever a `Connection` field names besides. Source: RFC
+/// 9110, section 7.6.1; `Keep-Alive` and `Proxy-Connection` are older.
+const HOP_BY_HOP: Names = Names::of(&[
+    Name::Connection,
+    Name::KeepAlive,
+    Name::ProxyAuthenticate,
+    Name::ProxyAuthorization,
+    Name::ProxyConnection,
+    Name::Te,
+    Name::Trailer,
+    Name::TransferEncoding,
+    Name::Upgrade,
+]);
 
 impl<'a> Field<'a> {
     /// A field to be sent.
     #[must_use]
-    pub const fn new(name: &'a str, value: &'a [u8]) -> Self {
+    pub fn new(name: &'a str, value: &'a [u8]) -> Self {
+        let name = name.as_bytes();
         Self {
-            name: name.as_bytes(),
-            value,
-            checked: false,
+            known: Name::of(name),
+            form: Form::Given { name, value },
+        }
+    }
+
+    /// A field with a well-known name to be sent.
+    #[must_use]
+    pub const fn of(name: Name, value: &'a [u8]) -> Self {
+        Self {
+            known: name,
+            form: Form::Known { value },
         }
     }
 
     /// As it came; compare it with [`Field::is`].
     #[must_use]
-    pub const fn name(&self) -> &'a [u8] {
-        self.name
+    pub fn name(&self) -> &'a [u8] {
+        match self.form {
+            Form::Received { text, span } => part(text, span.name),
+            Form::Known { .. } => self.known.as_bytes(),
+            Form::Given { name, .. } => name,
+        }
     }
 
     /// Without the white space around it; any bytes but control characters.
     #[must_use]
-    pub const fn value(&self) -> &'a [u8] {
-        self.value
+    pub fn value(&self) -> &'a [u8] {
+        match self.form {
+            Form::Received { text, span } => part(text, span.value),
+            Form::Known { value } | Form::Given { value, .. } => value,
+        }
     }
 
     /// Whether this is the field `name`, whatever the case.
     #[must_use]
-    pub const fn is(&self, name: &str) -> bool {
-        self.name.len() == name.len() && self.name.eq_ignore_ascii_case(name.as_bytes())
+    pub fn is(&self, name: &str) -> bool {
+        is_named(self.name(), name)
+    }
+
+    /// Which of the well-known names it has.
+    #[must_use]
+    pub const fn known(&self) -> Name {
+        self.known
+    }
+
+    /// Name and value as they are to be written, when they came so.
+    pub(crate) fn line(&self) -> Option<&'a [u8]> {
+        match self.form {
+            Form::Received { text, span } => span.line(text),
+            Form::Known { .. } | Form::Given { .. } => None,
+        }
     }
 
     /// Whether the field is about one connection rather than the message. What a `Connection` field names is
     /// so as well: [`Fields::end_to_end`] leaves out both. Sources: RFC 9110, section 7.6.1; `Keep-Alive` and
     /// `Proxy-Connection` are older.
     #[must_use]
-    pub fn is_hop_by_hop(&self) -> bool {
-        match self.name.len() {
-            2 => self.is("te"),
-            7 => self.is("trailer") || self.is("upgrade"),
-            10 => self.is("connection") || self.is("keep-alive"),
-            16 => self.is("proxy-connection"),
-            17 => self.is("transfer-encoding"),
-            18 => self.is("proxy-authenticate"),
-            19 => self.is("proxy-authorization"),
-            _ => false,
-        }
+    pub const fn is_hop_by_hop(&self) -> bool {
+        HOP_BY_HOP.has(self.known)
     }
 
     /// # Errors
     /// [`InvalidField`] when it cannot be written into a head.
     pub(crate) fn check(&self) -> Result<(), InvalidField> {
-        if self.checked {
-            return Ok(());
-        }
+        let (name_is_token, value) = match self.form {
+            Form::Received { .. } => return Ok(()),
+            Form::Known { value } => (self.known != Name::Other, value),
+            Form::Given { name, value } => {
+                let letters = name.iter().all(|&byte| is_token(byte));
+                (letters && !name.is_empty(), value)
+            }
+        };
         // Without an early exit the compiler compares many bytes at once.
-        let letters = self.name.iter().fold(true, |all, &byte| all & TOKEN.has(byte));
-        let name_is_token = letters && !self.name.is_empty();
-        let value_is_text = self.value.iter().fold(true, |all, &byte| all & is_text(byte));
+        let value_is_text = value.iter().fold(true, |all, &byte| all & is_text(byte));
         if name_is_token && value_is_text {
             Ok(())
         } else {
@@ -102,14 +163,20 @@ impl<'a> Field<'a> {
 /// Of names. Source: RFC 9110, section 5.6.2.
 static TOKEN: Alphabet = Alphabet::of(b"!#$%&'*+-.^_`|~");
 
+pub(crate) fn is_token(byte: u8) -> bool {
+    TOKEN.has(byte)
+}
+
 /// Source: RFC 9110, section 5.5.
 pub(crate) const fn is_text(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
 
 impl Fields {
-    pub(crate) const fn received(text: Bytes, spans: Vec<Span>) -> Self {
-        Self { text, spans }
+    pub(crate) fn received(text: Bytes, spans: Vec<Span>) -> Self {
+        let mut known = Names::default();
+        spans.iter().for_each(|span| known.add(span.known));
+        Self { text, spans, known }
     }
 
     /// Fields that did not come over HTTP/1.1.
@@ -128,65 +195,94 @@ impl Fields {
         };
         for (name, value) in pairs {
             Field::new(name, value).check()?;
-            spans.push(Span {
-                name: keep(name.as_bytes())?,
-                value: keep(value)?,
-            });
+            let known = Name::of(name.as_bytes());
+            let name = keep(name.as_bytes())?;
+            keep(SEPARATOR)?;
+            let value = keep(value)?;
+            spans.push(Span { name, value, known });
         }
         Ok(Self::received(text.freeze(), spans))
     }
 
     /// All fields in order.
     pub fn iter(&self) -> impl Iterator<Item = Field<'_>> + Clone {
-        self.spans.iter().map(|span| self.field(*span))
+        self.spans.iter().map(|span| self.field(span))
     }
 
-    fn field(&self, span: Span) -> Field<'_> {
+    fn field<'a>(&'a self, span: &'a Span) -> Field<'a> {
         Field {
-            name: part(&self.text, span.name),
-            value: part(&self.text, span.value),
-            checked: true,
+            known: span.known,
+            form: Form::Received {
+                text: &self.text,
+                span,
+            },
         }
+    }
+
+    /// The value of the first field with a well-known name.
+    #[must_use]
+    pub fn known(&self, name: Name) -> Option<&[u8]> {
+        let span = self.spans_of(name).iter().find(|span| span.known == name)?;
+        Some(part(&self.text, span.value))
+    }
+
+    /// The values of all fields with a well-known name.
+    pub fn all_known(&self, name: Name) -> impl Iterator<Item = &[u8]> {
+        let spans = if self.known.has(name) {
+            self.spans.as_slice()
+        } else {
+            &[]
+        };
+        let spans = spans.iter().filter(move |span| span.known == name);
+        spans.map(|span| part(&self.text, span.value))
     }
 
     /// The value of the first field `name`, whatever the case.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.iter().find(|field| field.is(name)).map(|field| field.value)
+        let known = Name::of(name.as_bytes());
+        let span = self
+            .spans_of(known)
+            .iter()
+            .find(|span| self.is(span, known, name))?;
+        Some(part(&self.text, span.value))
     }
 
     /// The values of all fields `name`, whatever the case.
     pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.iter()
-            .filter(move |field| field.is(name))
-            .map(|field| field.value)
+        let known = Name::of(name.as_bytes());
+        let spans = self.spans_of(known).iter();
+        let spans = spans.filter(move |span| self.is(span, known, name));
+        spans.map(|span| part(&self.text, span.value))
+    }
+
+    /// Where to look for fields with a name: nowhere, when there is none.
+    fn spans_of(&self, name: Name) -> &[Span] {
+        if self.known.has(name) { &self.spans } else { &[] }
+    }
+
+    fn is(&self, span: &Span, known: Name, name: &str) -> bool {
+        span.known == known && (known != Name::Other || is_named(part(&self.text, span.name), name))
     }
 
     /// The fields that are not about the connection they came by: neither hop-by-hop nor named by a
     /// `Connection` field.
     pub fn end_to_end(&self) -> impl Iterator<Item = Field<'_>> {
-        let names_others = self.spans.iter().any(|span| {
-            span.name.1 == 10 && self.is_connection(*span) && !is_plain(part(&self.text, span.value))
-        });
+        let names_others = self.names_others();
         self.iter().filter(move |field| {
-            !(field.is_hop_by_hop() || names_others && self.is_named_by_connection(field.name))
+            !(field.is_hop_by_hop() || names_others && self.is_named_by_connection(field.name()))
         })
     }
 
     /// Leaves of the [end-to-end](Self::end_to_end) fields those that `keep` says yes to, and no others.
     pub fn keep_end_to_end(&mut self, mut keep: impl FnMut(Field<'_>) -> bool) {
+        let names_others = self.names_others();
         let mut spans = mem::take(&mut self.spans);
-        let names_others = spans
-            .iter()
-            .any(|span| self.is_connection(*span) && !is_plain(part(&self.text, span.value)));
         if names_others {
             self.spans.clone_from(&spans);
             spans.retain(|span| !self.is_named_by_connection(part(&self.text, span.name)));
         }
-        spans.retain(|span| {
-            let field = self.field(*span);
-            !field.is_hop_by_hop() && keep(field)
-        });
+        spans.retain(|span| !HOP_BY_HOP.has(span.known) && keep(self.field(span)));
         self.spans = spans;
     }
 
@@ -202,15 +298,30 @@ impl Fields {
         self.spans.is_empty()
     }
 
-    fn is_connection(&self, span: Span) -> bool {
-        part(&self.text, span.name).eq_ignore_ascii_case(b"connection")
+    /// Whether a `Connection` field names others as being about the connection.
+    fn names_others(&self) -> bool {
+        self.all_known(Name::Connection).any(|value| !is_plain(value))
     }
 
     fn is_named_by_connection(&self, name: &[u8]) -> bool {
-        self.get_all("connection")
+        self.all_known(Name::Connection)
             .flat_map(members)
             .any(|member| member.eq_ignore_ascii_case(name))
     }
+}
+
+impl Span {
+    /// Name and value in `text`, if they stand there as they would be written.
+    fn line<'a>(&self, text: &'a [u8]) -> Option<&'a [u8]> {
+        let (start, name_end) = (self.name.0, self.name.0.saturating_add(self.name.1));
+        let between = (name_end, self.value.0.saturating_sub(name_end));
+        let end = self.value.0.saturating_add(self.value.1);
+        (part(text, between) == SEPARATOR).then(|| part(text, (start, end.saturating_sub(start))))
+    }
+}
+
+fn is_named(name: &[u8], wanted: &str) -> bool {
+    name.len() == wanted.len() && name.eq_ignore_ascii_case(wanted.as_bytes())
 }
 
 /// Whether a `Connection` field only says whether the connection stays open.
@@ -239,6 +350,6 @@ impl fmt::Debug for Fields {
 /// The name only: values hold credentials.
 impl fmt::Debug for Field<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&String::from_utf8_lossy(self.name), formatter)
+        fmt::Debug::fmt(&String::from_utf8_lossy(self.name()), formatter)
     }
 }

@@ -7,6 +7,7 @@ use http::StatusCode;
 
 use crate::fields::members;
 use crate::head::{Asked, HeadError, Version};
+use crate::name::Name;
 use crate::target;
 
 /// How the end of a body is known.
@@ -77,28 +78,28 @@ impl Facts {
         }
     }
 
-    pub(crate) fn note(&mut self, name: &[u8], value: &[u8]) -> Result<(), HeadError> {
-        match name.len() {
-            4 if self.side == Side::Request && name.eq_ignore_ascii_case(b"host") => {
+    pub(crate) fn note(&mut self, name: Name, value: &[u8]) -> Result<(), HeadError> {
+        match name {
+            Name::Host if self.side == Side::Request => {
                 if !target::is_host(value) {
                     return Err(HeadError::Host);
                 }
                 self.hosts = self.hosts.saturating_add(1);
             }
-            6 if self.side == Side::Request && name.eq_ignore_ascii_case(b"expect") => {
+            Name::Expect if self.side == Side::Request => {
                 if !value.eq_ignore_ascii_case(b"100-continue") {
                     return Err(HeadError::Expectation);
                 }
                 self.flags.expects_continue = true;
             }
-            10 if name.eq_ignore_ascii_case(b"connection") => self.note_connection(value),
-            14 if name.eq_ignore_ascii_case(b"content-length") => {
+            Name::Connection => self.note_connection(value),
+            Name::ContentLength => {
                 if self.length.is_some() {
                     return Err(FramingError::RepeatedLength.into());
                 }
                 self.length = Some(content_length(value)?);
             }
-            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+            Name::TransferEncoding => {
                 self.encodings = self.encodings.saturating_add(1);
                 if self.encodings > 1 || !value.eq_ignore_ascii_case(b"chunked") {
                     return Err(FramingError::TransferEncoding.into());

@@ -1,5 +1,6 @@
 //! Heads of messages: read once, strictly, without copying what is in them.
 
+use std::mem::MaybeUninit;
 use std::str;
 
 use bytes::{Buf, BytesMut};
@@ -7,6 +8,7 @@ use http::{Method, StatusCode};
 
 use crate::fields::{Fields, Span};
 use crate::framing::{Facts, Framing, FramingError, Side};
+use crate::name::Name;
 use crate::target::{self, Target};
 
 /// How much of a head is read. Beyond it the head is refused.
@@ -181,9 +183,9 @@ fn request_parts<const N: usize>(
     buffer: &[u8],
     limits: HeadLimits,
 ) -> Result<Option<RequestParts>, HeadError> {
-    let mut table = [httparse::EMPTY_HEADER; N];
+    let mut table = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; N];
     let fields = table.get_mut(..limits.fields.min(N)).unwrap_or_default();
-    let mut request = httparse::Request::new(fields);
+    let mut request = httparse::Request::new(&mut []);
     let text = within(buffer, limits);
     let start = empty_lines(text);
     let text = text.get(start..).unwrap_or_default();
@@ -192,7 +194,7 @@ fn request_parts<const N: usize>(
         [b'\r' | b'\n', ..] => return Err(httparse::Error::NewLine.into()),
         _ => {}
     }
-    let length = match request.parse(text) {
+    let length = match request.parse_with_uninit_headers(text, fields) {
         Ok(httparse::Status::Complete(length)) => length,
         Ok(httparse::Status::Partial) => return unfinished(buffer, limits),
         Err(error) => return Err(error.into()),
@@ -256,15 +258,16 @@ fn response_parts<const N: usize>(
     buffer: &[u8],
     limits: HeadLimits,
 ) -> Result<Option<ResponseParts>, HeadError> {
-    let mut table = [httparse::EMPTY_HEADER; N];
+    let mut table = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; N];
     let fields = table.get_mut(..limits.fields.min(N)).unwrap_or_default();
-    let mut response = httparse::Response::new(fields);
+    let mut response = httparse::Response::new(&mut []);
+    let parser = httparse::ParserConfig::default();
     let text = within(buffer, limits);
     // The parser skips empty lines, which belong before requests only.
     if matches!(text.first(), Some(b'\r' | b'\n')) {
         return Err(HeadError::Malformed(httparse::Error::Version));
     }
-    let length = match response.parse(text) {
+    let length = match parser.parse_response_with_uninit_headers(&mut response, text, fields) {
         Ok(httparse::Status::Complete(length)) => length,
         Ok(httparse::Status::Partial) => return unfinished(buffer, limits),
         Err(error) => return Err(error.into()),
@@ -319,10 +322,13 @@ fn spans(head: &[u8], fields: &[httparse::Header<'_>], side: Side) -> Result<(Ve
     let mut spans = Vec::with_capacity(fields.len());
     let mut facts = Facts::of(side);
     for field in fields {
-        facts.note(field.name.as_bytes(), field.value)?;
+        let name = field.name.as_bytes();
+        let known = Name::of(name);
+        facts.note(known, field.value)?;
         spans.push(Span {
-            name: place(head, field.name.as_bytes())?,
+            name: place(head, name)?,
             value: place(head, field.value)?,
+            known,
         });
     }
     Ok((spans, facts))
@@ -361,7 +367,7 @@ impl RequestHead {
     pub fn host(&self) -> Option<&str> {
         self.target.authority().or_else(|| {
             self.fields
-                .get("host")
+                .known(Name::Host)
                 .and_then(|value| str::from_utf8(value).ok())
         })
     }

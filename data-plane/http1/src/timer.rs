@@ -1,7 +1,7 @@
 //! A timer that is armed once for many deadlines.
 
 use std::fmt;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::time::{Instant, Sleep};
@@ -38,10 +38,10 @@ impl Timer {
         }
     }
 
-    /// What `work` gives, or `None` when `deadline` passes before. The timer is looked at only when `work` waits.
-    pub async fn within<F: Future>(&mut self, deadline: Instant, work: F) -> Option<F::Output> {
-        let mut work = pin!(work);
-        std::future::poll_fn(|context| match work.as_mut().poll(context) {
+    /// What `work` gives, or `None` when `deadline` passes before. The timer is looked at only when `work` waits. The
+    /// work is pinned where it is made, for a future that is passed on by value takes its room once more.
+    pub async fn within<F: Future + Unpin>(&mut self, deadline: Instant, mut work: F) -> Option<F::Output> {
+        std::future::poll_fn(|context| match Pin::new(&mut work).poll(context) {
             Poll::Ready(output) => Poll::Ready(Some(output)),
             Poll::Pending => self.poll_at(deadline, context).map(|()| None),
         })

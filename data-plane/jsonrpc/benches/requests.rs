@@ -2,9 +2,9 @@
 
 use divan::{Bencher, black_box};
 use tyrscale_jsonrpc::request::parse;
-use tyrscale_jsonrpc::response::inspect;
+use tyrscale_jsonrpc::response::inspect_for;
 use tyrscale_jsonrpc::{
-    Expect, Limits, Observed, RawId, Vendor, Verdict, block, classify, method, transaction,
+    Asked, Expect, Limits, Observed, RawId, Vendor, Verdict, block, classify, method, transaction,
 };
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"eth_call","params":[{"to":"0xdac17f958d2ee523a2206206994597c13d831ec7","data":"0x18160ddd"},"latest"]}"#;
@@ -29,13 +29,17 @@ fn parse_single() -> bool {
 
 #[divan::bench(args = [RESULT, REVERT, UNKNOWN])]
 fn judge(body: &str) -> Verdict {
-    let answer = inspect(black_box(body.as_bytes()), Expect::Single);
+    let asked = Asked {
+        expect: Expect::Single,
+        id: RawId::parse(b"1"),
+    };
+    let seen = inspect_for(black_box(body.as_bytes()), asked);
     classify(&Observed {
         status: 200,
-        id: RawId::parse(b"1"),
+        is_ours: seen.is_ours,
         method: method::lookup("eth_call"),
         vendor: Vendor::Other,
-        answer: &answer,
+        answer: &seen.answer,
         body: body.as_bytes(),
     })
 }

@@ -6,9 +6,8 @@
 use std::borrow::Cow;
 
 use crate::class::{Class, Elsewhere};
-use crate::id::RawId;
 use crate::method::Method;
-use crate::response::{Answer, RpcError, answers_id, bare_error};
+use crate::response::{Answer, RpcError, bare_error};
 
 mod index;
 mod result;
@@ -31,8 +30,8 @@ const MAX_COMPARED: usize = 64 * 1024;
 pub struct Observed<'a> {
     /// The HTTP status.
     pub status: u16,
-    /// The id that the answer must carry; `None` for a batch or a notification.
-    pub id: Option<RawId<'a>>,
+    /// Whether the answer carries the id of what was asked ([`Seen::is_ours`](crate::response::Seen::is_ours)).
+    pub is_ours: bool,
     /// The method that was called; [`crate::method::other`] for a batch.
     pub method: &'a Method,
     /// Who runs the upstream.
@@ -68,9 +67,8 @@ impl From<Class> for Verdict {
 #[must_use]
 pub fn classify(observed: &Observed<'_>) -> Verdict {
     let is_good = (200..=299).contains(&observed.status);
-    let is_ours = || observed.id.is_none_or(|id| answers_id(observed.body, id));
     match observed.answer {
-        Answer::Result | Answer::Error(_) if is_good && !is_ours() => Verdict::Retry(Class::BadBody),
+        Answer::Result | Answer::Error(_) if is_good && !observed.is_ours => Verdict::Retry(Class::BadBody),
         Answer::Result if is_good => result::hidden_error(observed).map_or(Verdict::Answer, Verdict::from),
         Answer::Batch | Answer::Empty if is_good => Verdict::Answer,
         _ => class(observed).into(),

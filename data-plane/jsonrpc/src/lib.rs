@@ -35,5 +35,5 @@ pub use id::RawId;
 pub use method::{Kind, Method, Replay};
 pub use reply::{ErrorReply, batch_body, error_body, surfaced};
 pub use request::{Call, InvalidCall, Limits, Packet, Reason, RequestError};
-pub use response::{Answer, Expect, Item, RpcError};
+pub use response::{Answer, Asked, Expect, Item, RpcError, Seen};
 pub use transaction::TransactionHash;

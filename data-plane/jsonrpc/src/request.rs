@@ -132,7 +132,7 @@ impl From<Stop> for RequestError<'_> {
 /// # Errors
 /// [`RequestError`] when the body as a whole cannot be served.
 pub fn parse<'a>(body: &'a [u8], limits: &Limits) -> Result<Packet<'a>, RequestError<'a>> {
-    let text = std::str::from_utf8(body).map_err(|_| RequestError::NotJson)?;
+    let text = simdutf8::basic::from_utf8(body).map_err(|_| RequestError::NotJson)?;
     let mut scanner = Scanner::new(text, limits.max_depth);
     if scanner.token()? == b'[' {
         let calls = batch(&mut scanner, limits.max_batch)?;

@@ -12,7 +12,7 @@ mod answered;
 mod bare;
 mod batch;
 
-pub use answered::answers_id;
+use answered::Whose;
 pub(crate) use bare::bare_error;
 pub use batch::{Items, NotABatch, are_distinct, batch_items, pair};
 
@@ -71,19 +71,45 @@ pub struct Item<'a> {
     pub answer: Answer,
 }
 
+/// What was asked: what is expected of its answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// What is to come.
+    pub expect: Expect,
+    /// The id that the answer must carry; `None`: that of a batch or a notification, which is not looked at.
+    pub id: Option<RawId<'a>>,
+}
+
+/// What a body is, and whether it is the answer to what was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// What it is.
+    pub answer: Answer,
+    /// False when it is an answer to another call. A result must carry the id, in any spelling (`1.0`, `1`); an error
+    /// may also do without, or carry `null`, for some are made before the request is read. What the beginning does
+    /// not show is taken for right.
+    pub is_ours: bool,
+}
+
 /// Judges a whole body. Cut short, it is no JSON-RPC.
 #[must_use]
 pub fn inspect(body: &[u8], expect: Expect) -> Answer {
-    let Ok(text) = std::str::from_utf8(body) else {
-        return Answer::NotJsonRpc;
+    inspect_for(body, Asked { expect, id: None }).answer
+}
+
+/// Judges a whole body as the answer to what was asked.
+#[must_use]
+pub fn inspect_for(body: &[u8], asked: Asked<'_>) -> Seen {
+    let Ok(text) = simdutf8::basic::from_utf8(body) else {
+        return Answer::NotJsonRpc.into();
     };
     let mut scanner = Scanner::new(text, usize::MAX);
-    match (scanner.token(), expect) {
-        (Err(_), Expect::Nothing) => Answer::Empty,
-        (Ok(b'{'), Expect::Single | Expect::Nothing) => whole_object(&mut scanner),
-        (Ok(b'{'), Expect::Batch) => for_batch(whole_object(&mut scanner)),
-        (Ok(b'['), Expect::Batch | Expect::Nothing) => whole_batch(text),
-        _ => Answer::NotJsonRpc,
+    match (scanner.token(), asked.expect) {
+        (Err(_), Expect::Nothing) => Answer::Empty.into(),
+        (Ok(b'{'), Expect::Single | Expect::Nothing) => whole_object(&mut scanner, asked.id),
+        (Ok(b'{'), Expect::Batch) => for_batch(whole_object(&mut scanner, None)),
+        (Ok(b'['), Expect::Batch | Expect::Nothing) => whole_batch(text).into(),
+        _ => Answer::NotJsonRpc.into(),
     }
 }
 
@@ -95,53 +121,72 @@ pub fn inspect(body: &[u8], expect: Expect) -> Answer {
 /// one.
 #[must_use]
 pub fn peek(head: &[u8], expect: Expect) -> Option<Answer> {
+    peek_for(head, Asked { expect, id: None }).map(|seen| seen.answer)
+}
+
+/// As [`peek`], of the answer to what was asked.
+#[must_use]
+pub fn peek_for(head: &[u8], asked: Asked<'_>) -> Option<Seen> {
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,
-        Err(error) if error.error_len().is_some() => return Some(Answer::NotJsonRpc),
+        Err(error) if error.error_len().is_some() => return Some(Answer::NotJsonRpc.into()),
         Err(error) => head
             .get(..error.valid_up_to())
             .and_then(|valid| std::str::from_utf8(valid).ok())?,
     };
     let mut scanner = Scanner::new(text, usize::MAX);
-    match (scanner.token().ok()?, expect) {
-        (b'{', Expect::Single | Expect::Nothing) => head_of_object(&mut scanner),
-        (b'{', Expect::Batch) => head_of_object(&mut scanner).map(for_batch),
+    match (scanner.token().ok()?, asked.expect) {
+        (b'{', Expect::Single | Expect::Nothing) => head_of_object(&mut scanner, asked.id),
+        (b'{', Expect::Batch) => head_of_object(&mut scanner, None).map(for_batch),
         (b'[', Expect::Batch | Expect::Nothing) => match scanner.value() {
             Ok(_) | Err(Stop::End) => None,
-            Err(Stop::Invalid | Stop::TooDeep) => Some(Answer::NotJsonRpc),
+            Err(Stop::Invalid | Stop::TooDeep) => Some(Answer::NotJsonRpc.into()),
         },
-        _ => Some(Answer::NotJsonRpc),
+        _ => Some(Answer::NotJsonRpc.into()),
     }
 }
 
-fn whole_object(scanner: &mut Scanner<'_>) -> Answer {
+impl From<Answer> for Seen {
+    /// Nothing that could be another call's.
+    fn from(answer: Answer) -> Self {
+        Self {
+            answer,
+            is_ours: true,
+        }
+    }
+}
+
+fn whole_object(scanner: &mut Scanner<'_>, id: Option<RawId<'_>>) -> Seen {
     let mut envelope = Envelope::default();
     match envelope.read(scanner).and_then(|()| scanner.end()) {
-        Ok(()) => envelope.judge(),
-        Err(_) => Answer::NotJsonRpc,
+        Ok(()) => envelope.whole(id),
+        Err(_) => Answer::NotJsonRpc.into(),
     }
 }
 
-fn head_of_object(scanner: &mut Scanner<'_>) -> Option<Answer> {
+fn head_of_object(scanner: &mut Scanner<'_>, id: Option<RawId<'_>>) -> Option<Seen> {
     let mut envelope = Envelope::default();
     match envelope.read(scanner) {
-        Ok(()) if scanner.end().is_ok() => Some(envelope.judge()),
-        Ok(()) => Some(Answer::NotJsonRpc),
-        Err(Stop::End) => envelope.foresee(),
-        Err(Stop::Invalid | Stop::TooDeep) => Some(Answer::NotJsonRpc),
+        Ok(()) if scanner.end().is_ok() => Some(envelope.whole(id)),
+        Ok(()) => Some(Answer::NotJsonRpc.into()),
+        Err(Stop::End) => {
+            let is_ours = id.is_none_or(|id| envelope.whose.may_be(id));
+            envelope.foresee().map(|answer| Seen { answer, is_ours })
+        }
+        Err(Stop::Invalid | Stop::TooDeep) => Some(Answer::NotJsonRpc.into()),
     }
 }
 
-fn for_batch(answer: Answer) -> Answer {
-    match answer {
-        Answer::Error(error) => Answer::BatchRefused(error),
-        _ => Answer::NotJsonRpc,
+fn for_batch(seen: Seen) -> Seen {
+    match seen.answer {
+        Answer::Error(error) => Answer::BatchRefused(error).into(),
+        _ => Answer::NotJsonRpc.into(),
     }
 }
 
 /// How much of a member has been seen. Ordered, so that a second `error` cannot take the first one back.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum Seen {
+enum Extent {
     #[default]
     Absent,
     Null,
@@ -154,8 +199,9 @@ enum Seen {
 #[derive(Debug, Default)]
 struct Envelope<'a> {
     id: Option<RawId<'a>>,
-    result: Seen,
-    error: Seen,
+    whose: Whose<'a>,
+    result: Extent,
+    error: Extent,
     code: Option<i64>,
     message: Option<String>,
     detail: String,
@@ -166,8 +212,14 @@ impl<'a> Envelope<'a> {
         let mut member_follows = scanner.enter()?;
         while member_follows {
             match scanner.key()?.as_ref() {
-                "id" => self.id = RawId::from_value(scanner.value()?),
-                "result" => self.read_result(scanner)?,
+                "id" => {
+                    self.id = RawId::from_value(scanner.value()?);
+                    self.whose.on_id(self.id);
+                }
+                "result" => {
+                    self.whose.on_result();
+                    self.read_result(scanner)?;
+                }
                 "error" => self.read_error(scanner)?,
                 _ => {
                     scanner.value()?;
@@ -181,11 +233,11 @@ impl<'a> Envelope<'a> {
     fn read_result(&mut self, scanner: &mut Scanner<'a>) -> Result<(), Stop> {
         if scanner.token()? == b'n' {
             scanner.value()?;
-            self.result = Seen::Null;
+            self.result = Extent::Null;
         } else {
-            self.result = Seen::Begun;
+            self.result = Extent::Begun;
             scanner.value()?;
-            self.result = Seen::Whole;
+            self.result = Extent::Whole;
         }
         Ok(())
     }
@@ -194,16 +246,16 @@ impl<'a> Envelope<'a> {
         match scanner.token()? {
             b'n' => {
                 scanner.value()?;
-                self.error = self.error.max(Seen::Null);
+                self.error = self.error.max(Extent::Null);
                 return Ok(());
             }
             b'{' => {
-                self.error = self.error.max(Seen::Begun);
+                self.error = self.error.max(Extent::Begun);
                 self.read_error_object(scanner)?;
             }
             _ => self.message = Some(message(scanner.value()?)),
         }
-        self.error = Seen::Whole;
+        self.error = Extent::Whole;
         Ok(())
     }
 
@@ -223,11 +275,21 @@ impl<'a> Envelope<'a> {
         Ok(())
     }
 
+    /// What a whole envelope is, as the answer to the call with that `id`.
+    fn whole(self, id: Option<RawId<'_>>) -> Seen {
+        let is_error = self.error >= Extent::Begun;
+        let is_ours = id.is_none_or(|id| self.whose.is(id, is_error));
+        Seen {
+            answer: self.judge(),
+            is_ours,
+        }
+    }
+
     /// What a whole envelope is.
     fn judge(self) -> Answer {
         match (self.error, self.result) {
-            (Seen::Begun | Seen::Whole, _) => Answer::Error(self.into_error()),
-            (_, Seen::Absent) => Answer::NotJsonRpc,
+            (Extent::Begun | Extent::Whole, _) => Answer::Error(self.into_error()),
+            (_, Extent::Absent) => Answer::NotJsonRpc,
             _ => Answer::Result,
         }
     }
@@ -235,11 +297,11 @@ impl<'a> Envelope<'a> {
     /// What an envelope that goes on after what was read will be.
     fn foresee(self) -> Option<Answer> {
         match (self.error, self.result) {
-            (Seen::Whole, _) => Some(Answer::Error(self.into_error())),
-            (Seen::Begun, _) if self.code.is_some() && self.message.is_some() => {
+            (Extent::Whole, _) => Some(Answer::Error(self.into_error())),
+            (Extent::Begun, _) if self.code.is_some() && self.message.is_some() => {
                 Some(Answer::Error(self.into_error()))
             }
-            (Seen::Absent | Seen::Null, Seen::Begun) => Some(Answer::Result),
+            (Extent::Absent | Extent::Null, Extent::Begun) => Some(Answer::Result),
             _ => None,
         }
     }

@@ -37,7 +37,7 @@ impl Container {
 /// Containers as deep as most texts have them are kept without an allocation.
 const USUAL_DEPTH: usize = 32;
 /// Strings as long as most are looked through word by word: setting out for a search costs more.
-const SHORT: usize = 32;
+const SHORT: usize = 64;
 
 /// A position in a JSON text and the containers open there.
 #[derive(Debug)]
@@ -62,6 +62,7 @@ impl<'a> Scanner<'a> {
     pub(crate) fn token(&mut self) -> Result<u8, Stop> {
         loop {
             match self.byte()? {
+                byte if byte > b' ' => return Ok(byte),
                 b' ' | b'\t' | b'\n' | b'\r' => self.at += 1,
                 byte => return Ok(byte),
             }
@@ -243,37 +244,22 @@ impl<'a> Scanner<'a> {
 
     /// Reads a string; whether something in it is escaped.
     fn string(&mut self) -> Result<bool, Stop> {
-        self.at += 1;
+        let text = self.text.as_bytes();
         let mut is_escaped = false;
+        self.at += 1;
         loop {
-            let short = short_plain(self.rest());
-            self.at += short;
-            if short == SHORT {
-                self.long_plain()?;
-            }
-            match self.byte()? {
-                b'"' => {
+            self.at += plain(text.get(self.at..).unwrap_or_default());
+            match text.get(self.at) {
+                Some(b'"') => {
                     self.at += 1;
                     return Ok(is_escaped);
                 }
-                b'\\' => self.escape()?,
-                _ => return Err(Stop::Invalid),
+                Some(b'\\') => self.escape()?,
+                Some(_) => return Err(Stop::Invalid),
+                None => return Err(Stop::End),
             }
             is_escaped = true;
         }
-    }
-
-    /// Goes on to the next quote or backslash.
-    fn long_plain(&mut self) -> Result<(), Stop> {
-        let rest = self.rest();
-        let special = memchr2(b'"', b'\\', rest);
-        let plain = rest.get(..special.unwrap_or(rest.len())).unwrap_or_default();
-        // Without an early exit the compiler compares many bytes at once.
-        if plain.iter().fold(false, |control, byte| control | (*byte < b' ')) {
-            return Err(Stop::Invalid);
-        }
-        self.at += plain.len();
-        Ok(())
     }
 
     fn escape(&mut self) -> Result<(), Stop> {
@@ -294,19 +280,34 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// How many bytes at the beginning stand for themselves inside a string; more than [`SHORT`] are not counted.
-fn short_plain(mut rest: &[u8]) -> usize {
+/// How many bytes at the beginning stand for themselves inside a string.
+#[inline]
+fn plain(text: &[u8]) -> usize {
+    let mut words = text.chunks_exact(size_of::<u64>());
     let mut plain: usize = 0;
-    while let Some((word, after)) = rest.split_first_chunk().filter(|_| plain < SHORT) {
-        let specials = specials(u64::from_le_bytes(*word));
+    for word in words.by_ref() {
+        let specials = specials(word.try_into().map_or(0, u64::from_le_bytes));
         if specials != 0 {
             return plain + (specials.trailing_zeros() / u8::BITS) as usize;
         }
         plain += size_of::<u64>();
-        rest = after;
+        if plain == SHORT {
+            return plain + long_plain(text.get(plain..).unwrap_or_default());
+        }
     }
-    let left = SHORT.saturating_sub(plain);
-    plain + rest.iter().take(left).take_while(|byte| is_plain(**byte)).count()
+    let rest = words.remainder().iter();
+    plain + rest.take_while(|byte| is_plain(**byte)).count()
+}
+
+/// The same for a long string: up to the next quote or backslash, or a control character somewhere before.
+fn long_plain(text: &[u8]) -> usize {
+    let special = memchr2(b'"', b'\\', text).unwrap_or(text.len());
+    let plain = text.get(..special).unwrap_or_default();
+    // Without an early exit the compiler compares many bytes at once.
+    if plain.iter().fold(false, |control, byte| control | (*byte < b' ')) {
+        return plain.iter().take_while(|byte| is_plain(**byte)).count();
+    }
+    special
 }
 
 /// Marks in the highest bit of each byte those that do not stand for themselves inside a string. Only the lowest

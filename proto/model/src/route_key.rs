@@ -68,6 +68,9 @@ impl PartialEq<RouteKey> for RouteKeyRef<'_> {
 }
 
 fn normal_host(host: &str) -> Cow<'_, str> {
+    if is_plain_host(host) {
+        return host.into();
+    }
     let host = host.trim();
     let name = if let Some(end) = host.strip_prefix('[').and_then(|rest| rest.find(']')) {
         host.get(..end + 2).unwrap_or(host)
@@ -85,7 +88,19 @@ fn normal_host(host: &str) -> Cow<'_, str> {
     }
 }
 
+/// Whether a host is a name as most are: in lower case, without a port. Without an early exit the compiler looks at many
+/// bytes at once.
+fn is_plain_host(host: &str) -> bool {
+    let belongs =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+    host.bytes()
+        .fold(!host.ends_with('.'), |all, byte| all & belongs(byte))
+}
+
 fn normal_path(path: &str) -> Cow<'_, str> {
+    if path == "/" {
+        return path.into();
+    }
     if is_normal(path) {
         return path.into();
     }
@@ -107,7 +122,7 @@ fn is_normal(path: &str) -> bool {
     let mut segments = path.split('/');
     let is_rooted = segments.next() == Some("");
     let is_plain = |segment: &str| !matches!(segment, "" | "." | "..") && !segment.contains('%');
-    path == "/" || (is_rooted && path.len() > 1 && segments.all(is_plain))
+    is_rooted && path.len() > 1 && segments.all(is_plain)
 }
 
 /// What a request is looked up by; unique among routes.

@@ -8,11 +8,10 @@
 //! An upstream whose latency is not known yet is taken to be as fast as the one it is compared
 //! with: it gets its share, and what piles up on it counts against it.
 
-use std::time::Duration;
-
 use super::weight::Weight;
 use super::{Candidate, eligible};
 use crate::draws::Draws;
+use crate::peak_ewma::Latency;
 
 pub(super) fn pick(weights: &[Weight], candidates: &[Candidate], random: u64) -> Option<usize> {
     let count = eligible(weights, candidates).count();
@@ -27,23 +26,26 @@ pub(super) fn pick(weights: &[Weight], candidates: &[Candidate], random: u64) ->
 }
 
 fn costs_less(a: &(usize, Weight, Candidate), b: &(usize, Weight, Candidate)) -> bool {
-    let same = Duration::from_secs(1);
-    let known = (a.2.latency, b.2.latency);
-    let a_latency = known.0.or(known.1).unwrap_or(same);
-    let b_latency = known.1.or(known.0).unwrap_or(same);
-    cost(a_latency, a) < cost(b_latency, b)
+    let known = [a, b].map(|it| it.2.latency.map(Latency::nanos));
+    let (a_nanos, b_nanos) = match known {
+        [Some(a), Some(b)] => (a, b),
+        _ => (1.0, 1.0),
+    };
+    cost(a_nanos, a) < cost(b_nanos, b)
 }
 
 #[expect(
     clippy::cast_precision_loss,
     reason = "a weight in millionths fits the 53 bits"
 )]
-fn cost(latency: Duration, (_, weight, candidate): &(usize, Weight, Candidate)) -> f64 {
-    latency.as_secs_f64() * (f64::from(candidate.in_flight) + 1.0) / weight.millionths() as f64
+fn cost(nanos: f64, (_, weight, candidate): &(usize, Weight, Candidate)) -> f64 {
+    nanos * (f64::from(candidate.in_flight) + 1.0) / weight.millionths() as f64
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
@@ -52,7 +54,7 @@ mod tests {
         Candidate {
             in_flight,
             eligible: true,
-            latency,
+            latency: latency.map(Latency::from),
         }
     }
 

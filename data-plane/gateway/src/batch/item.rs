@@ -46,7 +46,7 @@ pub(super) fn judge(
 ) -> (Heard, bool) {
     let observed = Observed {
         status: StatusCode::OK.as_u16(),
-        id: None,
+        is_ours: true,
         method: called,
         vendor: whole.by.map_or(Vendor::Other, |by| by.address().vendor()),
         answer,

@@ -13,7 +13,7 @@ use tyrscale_balance::{
 };
 use tyrscale_jsonrpc::{Blame, Class, Exclusion, Lesson};
 
-use crate::subject::Subject;
+use crate::subject::{Needs, Subject};
 
 /// What is known of an upstream from its answers.
 #[derive(Debug)]
@@ -60,19 +60,28 @@ impl Learnt {
 
     /// Writes what it knows into the facts about a question.
     pub(super) fn tell(&self, facts: &mut Facts, subject: Option<&Subject<'_>>, now: Instant) {
-        let knows_blocks = self.knows_blocks.load(Ordering::Relaxed);
-        if !knows_blocks && !self.has_obstacles.load(Ordering::Relaxed) {
+        let needs = subject.and_then(|subject| self.needs(subject));
+        let has_obstacles = self.has_obstacles.load(Ordering::Relaxed);
+        if !has_obstacles && needs.is_none() {
             return;
         }
         let state = self.lock();
-        facts.exclusion = state.cool_down.exclusion(now);
-        if let Some(subject) = subject {
+        if has_obstacles {
+            facts.exclusion = state.cool_down.exclusion(now);
             let serves = |method: &&str| state.methods.serves(method, now);
-            facts.serves_method = subject.methods().iter().all(serves);
-            if knows_blocks {
-                facts.reach = subject.needs().reach(&state.bounds, now);
-            }
+            facts.serves_method = subject.is_none_or(|subject| subject.methods().iter().all(serves));
         }
+        if let Some(needs) = needs {
+            facts.reach = needs.reach(&state.bounds, now);
+        }
+    }
+
+    /// The blocks that a question needs; `None` when it needs none, or nothing is known of the upstream's.
+    fn needs<'s>(&self, subject: &'s Subject<'_>) -> Option<&'s Needs> {
+        let knows_blocks = self.knows_blocks.load(Ordering::Relaxed);
+        knows_blocks
+            .then(|| subject.needs())
+            .filter(|needs| !needs.are_none())
     }
 
     /// An attempt begins. `None`: in good standing, which need not be remembered.
@@ -92,25 +101,25 @@ impl Learnt {
         served: bool,
         now: Instant,
     ) {
-        let knows_blocks = self.knows_blocks.load(Ordering::Relaxed);
+        let needs = self.needs(subject).filter(|_| served && subject.len() == 1);
         let has_obstacles = self.has_obstacles.load(Ordering::Relaxed);
-        if !knows_blocks && !has_obstacles {
+        if !has_obstacles && needs.is_none() && ticket.is_none() {
             return;
         }
         let mut state = self.lock();
         self.on_good(&mut state, ticket, now);
-        if served {
-            let State { methods, bounds, .. } = &mut *state;
-            if has_obstacles && let Some(method) = subject.only_method() {
-                methods.on_served(method);
-            }
-            if knows_blocks && subject.len() == 1 {
-                subject
-                    .needs()
-                    .lowest()
-                    .for_each(|(kind, block)| bounds.on_served(kind, block));
-            }
+        let State { methods, bounds, .. } = &mut *state;
+        if has_obstacles
+            && served
+            && let Some(method) = subject.only_method()
+        {
+            methods.on_served(method);
         }
+        let lowest = needs.map(Needs::lowest);
+        lowest
+            .into_iter()
+            .flatten()
+            .for_each(|(kind, block)| bounds.on_served(kind, block));
         self.look(&state, now);
     }
 

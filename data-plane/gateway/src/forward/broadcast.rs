@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
 use tyrscale_http1::{Fields, Timer};
 use tyrscale_jsonrpc::request::parse;
-use tyrscale_jsonrpc::{Class, Expect, Limits, Method, Packet, Replay};
+use tyrscale_jsonrpc::{Class, Expect, Limits, Method, Packet, RawId, Replay};
 
 use super::round::{Ending, Lineup, Round, Told};
 use crate::attempt::Attempt;
@@ -178,7 +178,7 @@ impl Kept {
             traceparent: question.traceparent.clone(),
             body: question.body.clone(),
             expect: question.expect,
-            id: question.id.clone(),
+            id: question.id.map(|id| Bytes::copy_from_slice(id.as_bytes())),
             method: question.method,
             replay: question.replay,
         }
@@ -194,7 +194,7 @@ impl Kept {
             traceparent: self.traceparent.clone(),
             body: self.body.clone(),
             expect: self.expect,
-            id: self.id.clone(),
+            id: self.id.as_deref().and_then(RawId::parse),
             method: self.method,
             replay: self.replay,
             subject,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde_json::Value;
 use tokio::time::Instant;
-use tyrscale_http1::{Field, Fields, request_head};
+use tyrscale_http1::{Field, Fields, Name, request_head};
 use tyrscale_jsonrpc::response::inspect;
 use tyrscale_jsonrpc::{Answer, Class, Expect, Observed, Tag, Verdict, classify, method};
 use tyrscale_model::HealthCheckRequest;
@@ -178,7 +178,7 @@ fn result(name: &str, received: &Received, address: &Address) -> Result<Value, N
     let answer = inspect(&received.body, Expect::Single);
     let verdict = classify(&Observed {
         status: received.status.as_u16(),
-        id: None,
+        is_ours: true,
         method: method::lookup(name),
         vendor: address.vendor(),
         answer: &answer,
@@ -224,7 +224,7 @@ async fn exchange(request: &HealthCheckRequest, endpoint: &Endpoint) -> Result<R
             return Err(Failure::TooLarge.into());
         }
     }
-    endpoint.pool().put(Worker::PROBES, connection);
+    endpoint.pool().put(Worker::PROBES, connection, Instant::now());
     Ok(Received {
         status: answer.status,
         retry_after: retry_after(&answer.fields),
@@ -234,7 +234,7 @@ async fn exchange(request: &HealthCheckRequest, endpoint: &Endpoint) -> Result<R
 
 /// The seconds of a `Retry-After`. Source: RFC 9110, section 10.2.3; dates are passed over.
 fn retry_after(fields: &Fields) -> Option<Duration> {
-    let value = std::str::from_utf8(fields.get("retry-after")?).ok()?;
+    let value = std::str::from_utf8(fields.known(Name::RetryAfter)?).ok()?;
     u64::from_str(value.trim()).ok().map(Duration::from_secs)
 }
 

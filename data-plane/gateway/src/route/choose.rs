@@ -202,16 +202,21 @@ impl Route {
     ) -> SmallVec<[Facts; USUAL]> {
         let slow_start = self.rules.slow_start.as_ref();
         let endpoints = self.endpoints.iter().zip(&self.shares).enumerate();
-        endpoints
-            .map(|(position, (endpoint, share))| {
-                let mut facts = endpoint.facts(subject, slow_start, now);
-                facts.tried = is_tried(position);
-                if share.operator.cordoned {
-                    facts.bar = Some(Bar::Cordoned);
-                }
-                facts
-            })
-            .collect()
+        // Filled where it is returned: collected elsewhere, all of it would have to be moved.
+        let mut all = SmallVec::with_capacity(self.endpoints.len());
+        let compares_latency = self.selection.strategy.compares_latency();
+        for (position, (endpoint, share)) in endpoints {
+            let mut facts = endpoint.facts(subject, slow_start, now);
+            facts.tried = is_tried(position);
+            if compares_latency {
+                facts.latency = endpoint.latency(now);
+            }
+            if share.operator.cordoned {
+                facts.bar = Some(Bar::Cordoned);
+            }
+            all.push(facts);
+        }
+        all
     }
 }
 

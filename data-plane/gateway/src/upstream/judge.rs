@@ -5,10 +5,11 @@ use std::time::SystemTime;
 use futures_util::FutureExt;
 use http::StatusCode;
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 use tyrscale_http1::{Fields, ResponseHead};
 use tyrscale_jsonrpc::response::inspect;
 use tyrscale_jsonrpc::{
-    Answer, Class, Exclusion, Expect, Method as RpcMethod, Observed, RawId, Verdict, classify, revert,
+    Answer, Asked, Class, Exclusion, Expect, Method as RpcMethod, Observed, Verdict, classify, revert,
 };
 
 use super::look::{HEAD_BYTES, Limits, Looked, Passing, Reading, look};
@@ -28,6 +29,8 @@ pub(super) struct Judged {
     pub(super) outcome: Result<Received, Failure>,
     /// The connection, when all of the answer has come.
     pub(super) done: Option<Connection>,
+    /// When it was known what the answer is.
+    pub(super) at: Instant,
 }
 
 impl From<Class> for Judged {
@@ -35,6 +38,7 @@ impl From<Class> for Judged {
         Self {
             outcome: Err(class.into()),
             done: None,
+            at: Instant::now(),
         }
     }
 }
@@ -46,9 +50,7 @@ pub(super) async fn judge(
     limits: Limits<'_>,
     address: &Address,
 ) -> Judged {
-    let ResponseHead {
-        status, mut fields, ..
-    } = head;
+    let (status, mut fields) = (head.status, head.fields);
     let reading = reading(&fields, question, limits);
     headers::for_client(&mut fields, address);
     let looked = match reading {
@@ -62,12 +64,13 @@ pub(super) async fn judge(
         Err(class) => return class.into(),
         Ok(looked) => looked,
     };
+    let at = Instant::now();
     let observed = Observed {
         status: status.as_u16(),
-        id: question.id.as_deref().and_then(RawId::parse),
+        is_ours: looked.seen.is_ours,
         method: question.method,
         vendor: address.vendor(),
-        answer: &looked.answer,
+        answer: &looked.seen.answer,
         body: looked.plain(),
     };
     let verdict = classify(&observed);
@@ -80,7 +83,7 @@ pub(super) async fn judge(
     let mut reply = Reply {
         status,
         fields,
-        answer: std::mem::replace(&mut looked.answer, Answer::NotJsonRpc),
+        answer: std::mem::replace(&mut looked.seen.answer, Answer::NotJsonRpc),
         by: None,
         refusal: None,
         body: None,
@@ -103,9 +106,10 @@ pub(super) async fn judge(
             reply,
             rest,
             served: verdict == Verdict::Answer,
+            at,
         }),
     };
-    Judged { outcome, done }
+    Judged { outcome, done, at }
 }
 
 /// Whether clients may read what is held.
@@ -137,10 +141,13 @@ pub(crate) fn is_own_word(
 }
 
 /// How the body of an answer with `fields` is to be read; `None` when it cannot be.
-fn reading<'l>(fields: &Fields, question: &Question<'_>, limits: Limits<'l>) -> Option<Reading<'l>> {
+fn reading<'l>(fields: &Fields, question: &'l Question<'_>, limits: Limits<'l>) -> Option<Reading<'l>> {
     let codings = coding::codings(fields).ok()?;
     Some(Reading {
-        expect: question.expect,
+        asked: Asked {
+            expect: question.expect,
+            id: question.id,
+        },
         limits,
         may_pass: question.expect == Expect::Single
             && codings == [Coding::Gzip]

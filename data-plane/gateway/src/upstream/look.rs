@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use tyrscale_jsonrpc::response::{inspect, peek};
-use tyrscale_jsonrpc::{Answer, Class, Expect};
+use tyrscale_jsonrpc::response::{inspect_for, peek_for};
+use tyrscale_jsonrpc::{Answer, Asked, Class, Expect, Seen};
 
 use crate::coding::{Coding, Codings, Decoder, Undecodable, decode, looks_gzipped};
 use crate::pool::Connection;
@@ -25,7 +25,7 @@ pub(super) struct Limits<'l> {
 /// How an answer's body is to be read.
 #[derive(Debug)]
 pub(super) struct Reading<'l> {
-    pub(super) expect: Expect,
+    pub(super) asked: Asked<'l>,
     pub(super) limits: Limits<'l>,
     /// As its headers say.
     pub(super) codings: Codings,
@@ -42,7 +42,7 @@ impl From<NoRoom> for Class {
 /// What has been seen of a body.
 #[derive(Debug)]
 pub(super) struct Looked {
-    pub(super) answer: Answer,
+    pub(super) seen: Seen,
     /// What has come; not coded, if that is all.
     pub(super) held: Bytes,
     /// Whether nothing comes after `held`.
@@ -63,7 +63,7 @@ pub(super) enum Passing {
 /// Reads a body until it is known what it is: to its end when that comes soon, and for a batch, whose members
 /// are put in order, always. What is gzip without saying so, or twice, is undone all the same.
 pub(super) async fn look(connection: &mut Connection, mut reading: Reading<'_>) -> Result<Looked, Class> {
-    if reading.expect != Expect::Batch {
+    if reading.asked.expect != Expect::Batch {
         reading.limits.max_held = reading.limits.max_held.max(HEAD_BYTES);
     }
     let max_held = reading.limits.max_held;
@@ -86,9 +86,9 @@ pub(super) async fn look(connection: &mut Connection, mut reading: Reading<'_>) 
         if held.bytes().len() < next_look {
             continue;
         }
-        if let Some(answer) = peek(held.bytes(), reading.expect) {
+        if let Some(seen) = peek_for(held.bytes(), reading.asked) {
             return Ok(Looked {
-                answer,
+                seen,
                 held: room.hold(held.into_bytes()),
                 is_all: connection.remaining() == Some(0),
                 passing: Passing::Plain,
@@ -102,7 +102,7 @@ pub(super) async fn look(connection: &mut Connection, mut reading: Reading<'_>) 
         room.cover(next_look)?;
     }
     Ok(Looked {
-        answer: inspect(held.bytes(), reading.expect),
+        seen: inspect_for(held.bytes(), reading.asked),
         held: room.hold(held.into_bytes()),
         is_all: true,
         passing: Passing::Plain,
@@ -125,7 +125,7 @@ async fn decode_and_look(
     reading: Reading<'_>,
 ) -> Result<Result<Looked, Class>, Undecodable> {
     let Reading {
-        expect,
+        asked,
         limits: Limits { max_held, load },
         mut codings,
         may_pass,
@@ -139,19 +139,19 @@ async fn decode_and_look(
     while let Some(part) = next {
         decoder.feed(&part)?;
         held.push(part);
-        let seen = decoder.decoded();
-        if may_pass && seen.len() >= next_look {
-            if let Some(answer) = peek(seen, expect) {
+        let decoded = decoder.decoded();
+        if may_pass && decoded.len() >= next_look {
+            if let Some(seen) = peek_for(decoded, asked) {
                 return Ok(Ok(Looked {
-                    answer,
+                    seen,
                     held: room.hold(held.into_bytes()),
                     is_all: false,
                     passing: Passing::Gzip,
                 }));
             }
-            next_look = seen.len().saturating_mul(2);
+            next_look = decoded.len().saturating_mul(2);
         }
-        let both = held.bytes().len().saturating_add(seen.len());
+        let both = held.bytes().len().saturating_add(decoded.len());
         if held.bytes().len() > max_held || room.cover(both).is_err() {
             return Err(Undecodable::TooLarge);
         }
@@ -174,7 +174,7 @@ async fn decode_and_look(
         Passing::Plain
     };
     Ok(Ok(Looked {
-        answer: inspect(&plain, expect),
+        seen: inspect_for(&plain, asked),
         held: room.hold(plain.into()),
         is_all: true,
         passing,
@@ -183,9 +183,9 @@ async fn decode_and_look(
 
 impl Looked {
     /// What cannot be read.
-    pub(super) const fn nothing() -> Self {
+    pub(super) fn nothing() -> Self {
         Self {
-            answer: Answer::NotJsonRpc,
+            seen: Answer::NotJsonRpc.into(),
             held: Bytes::new(),
             is_all: true,
             passing: Passing::Plain,

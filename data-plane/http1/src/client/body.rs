@@ -12,6 +12,8 @@ use crate::transport;
 
 /// What the first read of the rest of a body takes; each read that was filled doubles it.
 pub(super) const FIRST_READ: usize = 16 * 1024;
+/// From this length on it costs more to copy a body than to take room for it ahead.
+pub(super) const LONG: u64 = 4 * 1024;
 /// What a read takes at most: larger ones are no faster.
 const LARGEST_READ: usize = 256 * 1024;
 

@@ -1,5 +1,6 @@
 //! How long the server waits for what, on paused time.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -188,7 +189,9 @@ async fn a_timer_keeps_deadlines_that_move_in_either_direction() {
     ] {
         let deadline = began + Duration::from_secs(deadline);
         let before = Instant::now();
-        let outcome = timer.within(deadline, sleep(Duration::from_secs(work))).await;
+        let outcome = timer
+            .within(deadline, pin!(sleep(Duration::from_secs(work))))
+            .await;
         assert_eq!(outcome.is_some(), done);
         let expected = if done {
             before + Duration::from_secs(work)

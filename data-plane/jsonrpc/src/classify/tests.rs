@@ -5,8 +5,9 @@ use proptest::prelude::*;
 use super::index::{first, parts};
 use super::rule::{Code, Methods, Rule, Text};
 use super::*;
+use crate::RawId;
 use crate::method::{lookup, other};
-use crate::response::{Expect, inspect};
+use crate::response::{Asked, Expect, inspect, inspect_for};
 
 mod bodies;
 
@@ -15,7 +16,7 @@ fn judge(vendor: Vendor, method: &str, status: u16, body: &[u8]) -> (&'static Ru
     let answer = inspect(body, Expect::Single);
     let observed = Observed {
         status,
-        id: None,
+        is_ours: true,
         method: lookup(method),
         vendor,
         answer: &answer,
@@ -33,7 +34,7 @@ fn of_batch(status: u16, body: &str) -> Verdict {
     let answer = inspect(body.as_bytes(), Expect::Batch);
     classify(&Observed {
         status,
-        id: None,
+        is_ours: true,
         method: other(),
         vendor: Vendor::Other,
         answer: &answer,
@@ -59,7 +60,7 @@ fn is_own(method: &str, status: u16, body: &str, request: &str) -> bool {
     let answer = inspect(body.as_bytes(), Expect::Single);
     let observed = Observed {
         status,
-        id: None,
+        is_ours: true,
         method: lookup(method),
         vendor: Vendor::Other,
         answer: &answer,
@@ -159,7 +160,7 @@ fn results_are_answers() {
     assert_eq!(of_batch(200, &format!("[{error}]")), Verdict::Answer);
     let empty = Observed {
         status: 204,
-        id: None,
+        is_ours: true,
         method: other(),
         vendor: Vendor::Other,
         answer: &Answer::Empty,
@@ -269,14 +270,18 @@ fn the_error_decides_and_the_status_only_where_it_says_nothing() {
 #[test]
 fn an_answer_to_another_call_is_none() {
     let body = r#"{"jsonrpc":"2.0","id":2,"result":"0x1"}"#;
-    let answer = inspect(body.as_bytes(), Expect::Single);
     let with_id = |id| {
+        let asked = Asked {
+            expect: Expect::Single,
+            id: RawId::parse(id),
+        };
+        let seen = inspect_for(body.as_bytes(), asked);
         classify(&Observed {
             status: 200,
-            id: RawId::parse(id),
+            is_ours: seen.is_ours,
             method: lookup("eth_call"),
             vendor: Vendor::Other,
-            answer: &answer,
+            answer: &seen.answer,
             body: body.as_bytes(),
         })
     };

@@ -1,51 +1,49 @@
 //! Which call an answer is to.
 
 use crate::id::RawId;
-use crate::scan::{Scanner, Stop};
 
-/// Whether the answer, or as much of its beginning as is here, is one to the call with that `id`.
-///
-/// A result must carry the id, in any spelling (`1.0`, `1`); an error may also do without, or carry `null`, for some
-/// are made before the request is read. What the beginning does not show is taken for right.
-#[must_use]
-pub fn answers_id(head: &[u8], id: RawId<'_>) -> bool {
-    let text = match std::str::from_utf8(head) {
-        Ok(text) => text,
-        Err(error) => match head.get(..error.valid_up_to()).map(std::str::from_utf8) {
-            Some(Ok(valid)) => valid,
-            _ => return true,
-        },
-    };
-    let mut is_result = false;
-    match find_id(&mut Scanner::new(text, usize::MAX), &mut is_result) {
-        Ok(Some(found)) => {
-            found == id || found.canonical() == id.canonical() || (!is_result && found.as_str() == "null")
+/// Whose an answer is, as far as it has been read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Whose<'a> {
+    id: Option<RawId<'a>>,
+    /// Whether the id came before the result: one that follows says nothing any more.
+    is_settled: bool,
+    /// Whether a result came without an id before it.
+    is_result: bool,
+}
+
+impl<'a> Whose<'a> {
+    pub(super) fn on_id(&mut self, id: Option<RawId<'a>>) {
+        if !self.is_settled {
+            self.id = id;
         }
-        Ok(None) => !is_result,
-        Err(_) => true,
+    }
+
+    pub(super) fn on_result(&mut self) {
+        self.is_settled |= self.id.is_some_and(|id| !is_null(id));
+        self.is_result |= !self.is_settled;
+    }
+
+    /// Whether the whole answer, an error or a result, is to the call with that `id`.
+    pub(super) fn is(self, id: RawId<'_>, is_error: bool) -> bool {
+        let is_result = self.is_result && !is_error;
+        match self.id {
+            Some(found) => is_same(found, id) || (!is_result && is_null(found)),
+            None => !is_result,
+        }
+    }
+
+    /// Whether the answer of which this is the beginning may be to the call with that `id`.
+    pub(super) fn may_be(self, id: RawId<'_>) -> bool {
+        !self.is_settled || self.id.is_none_or(|found| is_same(found, id))
     }
 }
 
-/// The id, as soon as it comes; `Ok(None)`: the whole answer has none that could be one.
-fn find_id<'a>(scanner: &mut Scanner<'a>, is_result: &mut bool) -> Result<Option<RawId<'a>>, Stop> {
-    let mut id = None;
-    let mut error = false;
-    let mut member_follows = scanner.enter()?;
-    while member_follows {
-        match scanner.key()?.as_ref() {
-            "id" => id = RawId::from_value(scanner.value()?),
-            "error" => error |= scanner.value()? != "null",
-            "result" if id.is_some_and(|id| id.as_str() != "null") => return Ok(id),
-            "result" => {
-                *is_result = true;
-                scanner.value()?;
-            }
-            _ => {
-                scanner.value()?;
-            }
-        }
-        member_follows = scanner.more()?;
-    }
-    *is_result &= !error;
-    Ok(id)
+fn is_null(id: RawId<'_>) -> bool {
+    id.as_str() == "null"
+}
+
+/// Upstreams that decode ids may spell them in another way.
+fn is_same(found: RawId<'_>, id: RawId<'_>) -> bool {
+    found == id || found.canonical() == id.canonical()
 }

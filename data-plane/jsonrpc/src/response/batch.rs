@@ -1,7 +1,8 @@
 //! The answer to a batch: its members, and which call each of them answers.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+
+use hashbrown::{HashMap, HashSet};
 
 use super::{Answer, Envelope, Item};
 use crate::id::RawId;

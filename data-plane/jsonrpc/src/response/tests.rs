@@ -233,8 +233,18 @@ fn a_result_carries_the_callers_id_and_an_error_no_other_one() {
         (r#"{"id":2,"result":"0x"#, "1", false),
         (r#"{"result":"0x"#, "1", true),
     ] {
-        let id = RawId::from_value(id).unwrap();
-        assert_eq!(answers_id(body.as_bytes(), id), expected, "{body}");
+        let asked = Asked {
+            expect: Expect::Single,
+            id: RawId::from_value(id),
+        };
+        let seen = peek_for(body.as_bytes(), asked).unwrap();
+        assert_eq!(seen.is_ours, expected, "{body}");
+        let whole = inspect_for(body.as_bytes(), asked);
+        assert_eq!(
+            whole.is_ours,
+            expected || whole.answer == Answer::NotJsonRpc,
+            "{body}"
+        );
     }
 }
 

@@ -26,7 +26,7 @@ fn any_facts(now: Instant) -> impl Generate<Value = AnyFacts> {
             let facts = Facts {
                 ramp: Share::new(ramp),
                 in_flight,
-                latency: latency.map(Duration::from_millis),
+                latency: latency.map(|millis| Duration::from_millis(millis).into()),
                 tried: facts.tried || tried,
                 ..facts
             };
