@@ -252,12 +252,14 @@ proptest! {
             let told = scores(&remembered(&nodes), nodes.len()).await;
             (told, scores(&Source::Prometheus(prometheus(&url)), nodes.len()).await)
         });
-        for (told, asked) in told.iter().flatten().zip(asked.iter().flatten()) {
+        for (strategy, (told, asked)) in told.iter().zip(&asked).enumerate().flat_map(|(strategy, (told, asked))| {
+            told.iter().zip(asked).map(move |pair| (strategy, pair))
+        }) {
             let same = match (told, asked) {
                 (Some(told), Some(asked)) => (told - asked).abs() < 1e-6 * told.max(1.0),
                 (told, asked) => told == asked,
             };
-            prop_assert!(same, "{told:?} {asked:?}");
+            prop_assert!(same, "strategy {strategy}: {told:?} {asked:?}");
         }
     }
 }
