@@ -156,13 +156,30 @@ fn matrix(nodes: &[Vec<Counters>]) -> Value {
     json!({"status": "success", "data": {"resultType": "matrix", "result": result}})
 }
 
+/// The series of an answer that have a label.
+fn of_label(answer: &Value, label: &str) -> Value {
+    let mut answer = answer.clone();
+    if let Some(result) = answer["data"]["result"].as_array_mut() {
+        result.retain(|series| series["metric"].get(label).is_some());
+    }
+    answer
+}
+
 /// Answers every request with one body; gives its URL and what it is asked.
 async fn serve(status: u16, body: String) -> (String, tokio::sync::mpsc::Receiver<String>) {
+    serve_in_turn(status, vec![body]).await
+}
+
+/// The same with several bodies, one after the other and from the first again.
+async fn serve_in_turn(status: u16, bodies: Vec<String>) -> (String, tokio::sync::mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/prefix/", listener.local_addr().unwrap());
     let (asked, requests) = tokio::sync::mpsc::channel(8);
     tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
+        for body in bodies.iter().cycle() {
+            let Ok((mut stream, _)) = listener.accept().await else {
+                return;
+            };
             let mut request = vec![0; 65_536];
             let read = stream.read(&mut request).await.unwrap_or_default();
             let text = String::from_utf8_lossy(&request[..read]).into_owned();
@@ -248,7 +265,9 @@ proptest! {
         let nodes: Vec<Vec<Counters>> = nodes.iter().map(counters).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (told, asked) = runtime.block_on(async {
-            let (url, _requests) = serve(200, matrix(&nodes).to_string()).await;
+            // The first query is for what gateways count, the second for what exporters read.
+            let bodies = ["upstream_uuid", "rpc_uuid"].map(|label| of_label(&matrix(&nodes), label).to_string());
+            let (url, _requests) = serve_in_turn(200, bodies.to_vec()).await;
             let told = scores(&remembered(&nodes), nodes.len()).await;
             (told, scores(&Source::Prometheus(prometheus(&url)), nodes.len()).await)
         });
