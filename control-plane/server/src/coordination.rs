@@ -1,6 +1,6 @@
 //! `CoordinationService`: who is in, who measures what, and who leads.
 //!
-//! The leases are a pure table ([`leases`]) behind this one door, in this process: another engine may hold them
+//! The leases are a pure table (`leases.rs`) behind this one door, in this process: another engine may hold them
 //! instead. What must outlive a restart (members, leaders, tokens) is on the disk before it is told.
 
 mod journal;
