@@ -35,6 +35,14 @@ pub enum ControlPlaneError {
     #[cfg(feature = "oidc")]
     #[error(transparent)]
     Oidc(#[from] tyrscale_access::OidcError),
+    /// The data directory could not be made.
+    #[error("{} cannot be made", directory.display())]
+    DataDirectory {
+        /// Where.
+        directory: std::path::PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The store could not be opened.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -171,7 +171,15 @@ pub async fn run(
 #[cfg(feature = "etcd")]
 async fn open_store(config: &ControlPlaneConfig, options: StoreOptions) -> Result<Store, ControlPlaneError> {
     match config.etcd.open(options.clone()).await? {
-        Some(store) => Ok(store),
+        Some(store) => {
+            // What is not in etcd lies there; sled's store would have made it.
+            let directory = config.data_dir.clone();
+            let made = std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700)
+                .recursive(true)
+                .create(&directory);
+            made.map_err(|source| ControlPlaneError::DataDirectory { directory, source })?;
+            Ok(store)
+        }
         None => Ok(Store::open(&config.data_dir, options).await?),
     }
 }

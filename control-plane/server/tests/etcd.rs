@@ -162,6 +162,7 @@ fn subscribe(replicas: &[&Replica], stop: &CancellationToken) -> watch::Receiver
             build: "test".to_owned(),
         },
         view: View::ALL,
+        weights: false,
         last_good: None,
         timing: Timing::default(),
         max_message_bytes: 0,
