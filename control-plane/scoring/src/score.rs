@@ -28,9 +28,21 @@ pub struct Scoring<'a> {
     pub given: Option<&'a BTreeMap<UpstreamId, f64>>,
 }
 
-/// Scores the upstreams `ids` by what was `measured` of each. `None` where the measurements say too little.
+/// Scores the upstreams `ids` by what was `measured` of each. `None` where the measurements say too little; an upstream
+/// that was asked often enough and answered nothing has 0 even where its strategy has nothing to go by.
 #[must_use]
 pub fn score(scoring: &Scoring<'_>, ids: &[UpstreamId], measured: &[Measurements]) -> Vec<Option<f64>> {
+    let is_dead = |found: &Measurements| {
+        has_samples(scoring, found) && found.get(Measure::ErrorRate).is_some_and(|rate| rate >= 1.0)
+    };
+    by_strategy(scoring, ids, measured)
+        .into_iter()
+        .zip(measured)
+        .map(|(score, found)| score.or_else(|| is_dead(found).then_some(0.0)))
+        .collect()
+}
+
+fn by_strategy(scoring: &Scoring<'_>, ids: &[UpstreamId], measured: &[Measurements]) -> Vec<Option<f64>> {
     use RecommendationStrategy as Strategy;
     match scoring.strategy {
         Strategy::HighestBlock => freshness(scoring, measured, Measure::Lag),

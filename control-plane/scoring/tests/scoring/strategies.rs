@@ -222,3 +222,26 @@ fn a_custom_score_is_computed_here_or_elsewhere() {
     assert_eq!(scores(&elsewhere, &nodes), [None, Some(3.0)]);
     assert_eq!(scores(&scoring(Strategy::Custom), &nodes), [None, None]);
 }
+
+#[test]
+fn one_that_answers_nothing_is_no_good_even_where_a_strategy_knows_nothing_of_it() {
+    let dead = || {
+        let counted = History {
+            traffic: vec![traffic(&[(0, 0.0, 0.0, 0.0, 0.0), (99, 0.0, 100.0, 0.0, 0.0)])],
+            ..History::default()
+        };
+        counted.into_candidate(1)
+    };
+    let unknown = History::default().into_candidate(3);
+    let nodes = [dead(), node(2, 1000, 0.0, 0.1), unknown];
+    assert_eq!(
+        scores(&scoring(Strategy::HighestBlock), &nodes),
+        [Some(0.0), Some(1.0), None]
+    );
+    let expression: Expression = "exp(-lag_blocks)".parse().unwrap();
+    let custom = Scoring {
+        expression: Some(&expression),
+        ..scoring(Strategy::Custom)
+    };
+    assert_eq!(scores(&custom, &nodes), [Some(0.0), Some(1.0), None]);
+}
