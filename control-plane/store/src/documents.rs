@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use crate::{
     engine::{Document, DocumentWrite, Engine, Stamp},
-    store::{Store, StoreError},
+    error::StoreError,
+    store::Store,
     table::Table,
 };
 

@@ -115,6 +115,11 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// Where it is, for messages.
     fn place(&self) -> String;
 
+    /// Why it takes no writes at all, if it takes none.
+    fn refusal(&self) -> Option<String> {
+        None
+    }
+
     /// Reads where the log stands, and the resources.
     ///
     /// # Errors

@@ -17,10 +17,15 @@
 //! [`Store::documents`] keeps small durable documents beside the configuration.
 
 mod answers;
+mod archive;
+mod archiving;
+mod committed;
 mod documents;
 mod engine;
+mod error;
 #[cfg(feature = "etcd")]
 mod etcd_engine;
+mod follower;
 mod head;
 mod load;
 mod log;
@@ -32,17 +37,22 @@ mod sled_engine;
 mod store;
 mod table;
 mod tags;
+mod verify;
 mod writer;
 
 pub use answers::RequestId;
+pub use archive::{Archive, ArchiveError};
+pub use committed::{Committed, Outcome};
 pub use documents::Documents;
 pub use engine::{Append, Appended, Document, DocumentWrite, Engine, EngineError, Loaded, Stamp};
+pub use error::StoreError;
 #[cfg(feature = "etcd")]
 pub use etcd_engine::EtcdOptions;
 pub use head::{Head, History};
 pub use log::{Image, LogRecord, LoggedOperation, RevisionSummary, Touched};
 pub use pins::Pin;
 pub use retention::Retention;
-pub use store::{Committed, Outcome, Store, StoreError, StoreOptions};
+pub use store::{Store, StoreOptions};
 pub use table::Table;
 pub use tags::Tag;
+pub use verify::Verified;

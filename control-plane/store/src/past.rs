@@ -86,20 +86,28 @@ pub(crate) fn rewind(
     }
 }
 
-fn undo(record: LogRecord, undone: &mut BTreeMap<ResourceKey, Option<Entry>>) -> Result<(), EngineError> {
-    for operation in record.operations {
+fn undo(record: LogRecord, all: &mut BTreeMap<ResourceKey, Option<Entry>>) -> Result<(), EngineError> {
+    for (key, entry) in undone(record)? {
+        all.entry(key).or_insert(entry);
+    }
+    Ok(())
+}
+
+/// What a revision touched, as it was before.
+///
+/// # Errors
+/// [`EngineError::Damaged`] when that is no resource.
+pub(crate) fn undone(record: LogRecord) -> Result<Vec<(ResourceKey, Option<Entry>)>, EngineError> {
+    let before = record.operations.into_iter().map(|operation| {
         let key = operation.key;
-        if undone.contains_key(&key) {
-            continue;
-        }
         let entry = operation.before.map(|image| {
             image
                 .into_entry(&key)
                 .ok_or_else(|| EngineError::Damaged(format!("the log holds no {key}")))
         });
-        undone.insert(key, entry.transpose()?);
-    }
-    Ok(())
+        Ok((key, entry.transpose()?))
+    });
+    before.collect()
 }
 
 /// The revisions above `from` that are the first to touch some resource, as ranges of bounded length.

@@ -7,30 +7,35 @@
 //! | `log` | revision ‖ part, big-endian | a part of a [`LogRecord`] |
 //! | `documents` | table ‖ key | [`DocumentRecord`] |
 
+mod building;
 mod files;
 mod layout;
 mod opening;
+mod witness;
 
 use std::{
     fmt,
     fs::File,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
 
 use tracing::warn;
 use tyrscale_model::{Entry, Kind, KindHashes, Lineage, ResourceKey, Revision};
 
+pub(crate) use self::building::{Present, install};
 use self::{
     files::Files,
     layout::{HeadRecord, Trees, Write, document_key},
+    witness::{Note, Witness},
 };
 use crate::{
     engine::{Append, Appended, Document, DocumentWrite, Engine, EngineError, Loaded, Stamp},
+    error::StoreError,
     log::{Image, LogRecord},
     record::{DocumentRecord, hashes_from_record, hashes_to_record, unseal, unseal_message},
-    store::StoreError,
     table::Table,
 };
 
@@ -41,8 +46,9 @@ const RELEASE_PAUSE: Duration = Duration::from_millis(10);
 /// A store in a directory. Dropping it releases the directory, which takes a moment.
 pub(crate) struct SledEngine {
     dir: PathBuf,
-    /// `None` only while it is dropped: handles of trees keep the database open.
-    open: Option<Open>,
+    cache_bytes: u64,
+    /// `None` while it is dropped, and when it could not be opened again: handles of trees keep the database open.
+    open: RwLock<Option<Open>>,
     writing: Mutex<Writing>,
 }
 
@@ -55,6 +61,7 @@ struct Open {
 struct Writing {
     head: HeadRecord,
     files: Files,
+    witness: Witness,
 }
 
 impl fmt::Debug for SledEngine {
@@ -79,16 +86,44 @@ impl SledEngine {
     /// # Errors
     /// [`StoreError`] when it is locked, damaged, of a newer format, or the disk refuses.
     pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
-        opening::open(dir, cache_bytes)
+        let (open, writing) = opening::open(dir, cache_bytes)?;
+        Ok(Self {
+            dir: dir.to_owned(),
+            cache_bytes,
+            open: RwLock::new(Some(open)),
+            writing: Mutex::new(writing),
+        })
     }
 
-    fn trees(&self) -> Result<&Trees, EngineError> {
-        let open = self.open.as_ref().ok_or_else(|| unavailable("it is closed"))?;
-        Ok(&open.trees)
+    /// Whether a directory holds a store, or what is left of one.
+    pub(crate) fn is_in(dir: &Path) -> bool {
+        ["db", witness::FILE, building::RESTORING]
+            .iter()
+            .any(|file| dir.join(file).exists())
     }
 
-    fn writing(&self) -> Result<std::sync::MutexGuard<'_, Writing>, EngineError> {
+    /// Works with the open database. sled panics over some damage and some refusals of the disk, so it is fenced.
+    fn with<T>(&self, work: impl FnOnce(&Open) -> Result<T, EngineError>) -> Result<T, EngineError> {
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+        let open = open.as_ref().ok_or_else(|| unavailable("it is closed"))?;
+        catch_unwind(AssertUnwindSafe(|| work(open)))
+            .unwrap_or_else(|_| Err(unavailable("the database broke off")))
+    }
+
+    fn writing(&self) -> Result<MutexGuard<'_, Writing>, EngineError> {
         self.writing.lock().map_err(|_| unavailable("a write broke off"))
+    }
+}
+
+impl Open {
+    fn document(&self, table: Table, key: &str) -> Result<Option<Document>, EngineError> {
+        let row = document_key(table, key);
+        let Some(value) = self.trees.documents.get(&row).map_err(unavailable)? else {
+            return Ok(None);
+        };
+        document(key.to_owned(), &row, &value)
+            .ok_or_else(|| damaged(format_args!("{table}/{key}")))
+            .map(Some)
     }
 
     fn moved(&self, documents: &[DocumentWrite]) -> Result<Option<Appended>, EngineError> {
@@ -108,7 +143,7 @@ impl SledEngine {
     }
 
     fn entries(&self) -> Result<Vec<Entry>, EngineError> {
-        let rows = self.trees()?.current.iter().map(|row| {
+        let rows = self.trees.current.iter().map(|row| {
             let (key, value) = row.map_err(unavailable)?;
             let damaged = || damaged(format_args!("current/{}", String::from_utf8_lossy(&key)));
             let (kind, id) = key.split_first().ok_or_else(damaged)?;
@@ -118,6 +153,36 @@ impl SledEngine {
             image.into_entry(&ResourceKey::new(kind, id)).ok_or_else(damaged)
         });
         rows.collect()
+    }
+
+    fn append(&self, append: &Append<'_>, writing: &mut Writing) -> Result<Appended, EngineError> {
+        let head = Revision(writing.head.revision);
+        if append.record.is_some_and(|record| record.revision != head.next()) {
+            return Ok(Appended::HeadMoved(head));
+        }
+        if let Some(moved) = self.moved(append.documents)? {
+            return Ok(moved);
+        }
+        let mut next = writing.head.clone();
+        next.stamp += 1;
+        let mut write = Write::default();
+        if let Some(record) = append.record {
+            next.revision = record.revision.0;
+            write.revision(record);
+        }
+        write.documents(append.documents, next.stamp);
+        self.trees.write(&write, &next).map_err(unavailable)?;
+        let stamp = Stamp(next.stamp);
+        writing.head = next;
+        Ok(Appended::Written(stamp))
+    }
+
+    /// Makes everything durable, then notes that it is.
+    fn flush(&self, writing: &mut Writing) -> Result<(), EngineError> {
+        self.db.flush().map_err(unavailable)?;
+        writing.files.sync().map_err(unavailable)?;
+        let note = Note::of(&writing.head);
+        writing.witness.note(&note).map_err(unavailable)
     }
 }
 
@@ -136,7 +201,7 @@ impl Engine for SledEngine {
             floor: Revision(head.floor),
             floor_hashes: hashes_from_record(&head.floor_hashes).ok_or_else(|| missing("hashes"))?,
             entries_at: Revision(head.revision),
-            entries: self.entries()?,
+            entries: self.with(Open::entries)?,
         })
     }
 
@@ -145,44 +210,35 @@ impl Engine for SledEngine {
     }
 
     fn read_log(&self, first: Revision, last: Revision) -> Result<Vec<LogRecord>, EngineError> {
-        self.trees()?.read_log(first, last)
+        self.with(|open| open.trees.read_log(first, last))
     }
 
     fn append(&self, append: &Append<'_>) -> Result<Appended, EngineError> {
-        let mut writing = self.writing()?;
-        let head = Revision(writing.head.revision);
-        if append.record.is_some_and(|record| record.revision != head.next()) {
-            return Ok(Appended::HeadMoved(head));
-        }
-        if let Some(moved) = self.moved(append.documents)? {
-            return Ok(moved);
-        }
-        let mut next = writing.head.clone();
-        next.stamp += 1;
-        if let Some(record) = append.record {
-            next.revision = record.revision.0;
-        }
-        let mut write = Write::default();
-        if let Some(record) = append.record {
-            write.log(record);
-        }
-        write.documents(append.documents, next.stamp);
-        self.trees()?.write(&write, &next).map_err(unavailable)?;
-        let stamp = Stamp(next.stamp);
-        writing.head = next;
-        Ok(Appended::Written(stamp))
+        self.with(|open| open.append(append, &mut *self.writing()?))
     }
 
     fn flush(&self) -> Result<(), EngineError> {
-        let open = self.open.as_ref().ok_or_else(|| unavailable("it is closed"))?;
-        let mut writing = self.writing()?;
-        open.db.flush().map_err(unavailable)?;
-        writing.files.sync().map_err(unavailable)
+        self.with(|open| open.flush(&mut *self.writing()?))
     }
 
+    /// Opens the database again: what sled has in memory after a failed write is not known to be what the disk has.
     fn recover(&self) -> Result<(), EngineError> {
-        // What sled has in memory after a failed write is not known to be what the disk has.
-        Err(unavailable("a write failed; the store must be opened again"))
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = open.take() {
+            close(open, &self.dir);
+        }
+        let (opened, state) = opening::open(&self.dir, self.cache_bytes).map_err(|error| match error {
+            StoreError::Damaged { reason, .. } => EngineError::Damaged(reason),
+            error => unavailable(error),
+        })?;
+        let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.head.lineage != writing.head.lineage {
+            return Err(EngineError::Damaged("it was replaced by another".to_owned()));
+        }
+        *writing = state;
+        self.writing.clear_poison();
+        *open = Some(opened);
+        Ok(())
     }
 
     fn wait_head(&self, _after: Revision) -> Result<Option<Revision>, EngineError> {
@@ -191,30 +247,22 @@ impl Engine for SledEngine {
     }
 
     fn compact(&self, floor: Revision, hashes: &KindHashes) -> Result<(), EngineError> {
-        {
+        self.with(|open| {
             let mut writing = self.writing()?;
             let next = HeadRecord {
                 floor: floor.0,
                 floor_hashes: hashes_to_record(hashes),
                 ..writing.head.clone()
             };
-            self.trees()?
-                .write(&Write::default(), &next)
-                .map_err(unavailable)?;
+            open.trees.write(&Write::default(), &next).map_err(unavailable)?;
             writing.head = next;
-        }
-        self.flush()?;
-        self.trees()?.forget_log(floor).map_err(unavailable)
+            open.flush(&mut writing)?;
+            open.trees.forget_log(floor).map_err(unavailable)
+        })
     }
 
     fn document(&self, table: Table, key: &str) -> Result<Option<Document>, EngineError> {
-        let row = document_key(table, key);
-        let Some(value) = self.trees()?.documents.get(&row).map_err(unavailable)? else {
-            return Ok(None);
-        };
-        document(key.to_owned(), &row, &value)
-            .ok_or_else(|| damaged(format_args!("{table}/{key}")))
-            .map(Some)
+        self.with(|open| open.document(table, key))
     }
 
     fn documents(
@@ -227,21 +275,23 @@ impl Engine for SledEngine {
         let prefix = document_key(table, prefix);
         let after = document_key(table, after);
         let first = prefix.as_slice().max(after.as_slice()).to_vec();
-        let rows = self.trees()?.documents.range(first..);
-        let found = rows
-            .take_while(|row| row.as_ref().map_or(true, |(key, _)| key.starts_with(&prefix)))
-            .filter(|row| {
-                row.as_ref()
-                    .map_or(true, |(key, _)| key.as_ref() > after.as_slice())
-            })
-            .take(limit);
-        let read = found.map(|row| {
-            let (row, value) = row.map_err(unavailable)?;
-            let key = row.get(1..).and_then(|key| std::str::from_utf8(key).ok());
-            key.and_then(|key| document(key.to_owned(), &row, &value))
-                .ok_or_else(|| damaged(format_args!("{table}/{}", String::from_utf8_lossy(&row))))
-        });
-        read.collect()
+        self.with(|open| {
+            let rows = open.trees.documents.range(first..);
+            let found = rows
+                .take_while(|row| row.as_ref().map_or(true, |(key, _)| key.starts_with(&prefix)))
+                .filter(|row| {
+                    row.as_ref()
+                        .map_or(true, |(key, _)| key.as_ref() > after.as_slice())
+                })
+                .take(limit);
+            let read = found.map(|row| {
+                let (row, value) = row.map_err(unavailable)?;
+                let key = row.get(1..).and_then(|key| std::str::from_utf8(key).ok());
+                key.and_then(|key| document(key.to_owned(), &row, &value))
+                    .ok_or_else(|| damaged(format_args!("{table}/{}", String::from_utf8_lossy(&row))))
+            });
+            read.collect()
+        })
     }
 }
 
@@ -256,11 +306,19 @@ fn document(key: String, row: &[u8], value: &[u8]) -> Option<Document> {
 
 impl Drop for SledEngine {
     fn drop(&mut self) {
-        let Some(open) = self.open.take() else { return };
-        let database = self.dir.join("db");
-        drop(open);
-        wait_for_release(&database);
+        let open = self.open.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = open.take() {
+            close(open, &self.dir);
+        }
     }
+}
+
+/// Lets go of a database. sled writes what it still holds then, and may panic over a disk that refuses.
+fn close(open: Open, dir: &Path) {
+    if catch_unwind(AssertUnwindSafe(|| drop(open))).is_err() {
+        warn!("the store's database broke off when it was closed");
+    }
+    wait_for_release(&dir.join("db"));
 }
 
 /// sled's background threads keep the lock on the database for a moment after the last handle is gone.

@@ -1,21 +1,20 @@
 //! The store as its users see it.
 
 use std::{
-    io,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Weak},
 };
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
-use tyrscale_model::{
-    Change, ChangeSet, Policy, Rejection, Revision, Snapshot, UnixMillis, Violation, apply,
-};
+use tyrscale_model::{ChangeSet, Policy, Rejection, Revision, Snapshot};
 
 use crate::{
     answers::RequestId,
+    committed::{Committed, Outcome},
     documents::{self, Documents},
     engine::{DocumentWrite, Engine, EngineError, Stamp},
+    error::StoreError,
     head::Head,
     load::load,
     log::LogRecord,
@@ -48,164 +47,16 @@ impl Default for StoreOptions {
     }
 }
 
-/// Why the store did not do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The change breaks rules; nothing was changed.
-    #[error(transparent)]
-    Rejected(#[from] Rejection),
-    /// The store takes no writes: it is closed, or a write failed and the disk must be looked at. Nobody is shown
-    /// the change; whether the disk has it is known when the store is opened again.
-    #[error("store takes no writes: {0}")]
-    Unavailable(String),
-    /// The revision is not there yet.
-    #[error("there is no revision {revision}: the configuration is at {head}")]
-    UnknownRevision {
-        /// Which.
-        revision: Revision,
-        /// The newest.
-        head: Revision,
-    },
-    /// The revision was forgotten.
-    #[error("revision {revision} was compacted: the history begins at {floor}")]
-    Compacted {
-        /// Which.
-        revision: Revision,
-        /// The oldest that can be had.
-        floor: Revision,
-    },
-    /// A document was written meanwhile.
-    #[error("{table}/{key} is not what was expected")]
-    DocumentMoved {
-        /// Its table.
-        table: Table,
-        /// Its key.
-        key: String,
-    },
-    /// A document cannot be stored.
-    #[error("a document of {table} cannot be stored: {rule}")]
-    BadDocument {
-        /// Its table.
-        table: Table,
-        /// The rule it breaks.
-        rule: &'static str,
-    },
-    /// The content does not prove itself.
-    #[error("store {} is damaged: {reason}", path.display())]
-    Damaged {
-        /// Where it is.
-        path: PathBuf,
-        /// What does not fit.
-        reason: String,
-    },
-    /// A newer version made it.
-    #[error("store {} has format {format}, made by a newer version; this one reads up to {supported}", path.display())]
-    NewerFormat {
-        /// Where it is.
-        path: PathBuf,
-        /// Its format.
-        format: u32,
-        /// The newest format this version reads.
-        supported: u32,
-    },
-    /// Another process has it open.
-    #[error("store {} is in use by another process", path.display())]
-    Locked {
-        /// Where it is.
-        path: PathBuf,
-    },
-    /// The disk refuses.
-    #[error("store {}: {message}", path.display())]
-    Io {
-        /// Where it is.
-        path: PathBuf,
-        /// What the system says.
-        message: String,
-    },
-}
-
-impl StoreError {
-    pub(crate) fn io(path: &Path, error: &io::Error) -> Self {
-        Self::Io {
-            path: path.to_owned(),
-            message: error.to_string(),
-        }
-    }
-
-    pub(crate) fn of_engine(engine: &dyn Engine, error: EngineError) -> Self {
-        match error {
-            EngineError::Damaged(reason) => Self::Damaged {
-                path: engine.place().into(),
-                reason,
-            },
-            EngineError::Unavailable(reason) => Self::Unavailable(reason),
-        }
-    }
-}
-
-/// A change that is durable, or would be.
-#[derive(Debug, Clone)]
-pub struct Committed {
-    /// The state after it.
-    pub head: Arc<Head>,
-    /// What changed; empty when the content was there already and no revision was made.
-    pub changes: Vec<Change>,
-    /// What was done but may not have been meant.
-    pub warnings: Vec<Violation>,
-}
-
-impl Committed {
-    /// What a change set makes of a state, and the record to write unless it makes nothing of it.
-    pub(crate) fn of(
-        head: &Head,
-        change_set: &ChangeSet,
-        policy: &Policy,
-        now: UnixMillis,
-    ) -> Result<(Self, Option<LogRecord>), Rejection> {
-        let applied = apply(&head.snapshot, change_set, policy, now)?;
-        if applied.changes.is_empty() {
-            let committed = Self {
-                head: Arc::new(head.clone()),
-                changes: applied.changes,
-                warnings: applied.warnings,
-            };
-            return Ok((committed, None));
-        }
-        let record = LogRecord::of(change_set, &applied.changes, &applied.snapshot, now);
-        let mut history = head.history.clone();
-        history.push(record.summary());
-        let head = Head {
-            snapshot: applied.snapshot,
-            history,
-        };
-        let committed = Self {
-            head: Arc::new(head),
-            changes: applied.changes,
-            warnings: applied.warnings,
-        };
-        Ok((committed, Some(record)))
-    }
-}
-
-/// What became of a request with an id.
-#[derive(Debug, Clone)]
-pub enum Outcome {
-    /// It was done now.
-    Done(Committed),
-    /// It had been done before, and this was its answer.
-    Repeated(Bytes),
-}
-
 /// A handle to the store; clones share it.
 #[derive(Debug, Clone)]
 pub struct Store {
-    commands: mpsc::Sender<Command>,
+    pub(crate) commands: mpsc::Sender<Command>,
     head: watch::Receiver<Arc<Head>>,
     failure: watch::Receiver<Option<String>>,
     /// The writer owns the engine, so that closing releases it.
     engine: Weak<dyn Engine>,
     past: Arc<Past>,
-    pins: Pins,
+    pub(crate) pins: Pins,
     policy: Arc<Policy>,
 }
 
@@ -432,13 +283,35 @@ impl Store {
         answered.await.map_err(|_| closed())?
     }
 
+    /// The engine, unless the store is closed.
+    pub(crate) fn engine(&self) -> Result<Arc<dyn Engine>, StoreError> {
+        self.engine.upgrade().ok_or_else(closed)
+    }
+
+    /// Looks at the engine and the durable head while nothing is written.
+    pub(crate) async fn inspect<T, L>(&self, look: L) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        L: FnOnce(&dyn Engine, &Head) -> Result<T, EngineError> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let look = move |engine: &dyn Engine, head: &Head| {
+            let found = look(engine, head).map_err(|error| StoreError::of_engine(engine, error));
+            // Nobody may be waiting any more.
+            answer.send(found).ok();
+        };
+        let sent = self.commands.send(Command::Inspect(Box::new(look))).await;
+        sent.map_err(|_| closed())?;
+        answered.await.map_err(|_| closed())?
+    }
+
     /// Reads from the engine on a thread that may wait.
     pub(crate) async fn read<T, R>(&self, read: R) -> Result<T, StoreError>
     where
         T: Send + 'static,
         R: FnOnce(&dyn Engine) -> Result<T, EngineError> + Send + 'static,
     {
-        let engine = self.engine.upgrade().ok_or_else(closed)?;
+        let engine = self.engine()?;
         let reading = tokio::task::spawn_blocking(move || {
             read(&*engine).map_err(|error| StoreError::of_engine(&*engine, error))
         });

@@ -31,6 +31,27 @@ pub enum Table {
 }
 
 impl Table {
+    /// Every table, by number.
+    pub const ALL: [Self; 11] = [
+        Self::Requests,
+        Self::Tags,
+        Self::Nodes,
+        Self::Rollouts,
+        Self::Audit,
+        Self::Tokens,
+        Self::Explanations,
+        Self::Weights,
+        Self::Secrets,
+        Self::Leases,
+        Self::Switches,
+    ];
+
+    /// The table of a number.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|table| table.number() == number)
+    }
+
     /// The number in keys.
     #[must_use]
     pub const fn number(self) -> u8 {
@@ -59,5 +80,23 @@ impl Table {
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_table_is_found_by_its_number() {
+        let numbers = Table::ALL.map(Table::number);
+        assert!(numbers.is_sorted());
+        for (table, next) in Table::ALL.into_iter().zip(1..) {
+            assert_eq!(
+                Table::from_number(next),
+                Some(table),
+                "{next} has no gap before it"
+            );
+        }
     }
 }

@@ -6,7 +6,8 @@ use tyrscale_model::{Revision, UnixMillis, Violation, ViolationCode};
 
 use crate::{
     engine::{Document, DocumentWrite, Engine, EngineError, Stamp},
-    store::{Store, StoreError},
+    error::StoreError,
+    store::Store,
     table::Table,
     writer::now,
 };

@@ -1,5 +1,7 @@
 //! The one thread that writes.
 
+mod recovering;
+
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -13,12 +15,15 @@ use tyrscale_model::{ChangeSet, Rejection, Revision, Snapshot, UnixMillis};
 
 use crate::{
     answers::{self, Known, RequestId, Sweep},
+    committed::{Committed, Outcome},
     engine::{Append, Appended, DocumentWrite, Engine, EngineError, Stamp},
+    error::StoreError,
+    follower::spawn_follower,
     head::Head,
     load::{CHUNK, replay},
     log::LogRecord,
     pins::Pins,
-    store::{Committed, Outcome, StoreError, StoreOptions},
+    store::StoreOptions,
     tags,
 };
 
@@ -36,6 +41,8 @@ const RELEASE_PAUSE: Duration = Duration::from_millis(10);
 pub(crate) type Plan = Box<dyn Fn(&Snapshot) -> Result<Arc<ChangeSet>, Rejection> + Send>;
 /// What is said to a client, kept for when it asks again.
 pub(crate) type Encode = Box<dyn Fn(&Committed) -> Bytes + Send>;
+/// A look at the engine between two writes.
+pub(crate) type Inspect = Box<dyn FnOnce(&dyn Engine, &Head) + Send>;
 type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
 pub(crate) struct Commit {
@@ -50,6 +57,8 @@ pub(crate) enum Command {
         writes: Vec<DocumentWrite>,
         answer: Answer<Stamp>,
     },
+    /// Looks at the engine and the durable head while nothing is written.
+    Inspect(Inspect),
     /// Another process wrote.
     CatchUp,
     Close {
@@ -75,7 +84,7 @@ pub(crate) fn spawn_writer(
 ) -> Channels {
     let (commands, inbox) = mpsc::channel(QUEUE);
     let (published, head_seen) = watch::channel(Arc::new(head.clone()));
-    let (failing, failure) = watch::channel(None);
+    let (failing, failure) = watch::channel(engine.refusal());
     spawn_follower(Arc::downgrade(&engine), head_seen.clone(), commands.downgrade());
     let writer = Writer {
         engine,
@@ -117,7 +126,9 @@ impl Writer {
         let mut waiting = Vec::with_capacity(GROUP);
         let mut closing = None;
         while closing.is_none() && inbox.blocking_recv_many(&mut waiting, GROUP) > 0 {
+            self.resume_if_failing();
             let mut settling = Vec::with_capacity(waiting.len());
+            let mut looking = Vec::new();
             let mut wrote = false;
             for command in waiting.drain(..) {
                 match command {
@@ -131,11 +142,16 @@ impl Writer {
                         wrote |= outcome.is_ok();
                         settling.push(settle(outcome, answer));
                     }
+                    Command::Inspect(look) => looking.push(look),
                     Command::CatchUp => self.follow(),
                     Command::Close { answer } => closing = Some(answer),
                 }
             }
             self.settle(wrote, settling);
+            for look in looking {
+                let head = self.published.borrow().clone();
+                look(&*self.engine, &head);
+            }
         }
         inbox.close();
         if let Err(error) = self.engine.flush() {
@@ -294,29 +310,8 @@ impl Writer {
         }
     }
 
-    /// Whether writes are taken; after a failed one, whether they may be tried again.
-    fn writable(&mut self) -> Result<(), StoreError> {
-        let failed = self.failing.borrow().clone();
-        let Some(reason) = failed else { return Ok(()) };
-        if self.engine.recover().and_then(|()| self.catch_up()).is_err() {
-            return Err(StoreError::Unavailable(reason));
-        }
-        tracing::info!("store takes writes again");
-        self.failing.send_replace(None);
-        Ok(())
-    }
-
     fn engine_error(&self, error: EngineError) -> StoreError {
         StoreError::of_engine(&*self.engine, error)
-    }
-
-    /// What reached the disk is unknown now, so no further write is taken until the engine has recovered.
-    fn fail(&self, reason: String) {
-        error!(
-            reason,
-            "store write failed; no further writes are taken until it has recovered"
-        );
-        self.failing.send_replace(Some(reason));
     }
 }
 
@@ -329,43 +324,6 @@ fn settle<T: Send + 'static>(outcome: Result<T, StoreError>, answer: Answer<T>) 
         // A caller that went away does not take its change back.
         answer.send(outcome).ok();
     })
-}
-
-/// Waits for what other processes write, where there can be any.
-fn spawn_follower(
-    engine: std::sync::Weak<dyn Engine>,
-    head: watch::Receiver<Arc<Head>>,
-    commands: mpsc::WeakSender<Command>,
-) {
-    let follow = move || {
-        let mut told = Revision(0);
-        loop {
-            let Some(engine) = engine.upgrade() else { return };
-            let after = head.borrow().snapshot.revision().max(told);
-            let waited = engine.wait_head(after);
-            drop(engine);
-            let Some(commands) = commands.upgrade() else {
-                return;
-            };
-            match waited {
-                Ok(None) => return,
-                Ok(Some(newer)) if newer > after => {
-                    if commands.blocking_send(Command::CatchUp).is_err() {
-                        return;
-                    }
-                    told = newer;
-                }
-                Ok(Some(_)) => {}
-                Err(error) => warn!(%error, "store cannot hear of other processes"),
-            }
-        }
-    };
-    let spawned = std::thread::Builder::new()
-        .name("store-follower".into())
-        .spawn(follow);
-    if let Err(error) = spawned {
-        error!(%error, "store follower thread cannot be started");
-    }
 }
 
 /// Waits for readers to be done, then drops the engine.

@@ -11,13 +11,13 @@ use tyrscale_model::{ResourceKey, Revision};
 use super::{damaged, unavailable};
 use crate::{
     engine::{DocumentWrite, EngineError},
-    log::LogRecord,
+    log::{Image, LogRecord},
     record::{DocumentRecord, seal, unseal, unseal_message},
     table::Table,
 };
 
 /// The layout of the store; a store with a higher number was made by a newer version.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 
 const HEAD: &[u8] = b"head";
 const REVISION: usize = size_of::<u64>();
@@ -83,23 +83,31 @@ fn log_key(revision: Revision, part: u32) -> Vec<u8> {
 }
 
 impl Write {
-    /// The record of a revision, and the rows it changes.
+    /// A revision: its record, and the rows it changes.
+    pub(super) fn revision(&mut self, record: &LogRecord) {
+        self.log(record);
+        for operation in &record.operations {
+            match &operation.after {
+                Some(image) => self.resource(&operation.key, image),
+                None => self.current.remove(entry_key(&operation.key)),
+            }
+        }
+    }
+
+    /// The record of a revision.
     pub(super) fn log(&mut self, record: &LogRecord) {
         for (part, body) in (0..).zip(record.encode()) {
             let key = log_key(record.revision, part);
             let value = seal(&key, &body);
             self.log.insert(key, value);
         }
-        for operation in &record.operations {
-            let key = entry_key(&operation.key);
-            match &operation.after {
-                Some(image) => {
-                    let value = seal(&key, &image.encode());
-                    self.current.insert(key, value);
-                }
-                None => self.current.remove(key),
-            }
-        }
+    }
+
+    /// A row.
+    pub(super) fn resource(&mut self, key: &ResourceKey, image: &Image) {
+        let key = entry_key(key);
+        let value = seal(&key, &image.encode());
+        self.current.insert(key, value);
     }
 
     pub(super) fn documents(&mut self, writes: &[DocumentWrite], stamp: u64) {

@@ -156,6 +156,7 @@ async fn a_store_of_format_1_is_brought_up_with_its_content_and_versions() {
     let before = store.head().snapshot.clone();
     store.close().await;
     drop(store);
+    beside_as_before_format_3(dir.path(), &before.lineage().0);
     let opened = crate::tamper(dir.path(), |db| {
         use prost::Message as _;
         let head = HeadOfFormat1 {
@@ -187,4 +188,54 @@ async fn a_store_of_format_1_is_brought_up_with_its_content_and_versions() {
         again.at(Revision(2)).await.unwrap().version(View::ALL),
         before.version(View::ALL)
     );
+}
+
+/// What lay beside a database then.
+fn beside_as_before_format_3(dir: &std::path::Path, lineage: &[u8]) {
+    std::fs::remove_file(dir.join("acknowledged")).unwrap();
+    std::fs::write(dir.join("lineage"), lineage).unwrap();
+}
+
+/// The value of a head, as format 2 would have it.
+fn of_format_2(value: &[u8]) -> Vec<u8> {
+    let (_, body) = value.split_at(17);
+    let rest = body.strip_prefix(&[8, 3]).unwrap();
+    crate::seal(b"head", &[&[8, 2], rest].concat())
+}
+
+#[tokio::test]
+async fn a_store_of_format_2_keeps_its_history_and_gets_a_note_of_what_was_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    for name in ["a", "b"] {
+        store.commit(create(name)).await.unwrap();
+    }
+    let before = store.head().snapshot.clone();
+    store.close().await;
+    for lineage in [[7; 16], before.lineage().0] {
+        if dir.path().join("acknowledged").exists() {
+            beside_as_before_format_3(dir.path(), &lineage);
+        }
+        std::fs::write(dir.path().join("lineage"), lineage).unwrap();
+        let opened = crate::tamper(dir.path(), |db| {
+            let meta = db.open_tree("meta").unwrap();
+            let head = meta.get(b"head").unwrap().unwrap();
+            if head[18] == 3 {
+                meta.insert(b"head", of_format_2(&head)).unwrap();
+            }
+        })
+        .await;
+        if lineage == [7; 16] {
+            assert!(matches!(opened, Err(StoreError::Damaged { .. })), "{opened:?}");
+            continue;
+        }
+        let opened = opened.unwrap();
+        assert_eq!(
+            opened.head().snapshot.version(View::ALL),
+            before.version(View::ALL)
+        );
+        assert_eq!(opened.head().history.floor(), Revision(0));
+        assert!(dir.path().join("acknowledged").exists());
+        assert!(!dir.path().join("lineage").exists());
+    }
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod archives;
 mod documents;
 mod history;
 mod replicas;
@@ -399,4 +400,54 @@ async fn a_change_of_many_resources_is_there_after_a_restart() {
     store.close().await;
     drop(store);
     assert_eq!(open(dir.path()).await.head().snapshot.len(), 5000);
+}
+
+#[tokio::test]
+async fn a_database_that_lost_its_end_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    store.commit(create("a")).await.unwrap();
+    store.close().await;
+    let earlier = fs::read(dir.path().join("db")).unwrap();
+    let store = open(dir.path()).await;
+    store.commit(create("b")).await.unwrap();
+    store.commit(create("c")).await.unwrap();
+    store.close().await;
+    drop(store);
+    fs::write(dir.path().join("db"), earlier).unwrap();
+    for entry in fs::read_dir(dir.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_string_lossy().starts_with("snap.") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    let opened = Store::open(dir.path(), StoreOptions::default()).await;
+    let told = "the last 2 writes are lost: revision 3 was acknowledged, it ends at 1";
+    assert!(
+        matches!(&opened, Err(StoreError::Damaged { reason, .. }) if reason == told),
+        "{opened:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_missing_note_of_what_was_acknowledged_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path()).await;
+    fs::remove_file(dir.path().join("acknowledged")).unwrap();
+    let opened = Store::open(dir.path(), StoreOptions::default()).await;
+    assert!(matches!(opened, Err(StoreError::Damaged { .. })), "{opened:?}");
+}
+
+#[tokio::test]
+async fn a_damaged_index_is_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path()).await;
+    for entry in fs::read_dir(dir.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_string_lossy().starts_with("snap.") {
+            fs::write(path, b"").unwrap();
+        }
+    }
+    let head = open(dir.path()).await.head();
+    assert_eq!(head.snapshot.revision(), Revision(2));
 }

@@ -1,0 +1,87 @@
+//! A store written to a file, and made of one.
+
+use std::path::{Path, PathBuf};
+
+use crate::{
+    Archive,
+    archive::write,
+    error::StoreError,
+    sled_engine::{Present, SledEngine, install},
+    store::{Store, StoreOptions},
+    verify::{Verified, all_documents, verify},
+    writer::{Command, now},
+};
+
+impl Store {
+    /// Opens the store that is in a directory and proves its content. As [`Store::open`], but makes none.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`]; else as [`Store::open`].
+    pub async fn open_existing(dir: &Path, options: StoreOptions) -> Result<Self, StoreError> {
+        if SledEngine::is_in(dir) {
+            Self::open(dir, options).await
+        } else {
+            Err(StoreError::Missing { path: dir.to_owned() })
+        }
+    }
+
+    /// Makes the store of an archive in a directory that has none, with its lineage and revisions.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`], [`StoreError::Io`].
+    pub async fn import(dir: &Path, archive: Archive) -> Result<(), StoreError> {
+        installed(dir, archive, Present::Refused).await.map(drop)
+    }
+
+    /// Makes the store of an archive in a directory, in the place of one that may be there, which is moved aside: where to
+    /// is returned.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] while a process has it open, [`StoreError::Io`].
+    pub async fn restore(dir: &Path, archive: Archive) -> Result<Option<PathBuf>, StoreError> {
+        installed(dir, archive, Present::SetAside).await
+    }
+
+    /// Writes everything to a file, while writes go on; reads it back and verifies it before it gets its name. What is
+    /// there under that name is replaced.
+    ///
+    /// # Errors
+    /// [`StoreError::Archive`], [`StoreError::Damaged`], [`StoreError::Unavailable`].
+    pub async fn write_archive(&self, path: &Path) -> Result<Verified, StoreError> {
+        let pins = self.pins.clone();
+        let (head, documents, _pin) = self
+            .inspect(move |engine, head| {
+                let documents = all_documents(engine)?;
+                Ok((head.clone(), documents, pins.pin(head.history.floor())))
+            })
+            .await?;
+        let (path, engine) = (path.to_owned(), self.engine()?);
+        let writing = tokio::task::spawn_blocking(move || write(&path, &*engine, &head, &documents, now()));
+        let written = writing
+            .await
+            .map_err(|error| StoreError::Unavailable(format!("writing an archive failed: {error}")))?;
+        Ok(written?)
+    }
+
+    /// Holds everything against itself, revision by revision.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] naming what does not fit.
+    pub async fn verify(&self) -> Result<Verified, StoreError> {
+        self.inspect(|engine, _| verify(engine)).await
+    }
+
+    /// Looks at whether writes can be taken again after one failed; without it the next write does.
+    pub fn try_again(&self) {
+        // When the queue is full a write will.
+        self.commands.try_send(Command::CatchUp).ok();
+    }
+}
+
+async fn installed(dir: &Path, archive: Archive, present: Present) -> Result<Option<PathBuf>, StoreError> {
+    let dir = dir.to_owned();
+    let installing = tokio::task::spawn_blocking(move || install(&dir, &archive, present, now()));
+    installing
+        .await
+        .map_err(|error| StoreError::Unavailable(format!("restoring failed: {error}")))?
+}
