@@ -7,7 +7,13 @@ use tyrscale_proto::v1::NackReason;
 use tyrscale_store::Store;
 use tyrscale_telemetry::{LabelledCounter, Metrics, Service, TelemetryError, catalogue};
 
-use crate::{coordination::Coordination, fleet::Fleet, telemetry::Telemetry, weights::Book};
+use crate::{
+    coordination::Coordination,
+    fleet::Fleet,
+    rollout::{Cause, Rollouts, State},
+    telemetry::Telemetry,
+    weights::Book,
+};
 
 /// What discovery streams count.
 #[derive(Debug, Clone)]
@@ -52,7 +58,8 @@ const fn reason_word(reason: NackReason) -> &'static str {
 /// Sets the metrics of one control plane up.
 pub(crate) fn set_up(
     store: &Store,
-    fleet: &Fleet,
+    (fleet, telemetry, coordination): (&Fleet, &Telemetry, &Coordination),
+    rollouts: &Rollouts,
     book: &Book,
 ) -> Result<(Arc<Metrics>, DiscoveryMetrics), TelemetryError> {
     let metrics = Metrics::new(Service::ControlPlane)?;
@@ -76,6 +83,8 @@ pub(crate) fn set_up(
         gauge.observe(f64::from(u32::try_from(read.connected()).unwrap_or(u32::MAX)), []);
     })?;
     observe_weights(&metrics, book)?;
+    observe_nodes(&metrics, telemetry, coordination)?;
+    observe_rollouts(&metrics, rollouts)?;
     let discovery = DiscoveryMetrics {
         updates: metrics.counter(&catalogue::DISCOVERY_UPDATES_TOTAL)?,
         nacks: metrics.counter(&catalogue::DISCOVERY_NACKS_TOTAL)?,
@@ -86,7 +95,7 @@ pub(crate) fn set_up(
 }
 
 /// Adds what nodes report and who is a member.
-pub(crate) fn observe_nodes(
+fn observe_nodes(
     metrics: &Metrics,
     telemetry: &Telemetry,
     coordination: &Coordination,
@@ -104,6 +113,34 @@ pub(crate) fn observe_nodes(
         gauge.observe(level(read.member_count()), []);
     })?;
     Ok(())
+}
+
+/// Adds how rollouts go.
+fn observe_rollouts(metrics: &Metrics, rollouts: &Rollouts) -> Result<(), TelemetryError> {
+    let read = rollouts.clone();
+    metrics.observe_gauge(&catalogue::ROLLOUT_STAGE, move |gauge| {
+        let stage = read.under_way().map_or(0, |(stage, _)| stage);
+        gauge.observe(f64::from(u32::try_from(stage).unwrap_or(u32::MAX)), []);
+    })?;
+    let read = rollouts.clone();
+    metrics.observe_gauge(&catalogue::ROLLOUT_STATE, move |gauge| {
+        let now = read.under_way().map(|(_, state)| state);
+        for state in State::ACTIVE {
+            gauge.observe(f64::from(u8::from(now == Some(state))), [state.as_str()]);
+        }
+    })?;
+    let read = rollouts.clone();
+    metrics.observe_counter(&catalogue::ROLLOUT_HALTS_TOTAL, move |counter| {
+        let halts = read.halts();
+        for cause in Cause::ALL {
+            let count = halts.get(cause.as_str()).copied().unwrap_or_default();
+            counter.observe(count, [cause.as_str()]);
+        }
+    })?;
+    let read = rollouts.clone();
+    metrics.observe_gauge(&catalogue::FLEET_FROZEN, move |gauge| {
+        gauge.observe(f64::from(u8::from(read.frozen().frozen)), []);
+    })
 }
 
 fn observe_weights(metrics: &Metrics, book: &Book) -> Result<(), TelemetryError> {

@@ -27,10 +27,10 @@ use tyrscale_proto::v1;
 use tyrscale_store::{Outcome, Store, StoreError};
 
 use self::{decide::Rollout, driver::Driver, keeper::Keeper};
-use crate::fleet::Fleet;
+use crate::{fleet::Fleet, telemetry::Telemetry};
 
 pub(crate) use self::{
-    decide::{Control, Gateway},
+    decide::{Cause, Control, Gateway, State},
     targets::Targets,
 };
 
@@ -70,6 +70,14 @@ enum Command {
 struct Board {
     rollouts: BTreeMap<u64, Rollout>,
     freeze: v1::Freeze,
+    /// How often rollouts halted since the start, by cause.
+    halts: BTreeMap<&'static str, u64>,
+}
+
+impl Board {
+    fn count_halt(&mut self, cause: Cause) {
+        *self.halts.entry(cause.as_str()).or_default() += 1;
+    }
 }
 
 #[derive(Debug)]
@@ -106,7 +114,7 @@ impl Rollouts {
     /// [`StoreError`] when it cannot be read.
     pub(crate) async fn start(
         store: Store,
-        fleet: Fleet,
+        (fleet, telemetry): (Fleet, Telemetry),
         default: RolloutPolicy,
         stop: CancellationToken,
     ) -> Result<(Self, impl Future<Output = ()> + Send), StoreError> {
@@ -117,7 +125,13 @@ impl Rollouts {
             board: Mutex::default(),
         });
         let (commands, inbox) = mpsc::channel(INBOX);
-        let driver = Driver::resume(store.clone(), fleet.clone(), Arc::clone(&shared), default).await?;
+        let driver = Driver::resume(
+            store.clone(),
+            (fleet.clone(), telemetry),
+            Arc::clone(&shared),
+            default,
+        )
+        .await?;
         let rollouts = Self {
             shared,
             commands,
@@ -218,6 +232,20 @@ impl Rollouts {
             found?.clone()
         };
         Some(self.show(&rollout))
+    }
+
+    /// The stage of the rollout under way, from 1, and its state.
+    pub(crate) fn under_way(&self) -> Option<(usize, State)> {
+        let board = self.shared.board();
+        let newest = board.rollouts.values().next_back();
+        newest
+            .filter(|rollout| rollout.state.is_active())
+            .map(|rollout| (rollout.stage + 1, rollout.state))
+    }
+
+    /// How often rollouts halted since the start, by cause.
+    pub(crate) fn halts(&self) -> BTreeMap<&'static str, u64> {
+        self.shared.board().halts.clone()
     }
 
     /// All that are kept, the newest first.

@@ -1,50 +1,40 @@
 //! The control plane as a function: listeners in, served until told to stop.
 
+mod listeners;
+mod services;
+
 use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::{server::NamedService, service::Routes, transport::server::Server};
+use tonic::{service::Routes, transport::server::Server};
 use tonic_health::server::HealthReporter;
-use tonic_reflection::server::Builder;
 use tower::Layer as _;
 use tyrscale_access::{Port, PortLimits};
 use tyrscale_model::Lineage;
-use tyrscale_proto::{
-    FILE_DESCRIPTOR_SET,
-    v1::{
-        self, access_service_server::AccessServiceServer,
-        configuration_service_server::ConfigurationServiceServer,
-        coordination_service_server::CoordinationServiceServer,
-        discovery_service_server::DiscoveryServiceServer, network_service_server::NetworkServiceServer,
-        plugin_service_server::PluginServiceServer,
-        recommendation_run_service_server::RecommendationRunServiceServer,
-        recommendation_service_server::RecommendationServiceServer, route_service_server::RouteServiceServer,
-        rpc_service_server::RpcServiceServer, status_service_server::StatusServiceServer,
-        telemetry_service_server::TelemetryServiceServer, upstream_service_server::UpstreamServiceServer,
-    },
+use tyrscale_proto::v1::{
+    access_service_server::AccessServiceServer, discovery_service_server::DiscoveryServiceServer,
 };
 use tyrscale_rest::RestState;
 use tyrscale_store::{Store, StoreOptions};
 use tyrscale_telemetry::{AdminState, Check, Metrics, Readiness, serve_admin};
 
+use self::services::{MAX_ANSWER, add_node_services, add_reflection, add_services, runs_of, set_serving};
 use crate::{
-    access::{Access, AccessLayer, AccessService},
+    access::{Access, AccessLayer},
     config::ControlPlaneConfig,
-    coordination::{Coordination, Coordinator},
+    coordination::Coordination,
     discovery::{Discovery, Hub},
     error::ControlPlaneError,
     fleet::Fleet,
-    grpc::{
-        configuration::Configuration, crud::Crud, recommendation::Recommendations, runs::Runs,
-        status::FleetStatus,
-    },
+    grpc::{configuration::Configuration, recommendation::Recommendations, status::FleetStatus},
     metrics,
     rollout::Rollouts,
-    runs::RunRecords,
-    telemetry::{Telemetry, TelemetryReader},
+    telemetry::Telemetry,
     weights::{self, Book},
 };
+
+pub use self::listeners::Listeners;
 
 /// How often the health service looks at the store.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
@@ -65,66 +55,6 @@ const GRPC_LIMITS: PortLimits = PortLimits {
     handshake: Duration::from_secs(10),
     opening: (24, Duration::from_secs(10)),
 };
-/// The largest message of a subscriber: a refusal with its violations, in bytes.
-const MAX_ANSWER: usize = 64 * 1024;
-/// The largest report of a node, in bytes.
-const MAX_REPORT: usize = 8 * 1024 * 1024;
-/// The largest message of any other client: one resource at its limit fits, in bytes.
-const MAX_REQUEST: usize = 1024 * 1024;
-
-/// The sockets a control plane serves.
-#[derive(Debug)]
-pub struct Listeners {
-    /// The gRPC services.
-    pub grpc: TcpListener,
-    /// The REST shim.
-    pub rest: TcpListener,
-    /// The admin endpoints, if wanted.
-    pub admin: Option<TcpListener>,
-}
-
-impl Listeners {
-    /// Says what is served where.
-    fn tell(&self, config: &ControlPlaneConfig, store: &Store) {
-        tracing::info!(
-            revision = %store.head().snapshot.revision(),
-            grpc = self.grpc.local_addr().ok().map(tracing::field::display),
-            rest = self.rest.local_addr().ok().map(tracing::field::display),
-            tls = config.access.tls_cert.is_some(),
-            tokens = config.access.tokens,
-            "control plane serves"
-        );
-    }
-
-    /// Whether it is safe to serve there.
-    fn check(&self, config: &ControlPlaneConfig) -> Result<(), ControlPlaneError> {
-        for (flag, listener) in [("--grpc-listen", &self.grpc), ("--rest-listen", &self.rest)] {
-            if let Ok(address) = listener.local_addr() {
-                config.access.check_listener(flag, address)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Listens where the configuration says.
-    ///
-    /// # Errors
-    /// [`ControlPlaneError::Listen`] naming the address.
-    pub async fn bind(config: &ControlPlaneConfig) -> Result<Self, ControlPlaneError> {
-        let bind = async |address| {
-            let listener = TcpListener::bind(address).await;
-            listener.map_err(|source| ControlPlaneError::Listen { address, source })
-        };
-        Ok(Self {
-            grpc: bind(config.grpc_listen).await?,
-            rest: bind(config.rest_listen).await?,
-            admin: match config.admin_listen {
-                Some(address) => Some(bind(address).await?),
-                None => None,
-            },
-        })
-    }
-}
 
 /// Runs a control plane until `shutdown`; then ends the discovery streams, finishes the requests under way
 /// within ten seconds, and closes the store. Dropping the future ends the streams and cuts requests off; what
@@ -198,12 +128,15 @@ async fn serve(
 ) -> Result<(), ControlPlaneError> {
     let fleet = Fleet::new(&uuid::Uuid::new_v4().to_string());
     let streams = TaskTracker::new();
-    let (rollouts, delivering) =
-        Rollouts::start(store.clone(), fleet.clone(), config.rollout.clone(), stop.clone()).await?;
+    let telemetry = Telemetry::new(store.clone(), config.telemetry_interval());
+    let of_gateways = (fleet.clone(), telemetry.clone());
+    let policy = config.rollout.clone();
+    let (rollouts, delivering) = Rollouts::start(store.clone(), of_gateways, policy, stop.clone()).await?;
     let lineage = Lineage(*uuid::Uuid::new_v4().as_bytes());
     let book = Book::new(lineage, config.guards(), tokio::time::Instant::now());
-    let (metrics, counts) = metrics::set_up(store, &fleet, &book)?;
-    let (telemetry, coordination) = of_nodes(config, store, &metrics)?;
+    let coordination = Coordination::open(store.clone(), &config.data_dir)?;
+    let of_nodes = (&fleet, &telemetry, &coordination);
+    let (metrics, counts) = metrics::set_up(store, of_nodes, &rollouts, &book)?;
     let hub = Hub::new(
         (store.clone(), book.clone(), fleet.clone(), rollouts.clone()),
         counts,
@@ -216,12 +149,8 @@ async fn serve(
     let (health, health_service) = tonic_health::server::health_reporter();
     let mut routes = Routes::new(health_service);
     add_reflection(&mut routes)?;
-    let status = FleetStatus::new(
-        (fleet, store.clone()),
-        rollouts.clone(),
-        book.clone(),
-        stop.clone(),
-    );
+    let nodes = (fleet, store.clone());
+    let status = FleetStatus::new(nodes, rollouts.clone(), book.clone(), stop.clone());
     let configuration = Configuration::new(store.clone(), rollouts, stop.clone());
     let recommendations = Recommendations::new(store.clone(), book.clone());
     add_services(&mut routes, store, configuration, status, recommendations);
@@ -261,31 +190,9 @@ async fn end_streams(streams: &TaskTracker) {
     }
 }
 
-/// What recommenders did.
-async fn runs_of(
-    store: &Store,
-    book: &Book,
-) -> Result<RecommendationRunServiceServer<Runs<Recommendations>>, ControlPlaneError> {
-    let recommendations = Recommendations::new(store.clone(), book.clone());
-    let runs = Runs::new(RunRecords::open(store).await?, recommendations);
-    Ok(RecommendationRunServiceServer::new(runs).max_decoding_message_size(MAX_REQUEST))
-}
-
 async fn infallible(future: impl Future<Output = ()>) -> Result<(), ControlPlaneError> {
     future.await;
     Ok(())
-}
-
-/// What nodes report, and how they share work.
-fn of_nodes(
-    config: &ControlPlaneConfig,
-    store: &Store,
-    metrics: &Metrics,
-) -> Result<(Telemetry, Coordination), ControlPlaneError> {
-    let telemetry = Telemetry::new(store.clone(), config.telemetry_interval());
-    let coordination = Coordination::open(store.clone(), &config.data_dir)?;
-    metrics::observe_nodes(metrics, &telemetry, &coordination)?;
-    Ok((telemetry, coordination))
 }
 
 /// Ends with `work`, or at once with `stop`.
@@ -294,69 +201,6 @@ async fn until(stop: &CancellationToken, work: impl Future<Output = ()>) {
         () = stop.cancelled() => {}
         () = work => {}
     }
-}
-
-fn add_reflection(routes: &mut Routes) -> Result<(), ControlPlaneError> {
-    let builder = || {
-        Builder::configure()
-            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-    };
-    let added = std::mem::take(routes)
-        .add_service(builder().build_v1()?)
-        .add_service(builder().build_v1alpha()?);
-    *routes = added;
-    Ok(())
-}
-
-fn add_services(
-    routes: &mut Routes,
-    store: &Store,
-    configuration: Configuration,
-    status: FleetStatus,
-    recommendations: Recommendations,
-) {
-    macro_rules! limited {
-        ($server:ident, $service:expr) => {
-            $server::new($service).max_decoding_message_size(MAX_REQUEST)
-        };
-    }
-    *routes = std::mem::take(routes)
-        .add_service(limited!(
-            NetworkServiceServer,
-            Crud::<v1::Network>::new(store.clone())
-        ))
-        .add_service(limited!(RpcServiceServer, Crud::<v1::Rpc>::new(store.clone())))
-        .add_service(limited!(
-            RouteServiceServer,
-            Crud::<v1::Route>::new(store.clone())
-        ))
-        .add_service(limited!(
-            UpstreamServiceServer,
-            Crud::<v1::Upstream>::new(store.clone())
-        ))
-        .add_service(limited!(RecommendationServiceServer, recommendations))
-        .add_service(limited!(
-            PluginServiceServer,
-            Crud::<v1::PluginAttachment>::new(store.clone())
-        ))
-        .add_service(limited!(ConfigurationServiceServer, configuration))
-        .add_service(limited!(StatusServiceServer, status));
-}
-
-/// What nodes do besides following: they report and share work.
-fn add_node_services(
-    routes: &mut Routes,
-    telemetry: Telemetry,
-    coordination: &Coordination,
-    streams: &TaskTracker,
-    stop: &CancellationToken,
-) {
-    let reports = TelemetryReader::new(telemetry, streams.clone(), stop.clone());
-    let members = Coordinator::new(coordination.clone(), streams.clone(), stop.clone());
-    *routes = std::mem::take(routes)
-        .add_service(TelemetryServiceServer::new(reports).max_decoding_message_size(MAX_REPORT))
-        .add_service(CoordinationServiceServer::new(members).max_decoding_message_size(MAX_ANSWER));
 }
 
 /// Ends with `served`, or a bounded time after `stop`.
@@ -433,31 +277,4 @@ async fn report_health(health: HealthReporter, store: Store, stop: CancellationT
         }
     }
     set_serving(&health, false).await;
-}
-
-async fn set_serving(health: &HealthReporter, serving: bool) {
-    let status = if serving {
-        tonic_health::ServingStatus::Serving
-    } else {
-        tonic_health::ServingStatus::NotServing
-    };
-    let services = [
-        "",
-        <NetworkServiceServer<Crud<v1::Network>> as NamedService>::NAME,
-        <RpcServiceServer<Crud<v1::Rpc>> as NamedService>::NAME,
-        <RouteServiceServer<Crud<v1::Route>> as NamedService>::NAME,
-        <UpstreamServiceServer<Crud<v1::Upstream>> as NamedService>::NAME,
-        <RecommendationServiceServer<Recommendations> as NamedService>::NAME,
-        <RecommendationRunServiceServer<Runs<Recommendations>> as NamedService>::NAME,
-        <PluginServiceServer<Crud<v1::PluginAttachment>> as NamedService>::NAME,
-        <ConfigurationServiceServer<Configuration> as NamedService>::NAME,
-        <StatusServiceServer<FleetStatus> as NamedService>::NAME,
-        <DiscoveryServiceServer<Discovery> as NamedService>::NAME,
-        <AccessServiceServer<AccessService> as NamedService>::NAME,
-        <TelemetryServiceServer<TelemetryReader> as NamedService>::NAME,
-        <CoordinationServiceServer<Coordinator> as NamedService>::NAME,
-    ];
-    for service in services {
-        health.set_service_status(service, status).await;
-    }
 }

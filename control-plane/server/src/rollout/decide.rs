@@ -10,6 +10,8 @@ use std::{collections::BTreeSet, time::Duration};
 use tokio::time::Instant;
 use tyrscale_model::{OnHalt, Revision, RolloutPolicy, RolloutShare, UnixMillis, Version};
 
+#[cfg(test)]
+pub(crate) use sight::Fate;
 pub(crate) use sight::{Comparison, Gateway};
 
 /// With fewer gateways than this a stage takes one more than the stage before.
@@ -33,6 +35,21 @@ pub(crate) enum State {
 }
 
 impl State {
+    /// Those in which it still decides what gateways run.
+    pub(crate) const ACTIVE: [Self; 3] = [Self::Running, Self::Paused, Self::Halted];
+
+    /// The word for metrics.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Halted => "halted",
+            Self::Reverted => "reverted",
+            Self::Succeeded => "succeeded",
+            Self::Superseded => "superseded",
+        }
+    }
+
     /// Whether it still decides what gateways run.
     pub(crate) const fn is_active(self) -> bool {
         matches!(self, Self::Running | Self::Paused | Self::Halted)
@@ -65,7 +82,7 @@ pub(crate) struct Rollout {
 /// Since when a stage is what it is. After a restart it begins anew.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
-    entered: Instant,
+    pub(crate) entered: Instant,
     /// Since when its gateways all run the change.
     settled: Option<Instant>,
 }
@@ -91,8 +108,8 @@ pub(crate) enum Control {
 /// What a rollout is told.
 #[derive(Debug)]
 pub(crate) enum Event<'a> {
-    /// How the gateways stand, and how they fare when that is known.
-    Seen(&'a [Gateway], Option<Comparison>),
+    /// How the gateways stand, and how requests fare where that is known.
+    Seen(&'a [Gateway], &'a [Comparison]),
     Told(Control),
     /// A revision restored what it touched.
     Undone(Revision),
@@ -106,8 +123,47 @@ pub(crate) enum Event<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
     Nothing,
-    /// Restore what the change touched by a new revision.
-    Revert,
+    /// It halted for this cause; `reverts`: what the change touched is to be restored by a new revision.
+    Halt {
+        cause: Cause,
+        reverts: bool,
+    },
+}
+
+/// Why a rollout halted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// A gateway refused it or died with it.
+    Refused,
+    /// Requests fare worse with it.
+    Worse,
+    /// A gateway of the stage did not answer in time.
+    Silent,
+    /// No gateway of the stage is there any more.
+    Away,
+    /// An operator aborted it.
+    Operator,
+}
+
+impl Cause {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Refused,
+        Self::Worse,
+        Self::Silent,
+        Self::Away,
+        Self::Operator,
+    ];
+
+    /// The word for metrics.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Worse => "worse",
+            Self::Silent => "silent",
+            Self::Away => "away",
+            Self::Operator => "operator",
+        }
+    }
 }
 
 /// An operator wants what the state does not allow.
@@ -140,8 +196,8 @@ impl Rollout {
             return Err(NotNow);
         }
         match event {
-            Event::Seen(gateways, comparison) if self.state == State::Running => {
-                return Ok(self.look(clock, gateways, comparison, now));
+            Event::Seen(gateways, comparisons) if self.state == State::Running => {
+                return Ok(self.look(clock, gateways, comparisons, now));
             }
             Event::Seen(..) => {}
             Event::Told(control) => return self.obey(clock, control, now),
@@ -179,7 +235,10 @@ impl Rollout {
             (Control::Abort, _) => {
                 self.state = State::Halted;
                 "aborted by an operator".clone_into(&mut self.why);
-                return Ok(Action::Revert);
+                return Ok(Action::Halt {
+                    cause: Cause::Operator,
+                    reverts: true,
+                });
             }
             (Control::Pause | Control::Resume, _) => return Err(NotNow),
         }
@@ -190,16 +249,18 @@ impl Rollout {
         &mut self,
         clock: &mut Clock,
         gateways: &[Gateway],
-        comparison: Option<Comparison>,
+        comparisons: &[Comparison],
         now: Instant,
     ) -> Action {
         if !self.is_forced {
             let refusal = gateways
                 .iter()
                 .find_map(|gateway| Some(format!("{}: {}", gateway.id, gateway.refused.as_ref()?)));
-            let worse = || comparison.as_ref().and_then(Comparison::worse);
-            if let Some(why) = refusal.or_else(worse) {
-                return self.halt(why);
+            if let Some(why) = refusal {
+                return self.halt(Cause::Refused, why);
+            }
+            if let Some(why) = comparisons.iter().find_map(Comparison::worse) {
+                return self.halt(Cause::Worse, why);
             }
         }
         if self.is_for_all() {
@@ -228,10 +289,11 @@ impl Rollout {
             stand.count(member, known);
         }
         if is_overdue && let Some(silent) = stand.silent {
-            return self.halt(format!("{silent} has not answered in time"));
+            return self.halt(Cause::Silent, format!("{silent} has not answered in time"));
         }
         if is_overdue && stand.running == 0 && stand.away.is_some() {
-            return self.halt("no gateway of the stage is connected".to_owned());
+            let why = "no gateway of the stage is connected".to_owned();
+            return self.halt(Cause::Away, why);
         }
         // Who is away may have died of it: the stage waits for it, but not longer than for an answer.
         let is_settled = match stand.away {
@@ -268,13 +330,11 @@ impl Rollout {
         }
     }
 
-    fn halt(&mut self, why: String) -> Action {
+    fn halt(&mut self, cause: Cause, why: String) -> Action {
         self.state = State::Halted;
         self.why = why;
-        match self.policy.on_halt {
-            OnHalt::Revert => Action::Revert,
-            OnHalt::Hold => Action::Nothing,
-        }
+        let reverts = self.policy.on_halt == OnHalt::Revert;
+        Action::Halt { cause, reverts }
     }
 
     /// The gateways of the stage it is in: at least one if there are any, those that had it before first, then in an

@@ -19,15 +19,20 @@ use tyrscale_store::{Head, Pin, Store, StoreError};
 
 use super::{
     Command, Rollout, Shared, Targets,
-    decide::{Action, Clock, Event, NotNow, State},
+    decide::{Action, Clock, Comparison, Event, NotNow, State},
     keeper::{KEPT, Keeper},
     record::{Standing, since_epoch},
     undo,
 };
-use crate::fleet::Fleet;
+use crate::{
+    fleet::Fleet,
+    telemetry::{Served, Telemetry},
+};
 
 /// Between two looks at the gateways, which tell of every answer.
 const PAUSE: Duration = Duration::from_millis(20);
+/// Between two looks at how requests fare.
+const LOOK: Duration = Duration::from_secs(1);
 /// Until what could not be kept is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -40,6 +45,8 @@ struct Active {
     clock: Clock,
     /// What it leads to.
     head: Arc<Head>,
+    /// What gateways had counted when the stage began.
+    baseline: Served,
     /// Keeps what it would go back to.
     _pin: Pin,
 }
@@ -47,6 +54,7 @@ struct Active {
 pub(super) struct Driver {
     store: Store,
     fleet: Fleet,
+    telemetry: Telemetry,
     shared: Arc<Shared>,
     keeper: Keeper,
     default: RolloutPolicy,
@@ -62,7 +70,7 @@ impl Driver {
     /// Goes on from what the store holds.
     pub(super) async fn resume(
         store: Store,
-        fleet: Fleet,
+        (fleet, telemetry): (Fleet, Telemetry),
         shared: Arc<Shared>,
         default: RolloutPolicy,
     ) -> Result<Self, StoreError> {
@@ -81,6 +89,7 @@ impl Driver {
             standing,
             store,
             fleet,
+            telemetry,
             shared,
         };
         let active = rollouts.iter().find(|rollout| rollout.state.is_active()).cloned();
@@ -125,6 +134,7 @@ impl Driver {
             rollout,
             clock: Clock::new(Instant::now()),
             head,
+            baseline: self.telemetry.served(),
         }
     }
 
@@ -144,11 +154,7 @@ impl Driver {
                 }
             };
             let is_looking = self.active.is_some() && retry_at.is_none();
-            let look_at = self
-                .active
-                .as_ref()
-                .and_then(|active| active.rollout.look_at(&active.clock));
-            let wake_at = retry_at.or_else(|| look_at.map(|at| at.max(Instant::now() + PAUSE)));
+            let wake_at = retry_at.or_else(|| self.look_at());
             tokio::select! {
                 () = stop.cancelled() => return,
                 changed = self.heads.changed() => if changed.is_err() { return },
@@ -157,6 +163,13 @@ impl Driver {
                 () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {}
             }
         }
+    }
+
+    /// When to look again although nothing happened.
+    fn look_at(&self) -> Option<Instant> {
+        let active = self.active.as_ref()?;
+        let (due, now) = (active.rollout.look_at(&active.clock)?, Instant::now());
+        Some(due.clamp(now + PAUSE, now + LOOK))
     }
 
     fn is_frozen(&self) -> bool {
@@ -326,8 +339,17 @@ impl Driver {
         let Some(active) = &self.active else {
             return Ok(false);
         };
-        let gateways = self.fleet.gateways(&active.rollout.version);
-        self.step(Event::Seen(&gateways, None)).await.unwrap_or(Ok(false))
+        let (rollout, baseline) = (&active.rollout, &active.baseline);
+        let gateways = self.fleet.gateways(&rollout.version);
+        let comparisons = if rollout.is_for_all() {
+            Vec::new()
+        } else {
+            let has_it = |node: &str| rollout.includes(node);
+            Comparison::of(&self.telemetry.served().compare(baseline, has_it))
+        };
+        self.step(Event::Seen(&gateways, &comparisons))
+            .await
+            .unwrap_or(Ok(false))
     }
 
     /// Lets the rollout take an event in, keeps what it decides and does it. The outer error: the event was refused.
@@ -349,6 +371,9 @@ impl Driver {
         let Some(active) = &mut self.active else {
             return Ok(false);
         };
+        if clock.entered != active.clock.entered {
+            active.baseline = self.telemetry.served();
+        }
         if next == active.rollout {
             active.clock = clock;
             return Ok(false);
@@ -364,8 +389,12 @@ impl Driver {
         }
         if is_over {
             self.conclude().await?;
-        } else if action == Action::Revert {
-            self.revert().await?;
+        }
+        if let Action::Halt { cause, reverts } = action {
+            self.shared.board().count_halt(cause);
+            if reverts {
+                self.revert().await?;
+            }
         }
         self.publish();
         Ok(true)

@@ -21,7 +21,13 @@ impl Plane {
     async fn start(store: &Store) -> Self {
         let stop = CancellationToken::new();
         let default = RolloutPolicy::at_once();
-        let started = Rollouts::start(store.clone(), Fleet::new("s"), default, stop.clone()).await;
+        let started = Rollouts::start(
+            store.clone(),
+            (Fleet::new("s"), Telemetry::new(store.clone(), LIMIT)),
+            default,
+            stop.clone(),
+        )
+        .await;
         let (rollouts, driving) = started.unwrap();
         Self {
             store: store.clone(),

@@ -17,6 +17,8 @@ pub struct Comparison {
     pub chosen: Traffic,
     /// The others'.
     pub rest: Traffic,
+    /// The set's up to then, since it counts.
+    pub before: Traffic,
 }
 
 impl Served {
@@ -30,18 +32,19 @@ impl Served {
                 continue;
             };
             for (id, (route, traffic)) in upstreams {
-                let news = match before.get(id) {
-                    Some((_, counted)) => traffic.since(counted),
-                    None => None,
-                };
+                let counted = before.get(id).map(|(_, counted)| counted);
                 // An upstream that came, or came anew, counts from 0.
+                let news = counted.and_then(|counted| traffic.since(counted));
                 let news = news.unwrap_or_else(|| traffic.clone());
                 let comparison = routes.entry(*route).or_default();
-                let side = match is_chosen(&process.node) {
-                    true => &mut comparison.chosen,
-                    false => &mut comparison.rest,
-                };
-                side.merge(&news);
+                if is_chosen(&process.node) {
+                    comparison.chosen.merge(&news);
+                    counted
+                        .into_iter()
+                        .for_each(|counted| comparison.before.merge(counted));
+                } else {
+                    comparison.rest.merge(&news);
+                }
             }
         }
         routes
@@ -93,5 +96,6 @@ mod tests {
             comparison.rest,
             traffic(100, 0).since(&Traffic::default()).unwrap()
         );
+        assert_eq!(comparison.before, traffic(100, 50));
     }
 }

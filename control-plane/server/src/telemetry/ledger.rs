@@ -192,8 +192,9 @@ impl Ledger {
     pub(super) fn served(&self, now: Instant) -> Served {
         let live = self.nodes.iter().filter(|(_, node)| node.is_live(now));
         let of_node = |(process, node): (&Process, &Node)| {
-            let counted = node.live_upstreams(now);
-            let counted = counted.map(|(id, report, _)| (*id, (report.route, report.traffic.clone())));
+            // Counts stand until newer ones come, however old they are.
+            let counted = node.upstreams.iter();
+            let counted = counted.map(|(id, (report, _))| (*id, (report.route, report.traffic.clone())));
             (process.clone(), counted.collect())
         };
         Served(live.map(of_node).collect())

@@ -20,7 +20,7 @@ use crate::{
 type Part = v1::apply_request::Part;
 
 /// Puts resources, to be rolled out by a policy.
-async fn roll_out(plane: &Plane, policy: &str, resources: Vec<Resource>) -> u64 {
+pub(crate) async fn roll_out(plane: &Plane, policy: &str, resources: Vec<Resource>) -> u64 {
     let policy: RolloutPolicy = policy.parse().unwrap();
     roll_out_by(plane, wire::rollout_policy_to_wire(&policy), resources)
         .await
@@ -50,7 +50,7 @@ async fn rollout(plane: &Plane, id: u64) -> v1::Rollout {
     got.unwrap().into_inner().rollout.unwrap()
 }
 
-async fn until_rollout(plane: &Plane, is: impl Fn(&v1::Rollout) -> bool) -> v1::Rollout {
+pub(crate) async fn until_rollout(plane: &Plane, is: impl Fn(&v1::Rollout) -> bool) -> v1::Rollout {
     let reached = async {
         loop {
             let mut client = StatusServiceClient::new(plane.channel.clone());
@@ -70,7 +70,7 @@ async fn until_rollout(plane: &Plane, is: impl Fn(&v1::Rollout) -> bool) -> v1::
     rollout
 }
 
-async fn until_state(plane: &Plane, state: RolloutState) -> v1::Rollout {
+pub(crate) async fn until_state(plane: &Plane, state: RolloutState) -> v1::Rollout {
     until_rollout(plane, |rollout| rollout.state() == state).await
 }
 

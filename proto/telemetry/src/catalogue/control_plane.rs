@@ -92,6 +92,38 @@ pub const EXPORTER_MEMBERS: Metric<Gauge, 0> = Metric::new(
     CONTROL_PLANE,
     "Exporters that share the rpcs.",
 );
+/// The stage of the rollout under way.
+pub const ROLLOUT_STAGE: Metric<Gauge, 0> = Metric::new(
+    "tyrscale_rollout_stage",
+    Unit::One,
+    &[],
+    CONTROL_PLANE,
+    "Stage of the rollout under way, 1 for the first; 0 when there is none.",
+);
+/// The state of the rollout under way.
+pub const ROLLOUT_STATE: Metric<Gauge, 1> = Metric::new(
+    "tyrscale_rollout_state",
+    Unit::One,
+    &["state"],
+    CONTROL_PLANE,
+    "1 for the state (running, paused or halted) of the rollout under way, else 0.",
+);
+/// Halts of rollouts.
+pub const ROLLOUT_HALTS_TOTAL: Metric<Counter, 1> = Metric::new(
+    "tyrscale_rollout_halts_total",
+    Unit::One,
+    &["cause"],
+    CONTROL_PLANE,
+    "Rollouts that this process halted, by cause: refused, worse, silent, away or operator.",
+);
+/// Whether the fleet is frozen.
+pub const FLEET_FROZEN: Metric<Gauge, 0> = Metric::new(
+    "tyrscale_fleet_frozen",
+    Unit::One,
+    &[],
+    CONTROL_PLANE,
+    "1 while an operator keeps gateways from new revisions, else 0.",
+);
 
 pub(super) const METRICS: &[MetricInfo] = &[
     CONFIG_REVISION.info(),
@@ -105,4 +137,8 @@ pub(super) const METRICS: &[MetricInfo] = &[
     STORE_READY.info(),
     TELEMETRY_NODES.info(),
     EXPORTER_MEMBERS.info(),
+    ROLLOUT_STAGE.info(),
+    ROLLOUT_STATE.info(),
+    ROLLOUT_HALTS_TOTAL.info(),
+    FLEET_FROZEN.info(),
 ];

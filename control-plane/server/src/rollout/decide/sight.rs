@@ -1,6 +1,10 @@
 //! What a rollout sees of the gateways.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
+
+use tyrscale_model::{RouteId, Traffic};
+
+use crate::telemetry::Comparison as Served;
 
 /// How one gateway stands to the change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,48 +34,83 @@ impl Gateway {
     }
 }
 
-/// How requests fare on the gateways of the stages so far, beside the others.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// How the requests to a route fare with the change, beside how they fare without.
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Comparison {
-    /// Requests on the gateways that have the change, since the stage began.
+    /// Of which route, for people.
+    pub(crate) route: String,
+    /// On the gateways that have the change, since the stage began.
+    pub(crate) with: Fate,
+    /// On the others meanwhile, or, where they serve too little, on the same gateways before. `None` when there is
+    /// nothing to hold it against: the route is new.
+    pub(crate) without: Option<Fate>,
+}
+
+/// How some requests fared.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Fate {
+    /// How many were settled.
     pub(crate) requests: u64,
-    /// The part of them that failed.
+    /// The part of them that failed, 0 to 1.
     pub(crate) error_ratio: f64,
-    /// The same of the others.
-    pub(crate) other_error_ratio: f64,
-    /// The 95th percentile of their latency, in seconds.
-    pub(crate) p95: f64,
-    /// The same of the others.
-    pub(crate) other_p95: f64,
+    /// The 95th percentile of the latency of those that were answered.
+    pub(crate) p95: Duration,
+}
+
+impl Fate {
+    /// Fewer requests say nothing.
+    const MIN_REQUESTS: u64 = 100;
+
+    fn of(traffic: &Traffic) -> Option<Self> {
+        let requests = traffic.answered.saturating_add(traffic.failed());
+        (requests >= Self::MIN_REQUESTS).then(|| Self {
+            requests,
+            error_ratio: traffic.error_ratio().unwrap_or_default(),
+            p95: traffic.latency.quantile(0.95).unwrap_or_default(),
+        })
+    }
 }
 
 impl Comparison {
-    /// Fewer requests say nothing.
-    const MIN_REQUESTS: u64 = 100;
     /// So much more of the requests may fail.
     const ERROR_MARGIN: f64 = 0.02;
-    /// So many times slower may they be, and by this many seconds.
+    /// So many times slower may they be, and by this much.
     const LATENCY_FACTOR: f64 = 1.5;
-    const LATENCY_MARGIN: f64 = 0.05;
+    const LATENCY_MARGIN: Duration = Duration::from_millis(50);
+
+    /// Of the routes that the gateways of the stages serve enough of.
+    pub(crate) fn of(served: &BTreeMap<RouteId, Served>) -> Vec<Self> {
+        let compared = served.iter().filter_map(|(route, served)| {
+            Some(Self {
+                route: route.to_string(),
+                with: Fate::of(&served.chosen)?,
+                without: Fate::of(&served.rest).or_else(|| Fate::of(&served.before)),
+            })
+        });
+        compared.collect()
+    }
 
     /// What is worse with the change, in words.
     pub(super) fn worse(&self) -> Option<String> {
-        if self.requests < Self::MIN_REQUESTS {
-            return None;
-        }
-        if self.error_ratio > self.other_error_ratio + Self::ERROR_MARGIN {
+        let Self { route, with, without } = self;
+        let known_errors = without.map_or(0.0, |without| without.error_ratio);
+        if with.error_ratio > known_errors + Self::ERROR_MARGIN {
             return Some(format!(
-                "{:.1}% of requests fail with it, {:.1}% without",
-                self.error_ratio * 100.0,
-                self.other_error_ratio * 100.0
+                "{:.1}% of {} requests to route {route} fail with it, {:.1}% without",
+                with.error_ratio * 100.0,
+                with.requests,
+                known_errors * 100.0
             ));
         }
-        let bound = (self.other_p95 * Self::LATENCY_FACTOR).max(self.other_p95 + Self::LATENCY_MARGIN);
-        (self.p95 > bound).then(|| {
+        let known = without.as_ref()?.p95;
+        let bound = known
+            .mul_f64(Self::LATENCY_FACTOR)
+            .max(known + Self::LATENCY_MARGIN);
+        (with.p95 > bound).then(|| {
             format!(
-                "the 95th percentile of latency is {:.0} ms with it, {:.0} ms without",
-                self.p95 * 1000.0,
-                self.other_p95 * 1000.0
+                "the 95th percentile of latency of route {route} is {} ms with it, {} ms without",
+                with.p95.as_millis(),
+                known.as_millis()
             )
         })
     }

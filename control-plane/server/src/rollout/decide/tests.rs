@@ -1,9 +1,10 @@
 //! What a rollout does, told by hand and at random.
 
 use proptest::prelude::*;
-use tyrscale_model::{Digest, Lane, Lineage};
+use tyrscale_model::{Digest, Lane, Lineage, RouteId, Traffic};
 
 use super::*;
+use crate::telemetry::Comparison as Served;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -60,11 +61,11 @@ impl Fleet {
     }
 
     fn look(&mut self) -> &mut Self {
-        self.look_with(None)
+        self.look_with(&[])
     }
 
-    fn look_with(&mut self, comparison: Option<Comparison>) -> &mut Self {
-        let event = Event::Seen(&self.gateways, comparison);
+    fn look_with(&mut self, comparisons: &[Comparison]) -> &mut Self {
+        let event = Event::Seen(&self.gateways, comparisons);
         if let Ok(action) = self.rollout.step(&mut self.clock, event, self.now) {
             self.actions.push(action);
         }
@@ -102,6 +103,10 @@ impl Fleet {
     }
 }
 
+const fn halt(cause: Cause, reverts: bool) -> Action {
+    Action::Halt { cause, reverts }
+}
+
 #[test]
 fn stages_come_in_order_and_not_before_they_have_baked() {
     let mut fleet = Fleet::of(20, "1 30s, 10% 60s, 50%");
@@ -128,7 +133,7 @@ fn a_refusal_halts_and_reverts_and_nobody_else_gets_it() {
     fleet.look();
     fleet.first().refused = Some("INVALID: no such plugin".into());
     fleet.look();
-    assert_eq!(fleet.actions.last(), Some(&Action::Revert));
+    assert_eq!(fleet.actions.last(), Some(&halt(Cause::Refused, true)));
     assert_eq!(fleet.rollout.state, State::Halted);
     assert!(
         fleet.rollout.why.contains("no such plugin"),
@@ -148,7 +153,7 @@ fn with_hold_it_stays_halted_until_an_operator_decides() {
     fleet.rollout.policy.on_halt = OnHalt::Hold;
     fleet.look().first().refused = Some("INVALID".into());
     fleet.look();
-    assert_eq!(fleet.actions.last(), Some(&Action::Nothing));
+    assert_eq!(fleet.actions.last(), Some(&halt(Cause::Refused, false)));
     assert_eq!(fleet.rollout.state, State::Halted);
     assert_eq!(fleet.told(Control::Pause), Err(NotNow));
     assert_eq!(fleet.told(Control::Promote), Ok(Action::Nothing));
@@ -227,32 +232,59 @@ fn two_gateways_get_it_one_by_one() {
     assert_eq!(fleet.answer().wait(SECOND).given(), 2);
 }
 
+const fn fate(requests: u64, error_ratio: f64, p95_ms: u64) -> Fate {
+    Fate {
+        requests,
+        error_ratio,
+        p95: Duration::from_millis(p95_ms),
+    }
+}
+
 #[test]
-fn worse_numbers_halt_it_and_few_requests_say_nothing() {
-    let bad = Comparison {
-        requests: 1000,
-        error_ratio: 0.5,
-        other_error_ratio: 0.01,
-        p95: 0.1,
-        other_p95: 0.1,
-    };
-    let few = Comparison { requests: 10, ..bad };
-    let slow = Comparison {
-        error_ratio: 0.01,
-        p95: 0.3,
-        ..bad
-    };
-    let equal = Comparison { p95: 0.12, ..slow };
-    for (comparison, state) in [
-        (few, State::Running),
-        (equal, State::Running),
-        (bad, State::Halted),
-        (slow, State::Halted),
+fn worse_numbers_halt_it() {
+    let good = fate(1000, 0.01, 100);
+    for (with, without, state) in [
+        (good, Some(good), State::Running),
+        (fate(1000, 0.025, 100), Some(good), State::Running),
+        (fate(1000, 0.5, 100), Some(good), State::Halted),
+        (fate(1000, 0.01, 145), Some(good), State::Running),
+        (fate(1000, 0.01, 300), Some(good), State::Halted),
+        (fate(1000, 0.0, 49), Some(fate(1000, 0.0, 1)), State::Running),
+        (fate(1000, 0.5, 100), Some(fate(1000, 0.5, 100)), State::Running),
+        (fate(1000, 0.01, 9000), None, State::Running),
+        (fate(1000, 0.5, 10), None, State::Halted),
     ] {
+        let comparison = Comparison {
+            route: "r".to_owned(),
+            with,
+            without,
+        };
         let mut fleet = Fleet::of(20, "1 30s");
-        fleet.look().answer().look_with(Some(comparison));
+        fleet.look().answer().look_with(std::slice::from_ref(&comparison));
         assert_eq!(fleet.rollout.state, state, "{comparison:?}");
     }
+}
+
+#[test]
+fn few_requests_say_nothing_and_the_past_stands_in_for_others_that_serve_little() {
+    let traffic = |answered, failed| Traffic {
+        requests: answered + failed,
+        answered,
+        failures: [("server".into(), failed)].into(),
+        ..Traffic::default()
+    };
+    let compared = |chosen, rest, before| {
+        let served = Served { chosen, rest, before };
+        Comparison::of(&[(RouteId(uuid::Uuid::nil()), served)].into()).pop()
+    };
+    assert_eq!(compared(traffic(99, 0), traffic(1000, 0), traffic(0, 0)), None);
+    let ratio = |rest, before| {
+        let without = compared(traffic(50, 50), rest, before).unwrap().without;
+        without.map(|without| without.error_ratio)
+    };
+    assert_eq!(ratio(traffic(75, 25), traffic(100, 0)), Some(0.25));
+    assert_eq!(ratio(traffic(9, 0), traffic(50, 50)), Some(0.5));
+    assert_eq!(ratio(traffic(9, 0), traffic(9, 0)), None);
 }
 
 #[test]
@@ -264,7 +296,7 @@ fn a_paused_rollout_stays_where_it_is_and_bakes_anew() {
     fleet.told(Control::Resume).unwrap();
     assert_eq!(fleet.look().wait(29 * SECOND).given(), 1);
     assert_eq!(fleet.wait(SECOND).given(), 20);
-    assert_eq!(fleet.told(Control::Abort), Ok(Action::Revert));
+    assert_eq!(fleet.told(Control::Abort), Ok(halt(Cause::Operator, true)));
 }
 
 #[test]

@@ -1,0 +1,145 @@
+//! The services of the gRPC port, put together.
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{server::NamedService, service::Routes};
+use tonic_health::server::HealthReporter;
+use tonic_reflection::server::Builder;
+use tyrscale_proto::{
+    FILE_DESCRIPTOR_SET,
+    v1::{
+        self, access_service_server::AccessServiceServer,
+        configuration_service_server::ConfigurationServiceServer,
+        coordination_service_server::CoordinationServiceServer,
+        discovery_service_server::DiscoveryServiceServer, network_service_server::NetworkServiceServer,
+        plugin_service_server::PluginServiceServer,
+        recommendation_run_service_server::RecommendationRunServiceServer,
+        recommendation_service_server::RecommendationServiceServer, route_service_server::RouteServiceServer,
+        rpc_service_server::RpcServiceServer, status_service_server::StatusServiceServer,
+        telemetry_service_server::TelemetryServiceServer, upstream_service_server::UpstreamServiceServer,
+    },
+};
+use tyrscale_store::Store;
+
+use crate::{
+    access::AccessService,
+    coordination::{Coordination, Coordinator},
+    discovery::Discovery,
+    error::ControlPlaneError,
+    grpc::{
+        configuration::Configuration, crud::Crud, recommendation::Recommendations, runs::Runs,
+        status::FleetStatus,
+    },
+    runs::RunRecords,
+    telemetry::{Telemetry, TelemetryReader},
+    weights::Book,
+};
+
+/// The largest message of a subscriber: a refusal with its violations, in bytes.
+pub(super) const MAX_ANSWER: usize = 64 * 1024;
+/// The largest report of a node, in bytes.
+const MAX_REPORT: usize = 8 * 1024 * 1024;
+/// The largest message of any other client: one resource at its limit fits, in bytes.
+const MAX_REQUEST: usize = 1024 * 1024;
+
+/// Adds what describes the services.
+pub(super) fn add_reflection(routes: &mut Routes) -> Result<(), ControlPlaneError> {
+    let builder = || {
+        Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let added = std::mem::take(routes)
+        .add_service(builder().build_v1()?)
+        .add_service(builder().build_v1alpha()?);
+    *routes = added;
+    Ok(())
+}
+
+/// Adds what people and tools call.
+pub(super) fn add_services(
+    routes: &mut Routes,
+    store: &Store,
+    configuration: Configuration,
+    status: FleetStatus,
+    recommendations: Recommendations,
+) {
+    macro_rules! limited {
+        ($server:ident, $service:expr) => {
+            $server::new($service).max_decoding_message_size(MAX_REQUEST)
+        };
+    }
+    *routes = std::mem::take(routes)
+        .add_service(limited!(
+            NetworkServiceServer,
+            Crud::<v1::Network>::new(store.clone())
+        ))
+        .add_service(limited!(RpcServiceServer, Crud::<v1::Rpc>::new(store.clone())))
+        .add_service(limited!(
+            RouteServiceServer,
+            Crud::<v1::Route>::new(store.clone())
+        ))
+        .add_service(limited!(
+            UpstreamServiceServer,
+            Crud::<v1::Upstream>::new(store.clone())
+        ))
+        .add_service(limited!(RecommendationServiceServer, recommendations))
+        .add_service(limited!(
+            PluginServiceServer,
+            Crud::<v1::PluginAttachment>::new(store.clone())
+        ))
+        .add_service(limited!(ConfigurationServiceServer, configuration))
+        .add_service(limited!(StatusServiceServer, status));
+}
+
+/// What nodes do besides following: they report and share work.
+pub(super) fn add_node_services(
+    routes: &mut Routes,
+    telemetry: Telemetry,
+    coordination: &Coordination,
+    streams: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    let reports = TelemetryReader::new(telemetry, streams.clone(), stop.clone());
+    let members = Coordinator::new(coordination.clone(), streams.clone(), stop.clone());
+    *routes = std::mem::take(routes)
+        .add_service(TelemetryServiceServer::new(reports).max_decoding_message_size(MAX_REPORT))
+        .add_service(CoordinationServiceServer::new(members).max_decoding_message_size(MAX_ANSWER));
+}
+
+/// The service that tells what recommenders did.
+pub(super) async fn runs_of(
+    store: &Store,
+    book: &Book,
+) -> Result<RecommendationRunServiceServer<Runs<Recommendations>>, ControlPlaneError> {
+    let recommendations = Recommendations::new(store.clone(), book.clone());
+    let runs = Runs::new(RunRecords::open(store).await?, recommendations);
+    Ok(RecommendationRunServiceServer::new(runs).max_decoding_message_size(MAX_REQUEST))
+}
+
+/// Tells of all services whether they serve.
+pub(super) async fn set_serving(health: &HealthReporter, serving: bool) {
+    let status = if serving {
+        tonic_health::ServingStatus::Serving
+    } else {
+        tonic_health::ServingStatus::NotServing
+    };
+    let services = [
+        "",
+        <NetworkServiceServer<Crud<v1::Network>> as NamedService>::NAME,
+        <RpcServiceServer<Crud<v1::Rpc>> as NamedService>::NAME,
+        <RouteServiceServer<Crud<v1::Route>> as NamedService>::NAME,
+        <UpstreamServiceServer<Crud<v1::Upstream>> as NamedService>::NAME,
+        <RecommendationServiceServer<Recommendations> as NamedService>::NAME,
+        <RecommendationRunServiceServer<Runs<Recommendations>> as NamedService>::NAME,
+        <PluginServiceServer<Crud<v1::PluginAttachment>> as NamedService>::NAME,
+        <ConfigurationServiceServer<Configuration> as NamedService>::NAME,
+        <StatusServiceServer<FleetStatus> as NamedService>::NAME,
+        <DiscoveryServiceServer<Discovery> as NamedService>::NAME,
+        <AccessServiceServer<AccessService> as NamedService>::NAME,
+        <TelemetryServiceServer<TelemetryReader> as NamedService>::NAME,
+        <CoordinationServiceServer<Coordinator> as NamedService>::NAME,
+    ];
+    for service in services {
+        health.set_service_status(service, status).await;
+    }
+}
