@@ -36,7 +36,8 @@ WRAPPERS = {
     "tyrscale-rest": {"tyrscale-control-plane"},
     "tyrscale-transcode": {"tyrscale-control-plane"},
     "tyrscale-scoring": {"tyrscale-recommender"},
-    "tyrscale-control-plane": {"tyrctl"},
+    # The recommender runs it in a test.
+    "tyrscale-control-plane": {"tyrctl", "tyrscale-recommender"},
     "tyrscale-gateway": {"tyrctl", "tyrscale-bench"},
     "opentelemetry-prometheus": {"tyrscale-telemetry"},
     "opentelemetry_sdk": {"tyrscale-telemetry"},

@@ -17,6 +17,8 @@ mod fleet;
 mod harness;
 #[path = "cli/measured.rs"]
 mod measured;
+#[path = "cli/recommended.rs"]
+mod recommended;
 #[path = "cli/resources.rs"]
 mod resources;
 #[path = "cli/revisions.rs"]

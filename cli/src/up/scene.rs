@@ -22,7 +22,7 @@ const BLOCK_TIME: Duration = Duration::from_secs(2);
 const DEMO_NODES: [(&str, f64, Duration); 3] = [
     ("alpha", 50.0, Duration::ZERO),
     ("beta", 30.0, Duration::ZERO),
-    ("gamma", 20.0, Duration::from_millis(40)),
+    ("gamma", 20.0, Duration::from_millis(2)),
 ];
 const HEALTH_TIMEOUT_MS: u32 = 5_000;
 
@@ -196,11 +196,12 @@ impl Scene {
                 min_samples: Some(5),
                 min_dwell_s: Some(5),
                 floor_weight: Some(2.0),
+                // One of the nodes is slower on purpose, and few requests tell little.
+                hysteresis: Some(5.0),
                 ..v1::RecommendationGuards::default()
             }),
             parameters: Some(v1::RecommendationParameters {
-                // One of the nodes is slower on purpose.
-                latency_share: Some(0.0),
+                latency_exponent: Some(1.0),
                 ..v1::RecommendationParameters::default()
             }),
             ..v1::Recommendation::default()

@@ -1,5 +1,6 @@
 //! Who may call: tokens, certificates, the audit log, and the layer that every gRPC call passes.
 
+mod admission;
 mod layer;
 mod service;
 mod words;
@@ -17,7 +18,11 @@ use tyrscale_access::{
 };
 use tyrscale_store::{Store, Table};
 
-pub(crate) use self::{layer::AccessLayer, service::Access as AccessService};
+pub(crate) use self::{
+    admission::{Admission, Claim},
+    layer::AccessLayer,
+    service::Access as AccessService,
+};
 use crate::{ControlPlaneError, config::AccessArgs};
 
 /// How often uses of tokens are stored, and what another control plane stored is read.

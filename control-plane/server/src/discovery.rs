@@ -3,7 +3,6 @@
 //! One task a stream ([`stream`]) feeds a pure state machine per lane ([`session`]) with what happens, and sends what
 //! they decide. There is no queue: a slow subscriber gets the newest version once it answers.
 
-mod admission;
 mod ageing;
 #[cfg(test)]
 mod bytes;
@@ -24,15 +23,20 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Request, Response, Status, Streaming};
-use tyrscale_access::{Caller, Guard, caller};
+use tyrscale_access::Guard;
 use tyrscale_model::Lane;
 use tyrscale_proto::v1;
 use tyrscale_store::Store;
 
 pub(crate) use self::hello::PROTOCOL;
 use self::{gate::Gate, update::Updates};
-use crate::{fleet::Fleet, grpc::peer_of, metrics::DiscoveryMetrics, rollout::Rollouts, weights::Book};
+use crate::{
+    access::Admission, fleet::Fleet, grpc::peer_of, metrics::DiscoveryMetrics, rollout::Rollouts,
+    weights::Book,
+};
 
+/// What is asked for, in the audit log.
+const METHOD: &str = "/tyrscale.v1.DiscoveryService/StreamConfig";
 /// Messages that may wait for the transport, per stream.
 const OUTBOX: usize = 2;
 
@@ -50,7 +54,8 @@ pub(crate) struct Timing {
 #[derive(Debug)]
 pub(crate) struct Subject {
     pub(crate) address: String,
-    pub(crate) caller: Option<Caller>,
+    /// Who it may be.
+    pub(crate) admission: Option<Admission>,
 }
 
 /// What all streams share.
@@ -141,7 +146,11 @@ impl v1::discovery_service_server::DiscoveryService for Discovery {
         self.hub.store.is_ready().map_err(crate::grpc::store_status)?;
         let peer = Subject {
             address: peer_of(&request),
-            caller: caller(),
+            admission: self
+                .hub
+                .guard
+                .as_ref()
+                .map(|guard| Admission::of_call(guard, METHOD)),
         };
         let (outbox, messages) = mpsc::channel(OUTBOX);
         self.streams.spawn(stream::serve(

@@ -158,9 +158,15 @@ async fn serve(
     let tokens = AccessServiceServer::new(access.service(&streams, &stop));
     let mut routes = routes
         .add_service(discovery)
-        .add_service(runs_of(store, &book).await?)
+        .add_service(runs_of(store, &book, &access.guard).await?)
         .add_service(tokens.max_decoding_message_size(MAX_ANSWER));
-    add_node_services(&mut routes, telemetry, &coordination, &streams, &stop);
+    add_node_services(
+        &mut routes,
+        (telemetry, &coordination),
+        &access.guard,
+        &streams,
+        &stop,
+    );
     let layer = AccessLayer::new(access.guard.clone());
     let shim = RestState::new(store.clone(), plugins).guarded(access.guard.clone());
     let rest = tyrscale_transcode::router(layer.layer(routes.clone()))?

@@ -110,6 +110,18 @@ fn latency_is_against_the_quickest() {
 }
 
 #[test]
+fn every_strategy_that_minds_latency_minds_400_ms_against_2() {
+    let nodes = [node(1, 1000, 0.0, 0.002), node(2, 1000, 0.0, 0.4)];
+    for strategy in [Strategy::Latency, Strategy::Balanced, Strategy::Cost] {
+        let found = scores(&scoring(strategy), &nodes);
+        assert!(
+            near(found[0], 1.0) && found[1].unwrap() < 0.01,
+            "{strategy} {found:?}"
+        );
+    }
+}
+
+#[test]
 fn errors_halve_the_score_for_each_half_life_and_need_samples() {
     let mut nodes = vec![node(1, 1, 0.0, 0.1), node(2, 1, 4.0, 0.1)];
     nodes.push(

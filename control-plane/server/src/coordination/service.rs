@@ -6,11 +6,16 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Request, Response, Status, Streaming};
+use tyrscale_access::Guard;
 use tyrscale_model::RpcId;
 use tyrscale_proto::v1;
 
 use super::{Coordination, CoordinationError, Shares};
+use crate::access::{Admission, Claim};
 
+/// What nodes ask for, in the audit log.
+const JOIN: &str = "/tyrscale.v1.CoordinationService/Join";
+const CAMPAIGN: &str = "/tyrscale.v1.CoordinationService/Campaign";
 /// Messages that may wait for the transport, per stream.
 const OUTBOX: usize = 2;
 /// The one set of members there is.
@@ -28,19 +33,22 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The service over members and leaders.
 pub(crate) struct Coordinator {
     coordination: Coordination,
+    guard: Guard,
     streams: TaskTracker,
     shutdown: CancellationToken,
 }
 
 impl Coordinator {
-    /// Serves streams as tasks of `streams`, which end at `shutdown`.
+    /// Serves streams as tasks of `streams`, which end at `shutdown`, to nodes that `guard` knows.
     pub(crate) const fn new(
         coordination: Coordination,
+        guard: Guard,
         streams: TaskTracker,
         shutdown: CancellationToken,
     ) -> Self {
         Self {
             coordination,
+            guard,
             streams,
             shutdown,
         }
@@ -57,11 +65,12 @@ impl v1::coordination_service_server::CoordinationService for Coordinator {
     ) -> Result<Response<Self::JoinStream>, Status> {
         let (outbox, answers) = mpsc::channel(OUTBOX);
         let (coordination, shutdown) = (self.coordination.clone(), self.shutdown.clone());
+        let admission = Admission::of_call(&self.guard, JOIN);
         let mut inbox = request.into_inner();
         self.streams.spawn(async move {
             let served = tokio::select! {
                 () = shutdown.cancelled() => Err(Status::unavailable("the control plane is stopping")),
-                served = serve(&coordination, &mut inbox, &outbox) => served,
+                served = serve(&coordination, &admission, &mut inbox, &outbox) => served,
             };
             if let Err(status) = served {
                 // Nobody is there to be told when this fails.
@@ -78,6 +87,8 @@ impl v1::coordination_service_server::CoordinationService for Coordinator {
         let request = request.into_inner();
         check_id("election", &request.election)?;
         check_id("candidate_id", &request.candidate_id)?;
+        let claim = Claim::of_candidate(&request.candidate_id);
+        Admission::of_call(&self.guard, CAMPAIGN).admit(claim).await?;
         let ttl = ttl(request.ttl.as_ref())?;
         let (election, candidate) = (&request.election, &request.candidate_id);
         let leadership = match request.resign {
@@ -123,6 +134,7 @@ fn read(request: v1::JoinRequest) -> Result<Member, Status> {
 /// come back without moving anything.
 async fn serve(
     coordination: &Coordination,
+    admission: &Admission,
     inbox: &mut Streaming<v1::JoinRequest>,
     outbox: &mpsc::Sender<Result<v1::JoinResponse, Status>>,
 ) -> Result<(), Status> {
@@ -136,6 +148,9 @@ async fn serve(
     loop {
         let leaves = request.leave;
         let member = read(request)?;
+        if own.is_none() {
+            admission.admit(Claim::of_id(&member.id)).await?;
+        }
         if own.get_or_insert_with(|| member.id.clone()) != &member.id {
             return Err(Status::invalid_argument("member_id must not change on a stream"));
         }

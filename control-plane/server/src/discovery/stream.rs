@@ -17,7 +17,7 @@ use tyrscale_proto::v1::{
 use tyrscale_store::Head;
 
 use super::{
-    Hub, Subject, admission,
+    Hub, Subject,
     ageing::Ageing,
     content::Content,
     gate::Room,
@@ -73,8 +73,8 @@ async fn open(
     };
     let attempt = hello.attempt;
     let subscriber = hello::read(hello)?;
-    if let (Some(guard), Some(caller)) = (&hub.guard, &peer.caller) {
-        admission::admit(guard, caller, &subscriber.node).await?;
+    if let Some(admission) = &peer.admission {
+        admission.admit((&subscriber.node).into()).await?;
     }
     let peer = peer.address;
     let joined = hub.fleet.join(subscriber.node.clone(), peer.clone());

@@ -1,13 +1,20 @@
 //! The service of the records of runs.
 
 use tonic::{Request, Response, Status};
+use tyrscale_access::Guard;
 use tyrscale_model::{RouteId, Violation, ViolationCode};
 use tyrscale_proto::v1::{
     self, RecommendationRun, RunState, recommendation_service_server::RecommendationService,
 };
 
 use super::{author_of, refused, store_status};
-use crate::runs::{RecordError, RunRecords};
+use crate::{
+    access::{Admission, Claim},
+    runs::{RecordError, RunRecords},
+};
+
+/// What recommenders ask for, in the audit log.
+const RECORD: &str = "/tyrscale.v1.RecommendationRunService/RecordRun";
 
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: u32 = 1000;
@@ -18,11 +25,16 @@ const MAX_ID: usize = 64;
 pub(crate) struct Runs<W> {
     records: RunRecords,
     weights: W,
+    guard: Guard,
 }
 
 impl<W: RecommendationService> Runs<W> {
-    pub(crate) const fn new(records: RunRecords, weights: W) -> Self {
-        Self { records, weights }
+    pub(crate) const fn new(records: RunRecords, weights: W, guard: Guard) -> Self {
+        Self {
+            records,
+            weights,
+            guard,
+        }
     }
 
     /// Settles a run that waits for an operator.
@@ -114,6 +126,9 @@ impl<W: RecommendationService> v1::recommendation_run_service_server::Recommenda
     ) -> Result<Response<v1::RecordRunResponse>, Status> {
         let request = request.into_inner();
         let (route, run) = checked(request.run)?;
+        Admission::of_call(&self.guard, RECORD)
+            .admit(Claim::of_id(&run.node_id))
+            .await?;
         let recorded = self
             .records
             .book()

@@ -4,6 +4,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{server::NamedService, service::Routes};
 use tonic_health::server::HealthReporter;
 use tonic_reflection::server::Builder;
+use tyrscale_access::Guard;
 use tyrscale_proto::{
     FILE_DESCRIPTOR_SET,
     v1::{
@@ -94,13 +95,13 @@ pub(super) fn add_services(
 /// What nodes do besides following: they report and share work.
 pub(super) fn add_node_services(
     routes: &mut Routes,
-    telemetry: Telemetry,
-    coordination: &Coordination,
+    (telemetry, coordination): (Telemetry, &Coordination),
+    guard: &Guard,
     streams: &TaskTracker,
     stop: &CancellationToken,
 ) {
-    let reports = TelemetryReader::new(telemetry, streams.clone(), stop.clone());
-    let members = Coordinator::new(coordination.clone(), streams.clone(), stop.clone());
+    let reports = TelemetryReader::new(telemetry, guard.clone(), streams.clone(), stop.clone());
+    let members = Coordinator::new(coordination.clone(), guard.clone(), streams.clone(), stop.clone());
     *routes = std::mem::take(routes)
         .add_service(TelemetryServiceServer::new(reports).max_decoding_message_size(MAX_REPORT))
         .add_service(CoordinationServiceServer::new(members).max_decoding_message_size(MAX_ANSWER));
@@ -110,9 +111,10 @@ pub(super) fn add_node_services(
 pub(super) async fn runs_of(
     store: &Store,
     book: &Book,
+    guard: &Guard,
 ) -> Result<RecommendationRunServiceServer<Runs<Recommendations>>, ControlPlaneError> {
     let recommendations = Recommendations::new(store.clone(), book.clone());
-    let runs = Runs::new(RunRecords::open(store).await?, recommendations);
+    let runs = Runs::new(RunRecords::open(store).await?, recommendations, guard.clone());
     Ok(RecommendationRunServiceServer::new(runs).max_decoding_message_size(MAX_REQUEST))
 }
 

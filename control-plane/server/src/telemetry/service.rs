@@ -9,6 +9,7 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Request, Response, Status, Streaming};
+use tyrscale_access::Guard;
 use tyrscale_model::wire;
 use tyrscale_proto::v1;
 
@@ -17,7 +18,10 @@ use super::{
     picture::{self, Picture},
     report::{self, Process, duration},
 };
+use crate::access::{Admission, Claim};
 
+/// What nodes ask for, in the audit log.
+const METHOD: &str = "/tyrscale.v1.TelemetryService/StreamTelemetry";
 /// Messages that may wait for the transport, per stream.
 const OUTBOX: usize = 2;
 /// Until the first report, and at least between later ones.
@@ -32,15 +36,22 @@ const WATCH: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Durat
 /// The service over what is reported.
 pub(crate) struct TelemetryReader {
     telemetry: Telemetry,
+    guard: Guard,
     streams: TaskTracker,
     shutdown: CancellationToken,
 }
 
 impl TelemetryReader {
-    /// Serves streams as tasks of `streams`, which end at `shutdown`.
-    pub(crate) const fn new(telemetry: Telemetry, streams: TaskTracker, shutdown: CancellationToken) -> Self {
+    /// Serves streams as tasks of `streams`, which end at `shutdown`, to nodes that `guard` knows.
+    pub(crate) const fn new(
+        telemetry: Telemetry,
+        guard: Guard,
+        streams: TaskTracker,
+        shutdown: CancellationToken,
+    ) -> Self {
         Self {
             telemetry,
+            guard,
             streams,
             shutdown,
         }
@@ -60,11 +71,13 @@ impl v1::telemetry_service_server::TelemetryService for TelemetryReader {
     ) -> Result<Response<Self::StreamTelemetryStream>, Status> {
         let (outbox, answers) = mpsc::channel(OUTBOX);
         let (telemetry, shutdown) = (self.telemetry.clone(), self.shutdown.clone());
+        let admission = Admission::of_call(&self.guard, METHOD);
         let mut inbox = request.into_inner();
         self.streams.spawn(async move {
             let stream = Stream {
                 serial: telemetry.next_stream(),
                 telemetry,
+                admission,
                 outbox: outbox.clone(),
                 process: None,
             };
@@ -217,6 +230,7 @@ fn parts(picture: &Arc<Picture>, filter: &v1::TelemetryFilter) -> Vec<v1::WatchT
 /// One node's stream of reports. Dropped, its process counts as gone.
 struct Stream {
     telemetry: Telemetry,
+    admission: Admission,
     serial: u64,
     outbox: mpsc::Sender<Result<v1::StreamTelemetryResponse, Status>>,
     process: Option<Process>,
@@ -234,6 +248,9 @@ impl Stream {
             let Some(message) = message else { return Ok(()) };
             let report = report::read(message)?;
             let sequence = report.sequence;
+            if self.process.is_none() {
+                self.admission.admit(Claim::of_id(&report.process.node)).await?;
+            }
             let process = self.process.get_or_insert_with(|| report.process.clone());
             if *process != report.process {
                 return Err(Status::invalid_argument(

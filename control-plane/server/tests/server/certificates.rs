@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::{io::AsyncReadExt, sync::mpsc, time::timeout};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Code, Status, Streaming};
 use tyrscale_client::{ClientTls, tls::CertificateFiles};
 use tyrscale_proto::v1::{
@@ -126,6 +126,92 @@ async fn a_node_is_the_one_its_certificate_names() {
         .iter()
         .find(|record| record.summary.contains("gateway/") && record.subject == "gw-1");
     assert_eq!(impostor.unwrap().outcome(), v1::AuditOutcome::Denied);
+    plane.stop().await;
+}
+
+/// What becomes of the first message of a stream that reports.
+async fn reports(plane: &Guarded, pair: &CertificateFiles, node: &str) -> Result<(), Code> {
+    let client = plane.connect(None, Some(pair.clone())).await.unwrap();
+    let report = v1::StreamTelemetryRequest {
+        node_id: node.to_owned(),
+        boot_id: "1".to_owned(),
+        sequence: 1,
+        ..v1::StreamTelemetryRequest::default()
+    };
+    let open = async {
+        // The stream stays open, as that of a node does.
+        let requests = tokio_stream::iter([report]).chain(tokio_stream::pending());
+        let mut answers = client.telemetry().stream_telemetry(requests).await?.into_inner();
+        answers.message().await
+    };
+    let answered = timeout(LIMIT, open).await.unwrap();
+    answered.map(drop).map_err(|status| status.code())
+}
+
+/// What becomes of the first message of a member.
+async fn joins(plane: &Guarded, pair: &CertificateFiles, member: &str) -> Result<(), Code> {
+    let client = plane.connect(None, Some(pair.clone())).await.unwrap();
+    let request = v1::JoinRequest {
+        member_set: "exporters".to_owned(),
+        member_id: member.to_owned(),
+        ..v1::JoinRequest::default()
+    };
+    let open = async {
+        let requests = tokio_stream::iter([request]).chain(tokio_stream::pending());
+        let mut answers = client.coordination().join(requests).await?.into_inner();
+        answers.message().await
+    };
+    let answered = timeout(LIMIT, open).await.unwrap();
+    answered.map(drop).map_err(|status| status.code())
+}
+
+async fn campaigns(plane: &Guarded, pair: &CertificateFiles, candidate: &str) -> Result<(), Code> {
+    let client = plane.connect(None, Some(pair.clone())).await.unwrap();
+    let request = v1::CampaignRequest {
+        election: "recommender".to_owned(),
+        candidate_id: candidate.to_owned(),
+        ..v1::CampaignRequest::default()
+    };
+    let answered = client.coordination().campaign(request).await;
+    answered.map(drop).map_err(|status| status.code())
+}
+
+async fn records(plane: &Guarded, pair: &CertificateFiles, node: &str) -> Result<(), Code> {
+    let client = plane.connect(None, Some(pair.clone())).await.unwrap();
+    let run = v1::RecommendationRun {
+        route_id: "00000000-0000-4000-8000-000000000001".to_owned(),
+        id: "2026-11-27T00:00:00Z".to_owned(),
+        node_id: node.to_owned(),
+        state: v1::RunState::Open.into(),
+        ..v1::RecommendationRun::default()
+    };
+    let request = v1::RecordRunRequest {
+        run: Some(run),
+        fencing_token: 1,
+    };
+    let answered = client.recommendation_runs().record_run(request).await;
+    answered.map(drop).map_err(|status| status.code())
+}
+
+#[tokio::test]
+async fn reports_memberships_candidacies_and_records_are_in_the_certified_name() {
+    let plane = Guarded::start().await;
+    let exporter = plane.authority.node("exporter", "e-1", GOOD);
+    let recommender = plane.authority.node("recommender", "r-1", GOOD);
+    let refused = Err(Code::PermissionDenied);
+    assert_eq!(reports(&plane, &exporter, "e-1").await, Ok(()));
+    assert_eq!(reports(&plane, &exporter, "e-2").await, refused);
+    assert_eq!(joins(&plane, &exporter, "e-1").await, Ok(()));
+    assert_eq!(joins(&plane, &exporter, "e-2").await, refused);
+    assert_eq!(campaigns(&plane, &recommender, "r-1/process").await, Ok(()));
+    assert_eq!(campaigns(&plane, &recommender, "r-2/process").await, refused);
+    assert_eq!(records(&plane, &recommender, "r-1").await, Ok(()));
+    assert_eq!(records(&plane, &recommender, "r-2").await, refused);
+    let audit = plane.audit().await;
+    let impostors = audit
+        .iter()
+        .filter(|record| record.summary.contains("its certificate is for"));
+    assert_eq!(impostors.count(), 4);
     plane.stop().await;
 }
 

@@ -2,5 +2,7 @@
 #![cfg(test)]
 
 mod alone;
+mod killed;
 mod measuring;
 mod plane;
+mod running;

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use http::{HeaderValue, StatusCode, header::RETRY_AFTER};
 use serde_json::json;
-use tempfile::TempDir;
 use tyrscale_model::Collector;
 use tyrscale_simnode::{Fault, Garbage, RawResponse};
 
-use crate::plane::{Exporter, Plane, node, value};
+use crate::{
+    plane::Plane,
+    running::{Exporter, node, value},
+};
 
 const ALL: [Collector; 11] = [
     Collector::EthBlockNumber,
@@ -135,7 +137,7 @@ async fn a_target_that_throttles_is_left_alone() {
         .until(|metrics| value(metrics, "tyrscale_rpc_backing_off", id) == Some(1.0))
         .await;
     // Its neighbour is measured many times meanwhile.
-    let other = crate::plane::node().await;
+    let other = crate::running::node().await;
     plane.node(2, &other, &HEIGHT);
     other.wait_for_hits(5).await;
     assert_eq!(node.hits(), 1);
@@ -189,23 +191,4 @@ async fn a_new_rpc_is_measured_and_one_that_goes_is_gone_at_once() {
         .until(|metrics| !metrics.contains(&second.to_string()))
         .await;
     exporter.stop().await;
-}
-
-#[tokio::test]
-async fn killed_and_started_without_a_control_plane_it_measures_its_last_content() {
-    let plane = Plane::start().await;
-    let node = node().await;
-    let data = TempDir::new().unwrap();
-    let id = plane.node(1, &node, &HEIGHT);
-    let exporter = Exporter::start(plane.address, Some(&data), &[]).await;
-    exporter
-        .until(|metrics| value(metrics, "tyrscale_rpc_block_height", id).is_some())
-        .await;
-    exporter.kill();
-    drop(plane);
-    let alone = Exporter::start(([127, 0, 0, 1], 1).into(), Some(&data), &[]).await;
-    alone
-        .until(|metrics| value(metrics, "tyrscale_rpc_block_height", id).is_some())
-        .await;
-    alone.stop().await;
 }

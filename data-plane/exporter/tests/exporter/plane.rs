@@ -1,27 +1,18 @@
 //! A scripted control plane: pushes one content, deals out one share, keeps the reports.
 
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, time::Duration};
 
-use clap::{Args, FromArgMatches};
-use tempfile::TempDir;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     sync::{mpsc, watch},
     task::JoinHandle,
     time::timeout,
 };
 use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::sync::CancellationToken;
 use tonic::{
     Request, Response, Status, Streaming,
     transport::{Server, server::TcpIncoming},
 };
-use tyrscale_exporter::{ExporterConfig, ExporterError, Listeners, run};
 use tyrscale_model::{
     ChainId, ChangeSet, Collector, Expectation, Kind, Lineage, Network, Operation, Policy, Resource, Row,
     Rpc, RpcId, Snapshot, UnixMillis, View, Visibility, apply, wire,
@@ -44,6 +35,8 @@ struct Script {
     share: watch::Receiver<Option<Vec<RpcId>>>,
     reports: watch::Sender<Vec<v1::RpcSample>>,
     left: watch::Sender<bool>,
+    /// The revision that is on the exporter's disk.
+    kept: watch::Sender<u64>,
 }
 
 #[tonic::async_trait]
@@ -55,7 +48,7 @@ impl discovery::DiscoveryService for Script {
         request: Request<Streaming<v1::StreamConfigRequest>>,
     ) -> Result<Response<Self::StreamConfigStream>, Status> {
         let (outbox, answers) = mpsc::channel(4);
-        let (mut content, mut inbox) = (self.content.clone(), request.into_inner());
+        let (mut content, kept, mut inbox) = (self.content.clone(), self.kept.clone(), request.into_inner());
         tokio::spawn(async move {
             let mut messages = vec![(0, welcome())];
             for nonce in 1.. {
@@ -74,7 +67,10 @@ impl discovery::DiscoveryService for Script {
                     loop {
                         tokio::select! {
                             changed = content.changed() => return changed.is_ok(),
-                            said = inbox.message() => if !matches!(said, Ok(Some(_))) { return false },
+                            said = inbox.message() => match said {
+                                Ok(Some(said)) => drop(kept.send_replace(kept_of(&said))),
+                                _ => return false,
+                            },
                         }
                     }
                 };
@@ -84,6 +80,16 @@ impl discovery::DiscoveryService for Script {
             }
         });
         Ok(Response::new(ReceiverStream::new(answers)))
+    }
+}
+
+/// The revision that an acknowledgement says is on disk; 0 when it says nothing of the kind.
+fn kept_of(said: &v1::StreamConfigRequest) -> u64 {
+    match &said.message {
+        Some(v1::stream_config_request::Message::Ack(ack)) if ack.persisted => {
+            ack.running.as_ref().map_or(0, |running| running.revision)
+        }
+        _ => 0,
     }
 }
 
@@ -237,6 +243,7 @@ pub(crate) struct Plane {
     share: watch::Sender<Option<Vec<RpcId>>>,
     reports: watch::Receiver<Vec<v1::RpcSample>>,
     left: watch::Receiver<bool>,
+    kept: watch::Receiver<u64>,
     server: JoinHandle<()>,
 }
 
@@ -249,11 +256,13 @@ impl Plane {
         let (share, shares) = watch::channel(None);
         let (reports, reported) = watch::channel(Vec::new());
         let (left, leaving) = watch::channel(false);
+        let (kept, keeping) = watch::channel(0);
         let script = Script {
             content: contents,
             share: shares,
             reports,
             left,
+            kept,
         };
         let server = Server::builder()
             .add_service(discovery::DiscoveryServiceServer::new(script.clone()))
@@ -271,6 +280,7 @@ impl Plane {
             share,
             reports: reported,
             left: leaving,
+            kept: keeping,
             server,
         };
         plane.put(Resource::Network(Network {
@@ -343,6 +353,23 @@ impl Plane {
         of(&seen.expect("it is reported in time").unwrap()).unwrap()
     }
 
+    /// The revision that the exporter has on its disk, as it says.
+    pub(crate) fn newest_kept(&self) -> u64 {
+        *self.kept.borrow()
+    }
+
+    /// Until the exporter says that it has a newer revision on its disk.
+    pub(crate) async fn kept_beyond(&self, revision: u64) {
+        let mut kept = self.kept.clone();
+        let newer = timeout(LIMIT, kept.wait_for(|kept| *kept > revision)).await;
+        newer.unwrap().unwrap();
+    }
+
+    /// The rpcs that are dealt out, in the order they came.
+    pub(crate) fn rpcs(&self) -> Vec<RpcId> {
+        self.share.borrow().clone().unwrap_or_default()
+    }
+
     /// Until the exporter says that it leaves.
     pub(crate) async fn farewell(&mut self) {
         timeout(LIMIT, self.left.wait_for(|left| *left))
@@ -369,101 +396,4 @@ fn rpc(number: u32, url: &str, collectors: &[Collector]) -> Rpc {
         methods: None,
         prices: None,
     }
-}
-
-/// A running exporter.
-pub(crate) struct Exporter {
-    admin: SocketAddr,
-    stop: CancellationToken,
-    task: JoinHandle<Result<(), ExporterError>>,
-}
-
-pub(crate) fn config(arguments: &[&str]) -> ExporterConfig {
-    let command = ExporterConfig::augment_args(clap::Command::new("exporter"));
-    let matches = command.try_get_matches_from([&["exporter"], arguments].concat());
-    ExporterConfig::from_arg_matches(&matches.unwrap()).unwrap()
-}
-
-impl Exporter {
-    /// Measures every 100 ms, with calls of at most 300 ms.
-    pub(crate) async fn start(plane: SocketAddr, data: Option<&TempDir>, more: &[&str]) -> Self {
-        let admin = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = admin.local_addr().unwrap();
-        let url = format!("http://{plane}");
-        let arguments = [
-            "--control-plane",
-            &url,
-            "--interval-ms",
-            "100",
-            "--timeout-ms",
-            "300",
-            "--calls-per-minute",
-            "6000",
-            "--membership-timeout-ms",
-            "1000",
-        ];
-        let mut config = config(&[&arguments, more].concat());
-        config.data_dir = data.map(|data| data.path().to_owned());
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(run(config, Listeners { admin }, stop.clone()));
-        Self {
-            admin: address,
-            stop,
-            task,
-        }
-    }
-
-    pub(crate) async fn metrics(&self) -> String {
-        let mut stream = TcpStream::connect(self.admin).await.unwrap();
-        let request = b"GET /metrics HTTP/1.1\r\nhost: test\r\n\r\n";
-        stream.write_all(request).await.unwrap();
-        let mut answer = String::new();
-        timeout(LIMIT, stream.read_to_string(&mut answer))
-            .await
-            .unwrap()
-            .unwrap();
-        answer
-    }
-
-    /// The metrics, once `holds` does.
-    pub(crate) async fn until(&self, holds: impl Fn(&str) -> bool) -> String {
-        let limit = Instant::now() + LIMIT;
-        loop {
-            let metrics = self.metrics().await;
-            if holds(&metrics) {
-                return metrics;
-            }
-            assert!(Instant::now() < limit, "{metrics}");
-            tokio::task::yield_now().await;
-        }
-    }
-
-    /// Stops it and sees that it ends by itself.
-    pub(crate) async fn stop(self) {
-        self.stop.cancel();
-        timeout(LIMIT, self.task).await.unwrap().unwrap().unwrap();
-    }
-
-    /// Ends it as a crash would.
-    pub(crate) fn kill(self) {
-        self.task.abort();
-    }
-}
-
-/// The value of a series of an rpc, if there is one.
-pub(crate) fn value(metrics: &str, metric: &str, id: RpcId) -> Option<f64> {
-    let (name, id) = (format!("{metric}{{"), format!("rpc_uuid=\"{id}\""));
-    let line = metrics
-        .lines()
-        .find(|line| line.starts_with(&name) && line.contains(&id))?;
-    line.rsplit(' ').next()?.parse().ok()
-}
-
-/// Shares a node between tests' closures.
-pub(crate) async fn node() -> Arc<SimNode> {
-    Arc::new(
-        SimNode::start(tyrscale_simnode::SimNodeConfig::named("n"))
-            .await
-            .unwrap(),
-    )
 }
