@@ -58,7 +58,7 @@ const fn reason_word(reason: NackReason) -> &'static str {
 /// Sets the metrics of one control plane up.
 pub(crate) fn set_up(
     store: &Store,
-    (fleet, telemetry, coordination): (&Fleet, &Telemetry, &Coordination),
+    (fleet, (telemetry, coordination)): (&Fleet, (&Telemetry, &Coordination)),
     rollouts: &Rollouts,
     book: &Book,
 ) -> Result<(Arc<Metrics>, DiscoveryMetrics), TelemetryError> {

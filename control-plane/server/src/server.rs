@@ -135,8 +135,8 @@ async fn serve(
     let lineage = Lineage(*uuid::Uuid::new_v4().as_bytes());
     let book = Book::new(lineage, config.guards(), tokio::time::Instant::now());
     let coordination = Coordination::open(store.clone(), &config.data_dir)?;
-    let of_nodes = (&fleet, &telemetry, &coordination);
-    let (metrics, counts) = metrics::set_up(store, of_nodes, &rollouts, &book)?;
+    let reported = (&telemetry, &coordination);
+    let (metrics, counts) = metrics::set_up(store, (&fleet, reported), &rollouts, &book)?;
     let hub = Hub::new(
         (store.clone(), book.clone(), fleet.clone(), rollouts.clone()),
         counts,
@@ -160,13 +160,7 @@ async fn serve(
         .add_service(discovery)
         .add_service(runs_of(store, &book, &access.guard).await?)
         .add_service(tokens.max_decoding_message_size(MAX_ANSWER));
-    add_node_services(
-        &mut routes,
-        (telemetry, &coordination),
-        &access.guard,
-        &streams,
-        &stop,
-    );
+    add_node_services(&mut routes, reported, &access.guard, &streams, &stop);
     let layer = AccessLayer::new(access.guard.clone());
     let shim = RestState::new(store.clone(), plugins).guarded(access.guard.clone());
     let rest = tyrscale_transcode::router(layer.layer(routes.clone()))?

@@ -71,6 +71,8 @@ async fn measure(args: &Args) -> anyhow::Result<Report> {
     report.cold_start_ms = Some(plane.restart().await?);
     let mut fleet = Fleet::start(&plane, args.nodes, args.prove);
     report.first_sync = Some(scenes::first_sync(&plane, &mut fleet).await?);
+    report.recommended =
+        Some(scenes::changes(&plane, &mut fleet, args.changes, shape, scenes::Edit::Recommended).await?);
     report.weight =
         Some(scenes::changes(&plane, &mut fleet, args.changes, shape, scenes::Edit::Weight).await?);
     report.route = Some(

@@ -95,12 +95,12 @@ pub(super) fn add_services(
 /// What nodes do besides following: they report and share work.
 pub(super) fn add_node_services(
     routes: &mut Routes,
-    (telemetry, coordination): (Telemetry, &Coordination),
+    (telemetry, coordination): (&Telemetry, &Coordination),
     guard: &Guard,
     streams: &TaskTracker,
     stop: &CancellationToken,
 ) {
-    let reports = TelemetryReader::new(telemetry, guard.clone(), streams.clone(), stop.clone());
+    let reports = TelemetryReader::new(telemetry.clone(), guard.clone(), streams.clone(), stop.clone());
     let members = Coordinator::new(coordination.clone(), guard.clone(), streams.clone(), stop.clone());
     *routes = std::mem::take(routes)
         .add_service(TelemetryServiceServer::new(reports).max_decoding_message_size(MAX_REPORT))

@@ -46,6 +46,7 @@ impl Shape {
                 enabled: true,
                 r#type: v1::HealthCheckType::EthBlockNumber.into(),
                 interval_ms,
+                timeout_ms: 500,
                 ..Default::default()
             }),
             ..Default::default()
@@ -60,7 +61,7 @@ impl Shape {
 /// An upstream of a route.
 pub(crate) fn upstream(route: u32, number: u32, weight: f64) -> v1::Upstream {
     v1::Upstream {
-        id: format!("{route:08x}-0000-4000-8002-{number:012x}"),
+        id: upstream_id(route, number),
         route_id: route_id(route),
         target: Some(v1::upstream::Target::RpcId(RPC.to_owned())),
         weight,
@@ -68,7 +69,11 @@ pub(crate) fn upstream(route: u32, number: u32, weight: f64) -> v1::Upstream {
     }
 }
 
-fn route_id(number: u32) -> String {
+pub(super) fn upstream_id(route: u32, number: u32) -> String {
+    format!("{route:08x}-0000-4000-8002-{number:012x}")
+}
+
+pub(super) fn route_id(number: u32) -> String {
     format!("{number:08x}-0000-4000-8001-000000000000")
 }
 

@@ -13,11 +13,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tyrscale_client::SubscriptionStatus;
-use tyrscale_proto::v1;
+use tyrscale_model::Lane;
 
 use super::{
     connection::Received,
-    node::{self, Progress, Shared},
+    node::{self, Have, Progress, Shared},
     plane::Plane,
     prover,
 };
@@ -27,6 +27,8 @@ use crate::histogram::Histogram;
 const LIMIT: Duration = Duration::from_secs(180);
 /// Between two tries of one subscriber.
 const PAUSE: Duration = Duration::from_millis(200);
+/// Between two looks at how far all are.
+const LOOK: Duration = Duration::from_millis(1);
 /// Connections being made at once; the listener's queue holds no more.
 const CONNECTING: usize = 256;
 
@@ -47,7 +49,6 @@ impl Fleet {
         let shared = Arc::new(Shared {
             to: plane.grpc,
             began: Instant::now(),
-            moved: Notify::new(),
             received: Received::default(),
         });
         let mut fleet = Self {
@@ -78,36 +79,32 @@ impl Fleet {
         self.provers = provers.collect();
     }
 
-    /// Waits until all that read have acknowledged `revision`; when each did.
-    pub(crate) async fn reached(&self, revision: u64) -> anyhow::Result<Histogram> {
-        self.reached_since(revision, self.shared.began).await
-    }
-
-    /// The same, counted from `start`.
-    pub(crate) async fn reached_since(&self, revision: u64, start: Instant) -> anyhow::Result<Histogram> {
+    /// Waits until all that read have acknowledged `revision` of a lane; when each did, counted from `start`.
+    pub(crate) async fn reached(
+        &self,
+        lane: Lane,
+        revision: u64,
+        start: Instant,
+    ) -> anyhow::Result<Histogram> {
         let reading = || {
             self.nodes
                 .iter()
                 .filter(|node| !node.stopped.load(Ordering::Relaxed))
         };
+        // Each notes when it acknowledges: how often one looks does not count.
         let all = async {
-            loop {
-                let moved = self.shared.moved.notified();
-                if reading().all(|node| node.acknowledged().0 >= revision) {
-                    return;
-                }
-                // Also looked at by the clock: a notification may come between the look and the wait.
-                drop(timeout(Duration::from_millis(1), moved).await);
+            while !reading().all(|node| node.acknowledged(lane).0 >= revision) {
+                tokio::time::sleep(LOOK).await;
             }
         };
         timeout(LIMIT, all).await.map_err(|_| {
-            let behind = reading().filter(|node| node.acknowledged().0 < revision).count();
-            anyhow::anyhow!("{behind} subscribers did not reach revision {revision}")
+            let behind = reading().filter(|node| node.acknowledged(lane).0 < revision);
+            anyhow::anyhow!("{} subscribers did not reach revision {revision}", behind.count())
         })?;
         let start = start.saturating_duration_since(self.shared.began);
         let mut took = Histogram::default();
         for node in reading() {
-            let at = Duration::from_nanos(node.acknowledged().1);
+            let at = Duration::from_nanos(node.acknowledged(lane).1);
             took.record(at.saturating_sub(start));
         }
         Ok(took)
@@ -177,7 +174,7 @@ async fn live(
     again: Arc<Notify>,
     gate: Arc<Semaphore>,
 ) {
-    let mut have: Option<v1::Version> = None;
+    let mut have = Have::new();
     loop {
         let slot = gate.acquire().await;
         let following = node::follow(&shared, &progress, number, &mut have);

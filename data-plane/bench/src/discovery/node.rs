@@ -1,6 +1,7 @@
 //! A subscriber that believes what it is sent: it costs next to nothing, so that many fit beside the server.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     sync::{
         Arc,
@@ -9,9 +10,11 @@ use std::{
     time::Instant,
 };
 
+use anyhow::Context as _;
 use prost::Message as _;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tyrscale_model::{Lane, wire};
 use tyrscale_proto::v1::{
     self, discovery_service_client::DiscoveryServiceClient, stream_config_request::Message as Out,
     stream_config_response::Message as In,
@@ -22,13 +25,20 @@ use super::connection::{Received, connect};
 /// Answers that may wait to be sent.
 const WAITING: usize = 4;
 
-/// What is known of a subscriber from outside.
+/// How far a subscriber has come in a lane.
 #[derive(Debug, Default)]
-pub(crate) struct Progress {
+struct Acknowledged {
     /// The revision acknowledged last.
     revision: AtomicU64,
     /// When, in nanoseconds after the fleet's start.
     at: AtomicU64,
+}
+
+/// What is known of a subscriber from outside.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    config: Acknowledged,
+    weights: Acknowledged,
     /// Bytes of messages received, without gRPC's and HTTP/2's.
     pub(crate) payload: AtomicU64,
     pub(crate) updates: AtomicU64,
@@ -39,11 +49,19 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// The revision acknowledged last, and when, in nanoseconds after the fleet's start.
-    pub(crate) fn acknowledged(&self) -> (u64, u64) {
+    const fn of(&self, lane: Lane) -> &Acknowledged {
+        match lane {
+            Lane::Config => &self.config,
+            Lane::Weights => &self.weights,
+        }
+    }
+
+    /// The revision acknowledged last in a lane, and when, in nanoseconds after the fleet's start.
+    pub(crate) fn acknowledged(&self, lane: Lane) -> (u64, u64) {
+        let of_lane = self.of(lane);
         // The time is written first, so one that is read after the revision is at least as new.
-        let revision = self.revision.load(Ordering::Acquire);
-        (revision, self.at.load(Ordering::Relaxed))
+        let revision = of_lane.revision.load(Ordering::Acquire);
+        (revision, of_lane.at.load(Ordering::Relaxed))
     }
 }
 
@@ -52,22 +70,23 @@ impl Progress {
 pub(crate) struct Shared {
     pub(crate) to: SocketAddr,
     pub(crate) began: Instant,
-    /// Told after each acknowledgement.
-    pub(crate) moved: Notify,
     pub(crate) received: Received,
 }
+
+/// What a subscriber runs, by lane.
+pub(crate) type Have = BTreeMap<i32, v1::Version>;
 
 /// Follows one stream until it ends; goes on from `have` and leaves there what it has at the end.
 pub(crate) async fn follow(
     shared: &Shared,
     progress: &Arc<Progress>,
     number: u32,
-    have: &mut Option<v1::Version>,
+    have: &mut Have,
 ) -> anyhow::Result<()> {
     let channel = connect(shared.to, &shared.received).await?;
     let mut client = DiscoveryServiceClient::new(channel).max_decoding_message_size(64 * 1024 * 1024);
     let (out, outgoing) = mpsc::channel(WAITING);
-    out.send(request(Out::Hello(hello(number, have.clone())))).await?;
+    out.send(request(Out::Hello(hello(number, have)))).await?;
     let mut incoming = client
         .stream_config(ReceiverStream::new(outgoing))
         .await?
@@ -83,19 +102,15 @@ pub(crate) async fn follow(
         let nonce = response.nonce;
         let target = match response.message {
             Some(In::Welcome(welcome)) => {
-                progress.welcomed.store(true, Ordering::Relaxed);
                 note_in_sync(shared, progress, &welcome);
+                progress.welcomed.store(true, Ordering::Relaxed);
                 continue;
             }
-            Some(In::Delta(delta)) => {
-                anyhow::ensure!(delta.base == *have, "the base is not what runs");
-                delta.target
-            }
+            Some(In::Delta(delta)) => target_of(delta, have)?,
             // Of chunks only the last wants an answer.
-            Some(In::Chunk(chunk)) if nonce > 0 => chunk.target,
+            Some(In::Chunk(chunk)) if nonce > 0 => chunk.target.context("an update without target")?,
             _ => continue,
         };
-        let target = target.ok_or_else(|| anyhow::anyhow!("an update without target"))?;
         let ack = v1::Ack {
             nonce,
             running: Some(target.clone()),
@@ -104,27 +119,46 @@ pub(crate) async fn follow(
         };
         out.send(request(Out::Ack(ack))).await?;
         progress.updates.fetch_add(1, Ordering::Relaxed);
-        note(shared, progress, target.revision);
-        *have = Some(target);
+        note(shared, progress, &target);
+        have.insert(target.lane, target);
     }
     Ok(())
+}
+
+/// What a delta leads to. It leaves out what follows from what runs.
+fn target_of(delta: v1::Delta, have: &Have) -> anyhow::Result<v1::Version> {
+    let (base, target) = delta
+        .base
+        .zip(delta.target)
+        .context("an update without versions")?;
+    let running = have.get(&base.lane).context("a difference from nothing")?;
+    anyhow::ensure!(base.revision == running.revision, "the base is not what runs");
+    let lineage = if target.lineage.is_empty() {
+        running.lineage.clone()
+    } else {
+        target.lineage
+    };
+    Ok(v1::Version { lineage, ..target })
 }
 
 fn note_in_sync(shared: &Shared, progress: &Progress, welcome: &v1::Welcome) {
     let in_sync = welcome
         .lanes
         .iter()
-        .find(|plan| plan.lane() == v1::Lane::Config && plan.resume() == v1::Resume::InSync);
-    if let Some(target) = in_sync.and_then(|plan| plan.target.as_ref()) {
-        note(shared, progress, target.revision);
+        .filter(|plan| plan.resume() == v1::Resume::InSync);
+    for target in in_sync.filter_map(|plan| plan.target.as_ref()) {
+        note(shared, progress, target);
     }
 }
 
-fn note(shared: &Shared, progress: &Progress, revision: u64) {
+fn note(shared: &Shared, progress: &Progress, version: &v1::Version) {
+    let Some(version) = wire::version_from_wire(version) else {
+        return;
+    };
+    let of_lane = progress.of(version.lane);
     let nanos = u64::try_from(shared.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-    progress.at.store(nanos, Ordering::Relaxed);
-    progress.revision.store(revision, Ordering::Release);
-    shared.moved.notify_waiters();
+    of_lane.at.store(nanos, Ordering::Relaxed);
+    of_lane.revision.store(version.revision.0, Ordering::Release);
 }
 
 fn request(message: Out) -> v1::StreamConfigRequest {
@@ -133,7 +167,16 @@ fn request(message: Out) -> v1::StreamConfigRequest {
     }
 }
 
-fn hello(number: u32, have: Option<v1::Version>) -> v1::Hello {
+/// As a gateway says it.
+fn hello(number: u32, have: &Have) -> v1::Hello {
+    let kinds = [
+        v1::Kind::Network,
+        v1::Kind::Rpc,
+        v1::Kind::Plugin,
+        v1::Kind::Upstream,
+        v1::Kind::Route,
+        v1::Kind::Weight,
+    ];
     v1::Hello {
         node: Some(v1::Node {
             id: format!("bench-{number}"),
@@ -144,7 +187,12 @@ fn hello(number: u32, have: Option<v1::Version>) -> v1::Hello {
         }),
         protocol_min: 1,
         protocol_max: 1,
-        have: have.into_iter().collect(),
+        have: have.values().cloned().collect(),
+        selector: Some(v1::Selector {
+            kinds: kinds.into_iter().map(i32::from).collect(),
+        }),
+        features: vec!["terse".to_owned()],
+        codecs: vec![v1::Codec::Zstd.into()],
         ..Default::default()
     }
 }

@@ -111,6 +111,8 @@ async fn launch(program: &Path, data: &Path) -> anyhow::Result<(Child, SocketAdd
             &grpc.to_string(),
             "--rest-listen",
             &rest.to_string(),
+            "--weights-min-interval-ms",
+            "0",
         ])
         .env("TYRSCALE_LOG", "error")
         .stdout(Stdio::null())

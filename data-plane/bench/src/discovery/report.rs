@@ -15,10 +15,13 @@ pub(crate) struct Report {
     /// From the start of the process until it serves, with everything in the store.
     pub(crate) cold_start_ms: Option<f64>,
     pub(crate) first_sync: Option<Synced>,
+    /// One weight that is recommended.
+    pub(crate) recommended: Option<Changes>,
+    /// One weight that an operator sets.
     pub(crate) weight: Option<Changes>,
     pub(crate) route: Option<Changes>,
     pub(crate) sustained: Option<Sustained>,
-    /// One weight while a tenth of the subscribers does not read.
+    /// One recommended weight while a tenth of the subscribers does not read.
     pub(crate) stopped: Option<Stopped>,
     pub(crate) resumed: Option<Resumed>,
     /// Updates that subscribers refused; 0, or something is wrong.
@@ -34,6 +37,7 @@ impl Report {
             writes: None,
             cold_start_ms: None,
             first_sync: None,
+            recommended: None,
             weight: None,
             route: None,
             sustained: None,

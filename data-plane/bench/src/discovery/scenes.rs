@@ -9,9 +9,10 @@ use anyhow::Context as _;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
+use tyrscale_model::Lane;
 use tyrscale_proto::v1::{
     self, configuration_service_client::ConfigurationServiceClient,
-    network_service_client::NetworkServiceClient,
+    network_service_client::NetworkServiceClient, recommendation_service_client::RecommendationServiceClient,
 };
 
 use super::{
@@ -32,7 +33,9 @@ const WRITER_CONNECTIONS: usize = 8;
 /// What a change touches.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Edit {
-    /// The weight of one upstream.
+    /// A recommended weight of one upstream.
+    Recommended,
+    /// The operator's weight of one upstream.
     Weight,
     /// A route with all its upstreams.
     Route,
@@ -102,8 +105,8 @@ pub(crate) async fn write(plane: &Plane, writers: u32) -> anyhow::Result<Writes>
 /// Waits until a fleet that has nothing has everything.
 pub(crate) async fn first_sync(plane: &Plane, fleet: &mut Fleet) -> anyhow::Result<Synced> {
     let before = plane.usage()?;
-    let head = head(plane).await?;
-    let took = fleet.reached(head).await?;
+    let (head, start) = (head(plane).await?, fleet.shared.began);
+    let took = fleet.reached(Lane::Config, head, start).await?;
     let after = plane.usage()?;
     fleet.proved(head).await?;
     Ok(Synced {
@@ -129,10 +132,9 @@ pub(crate) async fn changes(
         if number == warm_up {
             before = (plane.usage()?, fleet.payload(), fleet.shared.received.bytes());
         }
-        let requests = apply(change(shape, edit, number), false);
         let start = Instant::now();
-        let revision = send(&channel, requests).await?;
-        let took = fleet.reached_since(revision, start).await?;
+        let revision = make(&channel, shape, edit, number).await?;
+        let took = fleet.reached(edit.lane(), revision, start).await?;
         if number >= warm_up {
             to_last.record(took.quantile(1000));
             to_each.push(took);
@@ -170,18 +172,13 @@ pub(crate) async fn sustained(
     for number in 0..count {
         ticks.tick().await;
         let committed = Instant::now();
-        let revision = send(&channel, apply(change(shape, Edit::Weight, number), false)).await?;
+        let revision = make(&channel, shape, Edit::Recommended, number).await?;
         // Each tenth is waited for; the others go on meanwhile.
         if number % 10 == 0 {
-            lag.record(
-                fleet
-                    .reached_since(revision, committed)
-                    .await
-                    .map(|_| committed.elapsed())?,
-            );
+            fleet.reached(Lane::Weights, revision, committed).await?;
+            lag.record(committed.elapsed());
         }
     }
-    fleet.reached(head(plane).await?).await?;
     let (after, elapsed) = (plane.usage()?, start.elapsed().as_secs_f64());
     let updates = (fleet.payload().1 - updates) as f64;
     Ok(Sustained {
@@ -206,13 +203,15 @@ pub(crate) async fn stopped(
     for node in fleet.nodes.iter().take(stopped) {
         node.stopped.store(true, Ordering::Relaxed);
     }
-    let others = changes(plane, fleet, count, shape, Edit::Weight).await?;
+    let others = changes(plane, fleet, count, shape, Edit::Recommended).await?;
     let growth = plane.usage()?.rss_kib as f64 - before.rss_kib as f64;
     for node in fleet.nodes.iter().take(stopped) {
         node.stopped.store(false, Ordering::Relaxed);
     }
     fleet.reconnect().await?;
-    fleet.reached(head(plane).await?).await?;
+    fleet
+        .reached(Lane::Config, head(plane).await?, Instant::now())
+        .await?;
     Ok(Stopped {
         stopped,
         others,
@@ -260,12 +259,23 @@ async fn call_until(channel: Channel, done: CancellationToken) -> Histogram {
     took
 }
 
-fn change(shape: Shape, edit: Edit, number: u32) -> Vec<v1::resource::Resource> {
+impl Edit {
+    const fn lane(self) -> Lane {
+        match self {
+            Self::Recommended => Lane::Weights,
+            Self::Weight | Self::Route => Lane::Config,
+        }
+    }
+}
+
+/// Makes a change; the revision of its lane.
+async fn make(channel: &Channel, shape: Shape, edit: Edit, number: u32) -> anyhow::Result<u64> {
     let route = number
         .wrapping_mul(7919)
         .checked_rem(shape.routes)
         .unwrap_or_default();
-    match edit {
+    let resources = match edit {
+        Edit::Recommended => return recommend(channel, route, number).await,
         // Never the weight that is there: neighbours in the sequence differ, and so do rounds over the routes.
         Edit::Weight => vec![v1::resource::Resource::Upstream(document::upstream(
             route,
@@ -273,7 +283,29 @@ fn change(shape: Shape, edit: Edit, number: u32) -> Vec<v1::resource::Resource> 
             1.0 + f64::from(number % 97),
         ))],
         Edit::Route => shape.route(route, 2_001 + number),
-    }
+    };
+    send(channel, apply(resources, false)).await
+}
+
+async fn recommend(channel: &Channel, route: u32, number: u32) -> anyhow::Result<u64> {
+    let weight = v1::Weight {
+        upstream_id: document::upstream_id(route, 0),
+        weight: 11.0 + f64::from(number % 37),
+        ..Default::default()
+    };
+    let request = v1::SetWeightsRequest {
+        route_id: document::route_id(route),
+        weights: vec![weight],
+        ..Default::default()
+    };
+    let set = RecommendationServiceClient::new(channel.clone())
+        .set_weights(request)
+        .await?;
+    Ok(set
+        .into_inner()
+        .version
+        .context("an answer without version")?
+        .revision)
 }
 
 async fn send(channel: &Channel, requests: Vec<v1::ApplyRequest>) -> anyhow::Result<u64> {
