@@ -27,12 +27,16 @@ mod weights;
 use std::process::ExitCode;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
 
 use crate::{
     args::{Cli, Command, Connection},
     failure::Failure,
     output::Output,
 };
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {

@@ -21,7 +21,11 @@ mod tls;
 use std::io::Write;
 
 use clap::{Parser, Subcommand};
+use mimalloc::MiMalloc;
 use serde::Serialize;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Measures the gateway and what stands beside it, on loopback.
 #[derive(Debug, Parser)]

@@ -2,8 +2,12 @@
 
 use anyhow::Context;
 use clap::Parser;
+use mimalloc::MiMalloc;
 use tyrscale_gateway::{Args, Config, Listeners};
 use tyrscale_telemetry::{LogFormat, init_logs, shutdown_signal};
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// JSON-RPC gateway: balances requests over the upstreams that its control plane names.
 #[derive(Debug, Parser)]

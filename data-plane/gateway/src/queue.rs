@@ -78,3 +78,57 @@ impl Drop for Held {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn who_came_first_is_first() {
+        let queue = Queue::default();
+        let _places = [queue.enter(), queue.enter(), queue.enter()];
+        let (mut first, mut second, mut third) = (
+            pin!(queue.released()),
+            pin!(queue.released()),
+            pin!(queue.released()),
+        );
+        for waiting in [&mut first, &mut second, &mut third] {
+            waiting.as_mut().enable();
+        }
+        queue.release();
+        assert!(second.as_mut().now_or_never().is_none());
+        assert!(third.as_mut().now_or_never().is_none());
+        assert!(first.as_mut().now_or_never().is_some());
+        queue.release();
+        assert!(third.as_mut().now_or_never().is_none());
+        assert!(second.as_mut().now_or_never().is_some());
+    }
+
+    #[test]
+    fn whose_turn_it_was_and_who_has_gone_leaves_it_to_the_next() {
+        let queue = Queue::default();
+        let _places = [queue.enter(), queue.enter()];
+        let mut second = pin!(queue.released());
+        {
+            let mut first = pin!(queue.released());
+            first.as_mut().enable();
+            second.as_mut().enable();
+            queue.release();
+        }
+        assert!(second.as_mut().now_or_never().is_some());
+    }
+
+    #[test]
+    fn there_is_room_for_so_many_and_no_more() {
+        let queue = Queue::default();
+        let places: Vec<_> = (0..MOST).map(|_| queue.enter()).collect();
+        assert!(places.iter().all(Option::is_some) && queue.enter().is_none());
+        drop(places);
+        assert!(queue.enter().is_some());
+        assert!(!queue.has_waiting());
+    }
+}

@@ -1,6 +1,7 @@
 //! Clients: accepted, served, drained.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,12 +81,16 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, worker: Worker, front: Front, s
 async fn accept_all(listener: &TcpListener, serving: &Arc<Serving>, connections: &mut JoinSet<()>) {
     let mut sweep = tokio::time::interval(serving.gateway.settings.idle_timeout);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let next = || accept(listener, &serving.gateway.slots);
+    // Kept while other things are done: it may hold a connection that waits for its place.
+    let mut accepting = pin!(next());
     loop {
         tokio::select! {
-            accepted = accept(listener, &serving.gateway.slots) => {
+            accepted = &mut accepting => {
                 if let Some(accepted) = accepted {
                     connections.spawn(serve_one(Arc::clone(serving), accepted));
                 }
+                accepting.set(next());
             }
             Some(_) = connections.join_next() => {}
             now = sweep.tick() => sweep_pools(serving, now),

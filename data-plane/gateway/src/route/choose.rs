@@ -16,6 +16,9 @@ use crate::subject::Subject;
 /// As many upstreams as most routes have at most.
 const USUAL: usize = 16;
 
+/// What is known of each endpoint of a route.
+type AllFacts = SmallVec<[Facts; USUAL]>;
+
 /// What a request has had to do with each endpoint of its route.
 #[derive(Debug)]
 pub(crate) struct Marks(SmallVec<[Mark; USUAL]>);
@@ -89,8 +92,9 @@ impl Route {
         let turns = self.turns.load();
         let selector = &turns.selector;
         // Each turn that finds its choice taken by another request has one choice less.
+        let mut facts = AllFacts::new();
         for _ in 0..=self.endpoints.len() {
-            let mut facts = self.facts(Some(need.subject), now, |position| {
+            self.look(&mut facts, Some(need.subject), now, |position| {
                 marks.is_tried(position, again)
             });
             if !need.is_queued && self.queue.has_waiting() {
@@ -199,11 +203,24 @@ impl Route {
         subject: Option<&Subject<'_>>,
         now: std::time::Instant,
         is_tried: impl Fn(usize) -> bool,
-    ) -> SmallVec<[Facts; USUAL]> {
+    ) -> AllFacts {
+        let mut all = AllFacts::new();
+        self.look(&mut all, subject, now, is_tried);
+        all
+    }
+
+    /// Writes the facts of all endpoints into `all`, where they stay: they are too many to be moved.
+    fn look(
+        &self,
+        all: &mut AllFacts,
+        subject: Option<&Subject<'_>>,
+        now: std::time::Instant,
+        is_tried: impl Fn(usize) -> bool,
+    ) {
         let slow_start = self.rules.slow_start.as_ref();
         let endpoints = self.endpoints.iter().zip(&self.shares).enumerate();
-        // Filled where it is returned: collected elsewhere, all of it would have to be moved.
-        let mut all = SmallVec::with_capacity(self.endpoints.len());
+        all.clear();
+        all.reserve(self.endpoints.len());
         let compares_latency = self.selection.strategy.compares_latency();
         for (position, (endpoint, share)) in endpoints {
             let mut facts = endpoint.facts(subject, slow_start, now);
@@ -216,7 +233,6 @@ impl Route {
             }
             all.push(facts);
         }
-        all
     }
 }
 

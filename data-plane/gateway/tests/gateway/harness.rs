@@ -129,8 +129,11 @@ pub(crate) struct Harness {
 
 impl Harness {
     pub(crate) async fn start(settings: Settings) -> Self {
+        Self::on(TcpListener::bind("127.0.0.1:0").await.unwrap(), settings)
+    }
+
+    pub(crate) fn on(listener: TcpListener, settings: Settings) -> Self {
         let gateway = Arc::new(Gateway::new(settings).unwrap());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let serving = tokio::spawn({
@@ -165,15 +168,20 @@ impl Harness {
 
     pub(crate) async fn with_urls(settings: Settings, route: Route, urls: &[String]) -> Self {
         let mut harness = Self::start(settings).await;
+        harness.serve(route, urls);
+        harness
+    }
+
+    /// Puts a route that shares evenly among these upstreams.
+    pub(crate) fn serve(&mut self, route: Route, urls: &[String]) {
         let id = route.id;
-        harness.put([Resource::Route(route)]);
+        self.put([Resource::Route(route)]);
         for (number, url) in (1..).zip(urls) {
-            harness.put([
+            self.put([
                 Resource::Rpc(rpc(number, url)),
                 Resource::Upstream(upstream(number, id, 1.0)),
             ]);
         }
-        harness
     }
 
     /// Puts resources and waits until the gateway serves from them.

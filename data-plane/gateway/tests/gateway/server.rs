@@ -1,5 +1,7 @@
 //! Connections of clients.
 
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -7,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tyrscale_gateway::Settings;
 
-use super::harness::{HOST_NAME, Harness, bounded, eventually, node, route, settings};
+use super::harness::{Caller, HOST_NAME, Harness, bounded, eventually, node, route, settings};
 
 async fn connect(harness: &Harness) -> TcpStream {
     bounded(TcpStream::connect(harness.addr)).await.unwrap()
@@ -53,6 +55,25 @@ async fn connections_over_the_cap_wait_for_a_place() {
     let waiting = tokio::spawn(async move { client.call("eth_chainId").await.status });
     drop(first);
     assert_eq!(waiting.await.unwrap(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn workers_that_wait_for_connections_take_no_place() {
+    let node = node("n").await;
+    let one = Settings {
+        max_connections: 1,
+        workers: NonZeroUsize::new(3).unwrap(),
+        ..settings()
+    };
+    // Each worker has a socket of its own.
+    let listener = tyrscale_gateway::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+    let mut harness = Harness::on(listener, one);
+    harness.serve(route(1, HOST_NAME), &[node.url()]);
+    // Whichever worker the system hands a connection to.
+    for _ in 0..16 {
+        let client = Caller::new(harness.addr);
+        assert_eq!(client.call("eth_chainId").await.status, StatusCode::OK);
+    }
 }
 
 #[tokio::test]
