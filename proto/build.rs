@@ -8,6 +8,7 @@ const FILES: &[&str] = &[
     "tyrscale/v1/common.proto",
     "tyrscale/v1/resources.proto",
     "tyrscale/v1/network_service.proto",
+    "tyrscale/v1/secret_service.proto",
     "tyrscale/v1/rpc_service.proto",
     "tyrscale/v1/route_service.proto",
     "tyrscale/v1/upstream_service.proto",
@@ -35,6 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         .btree_map(".")
         .bytes(".")
+        .skip_debug(["tyrscale.v1.Secret", "tyrscale.v1.DiscoveryResource"])
         .compile_fds(descriptors)?;
     Ok(())
 }

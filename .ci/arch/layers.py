@@ -39,6 +39,7 @@ WRAPPERS = {
     # The recommender runs it in a test.
     "tyrscale-control-plane": {"tyrctl", "tyrscale-recommender"},
     "tyrscale-gateway": {"tyrctl", "tyrscale-bench"},
+    "ring": {"tyrscale-control-plane"},
     "opentelemetry-prometheus": {"tyrscale-telemetry"},
     "opentelemetry_sdk": {"tyrscale-telemetry"},
 }

@@ -12,7 +12,7 @@ use crate::{
     args::TransportKind,
     input,
     output::say,
-    resource::{self, Network, Recommendation, Resource, Route, Rpc, Upstream},
+    resource::{self, Network, Recommendation, Resource, Route, Rpc, Secret, Upstream},
     transport::{GrpcClient, Reference, signed},
 };
 
@@ -161,12 +161,13 @@ fn read_resource(mut document: Value) -> Result<v1::resource::Resource, Failure>
     let kind = document.as_object_mut().and_then(|fields| fields.remove("kind"));
     match kind.as_ref().and_then(Value::as_str) {
         Some("network") => read::<Network>(document),
+        Some("secret") => read::<Secret>(document),
         Some("rpc") => read::<Rpc>(document),
         Some("route") => read::<Route>(document),
         Some("upstream") => read::<Upstream>(document),
         Some("recommendation") => read::<Recommendation>(document),
         _ => Err(Failure::Usage(
-            "kind must be one of [network rpc route upstream recommendation]".to_owned(),
+            "kind must be one of [network secret rpc route upstream recommendation]".to_owned(),
         )),
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     access::{AuditVerb, EventsArgs, NodeVerb, TokenVerb},
     apply, certs,
     resource::{Network, Route, Rpc},
-    revision, rollout, status, telemetry, top, trace, up,
+    revision, rollout, secret, status, telemetry, top, trace, up,
     verb::{RecommendationVerb, UpstreamVerb, Verb},
     weights,
 };
@@ -120,6 +120,12 @@ pub(crate) enum Command {
     Network {
         #[command(subcommand)]
         verb: Verb<Network>,
+    },
+    /// Values that are written and never read, such as providers' keys: ${secret:NAME} in URLs and headers.
+    #[command(visible_alias = "secrets")]
+    Secret {
+        #[command(subcommand)]
+        verb: secret::Verb,
     },
     /// The JSON-RPC endpoints of networks.
     #[command(visible_alias = "rpcs")]

@@ -29,6 +29,13 @@ pub(crate) fn read_many(path: &Path) -> Result<Vec<Value>, Failure> {
     Ok(members.collect())
 }
 
+/// Reads a line from a file, or from standard input when it is `-`; what ends it is left out.
+pub(crate) fn read_line(path: &Path) -> Result<String, Failure> {
+    let text = read_text(path)?;
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
+}
+
 fn invalid(path: &Path, error: &dyn std::fmt::Display) -> Failure {
     Failure::Usage(format!("{}: {error}", path.display()))
 }

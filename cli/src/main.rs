@@ -15,6 +15,7 @@ mod resource;
 mod revision;
 mod rollout;
 mod run_record;
+mod secret;
 mod status;
 mod telemetry;
 mod top;
@@ -58,6 +59,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
     } = cli;
     match command {
         Command::Network { verb } => verb.run(&connection, output).await,
+        Command::Secret { verb } => secret::run(verb, &connection, output).await,
         Command::Rpc { verb } => verb.run(&connection, output).await,
         Command::Route { verb } => verb.run(&connection, output).await,
         Command::Upstream { verb } => verb.run(&connection, output).await,

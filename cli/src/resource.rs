@@ -10,6 +10,7 @@ mod part;
 mod recommendation;
 mod route;
 mod rpc;
+mod secret;
 mod units;
 mod upstream;
 pub(crate) mod word;
@@ -25,6 +26,7 @@ pub(crate) use network::Network;
 pub(crate) use recommendation::Recommendation;
 pub(crate) use route::Route;
 pub(crate) use rpc::Rpc;
+pub(crate) use secret::Secret;
 pub(crate) use units::{parse_duration, parse_milliseconds};
 pub(crate) use upstream::Upstream;
 

@@ -3,6 +3,8 @@
 //! The `.proto` files beside this crate are the source; they are compiled by `build.rs` with a compiler
 //! written in Rust, so building needs no `protoc`.
 
+mod shown;
+
 /// Messages, clients and servers of package `tyrscale.v1`.
 pub mod v1 {
     tonic::include_proto!("tyrscale.v1");

@@ -5,7 +5,9 @@ use tyrscale_model::Kind;
 use tyrscale_proto::v1;
 
 use super::{
-    Meta, Resource, is_unset,
+    Meta, Resource,
+    header::{self, Header},
+    is_unset,
     methods::Methods,
     part::part,
     word::{Word, number},
@@ -44,7 +46,7 @@ pub(crate) struct Rpc {
     /// Who may use it.
     #[arg(long)]
     visibility: Option<Word<v1::Visibility>>,
-    /// Where it is, http or https; keys in it are masked when shown.
+    /// Where it is, http or https; keys in it are masked when shown. Its path, query and user may be ${secret:NAME}.
     #[arg(long)]
     url: Option<String>,
     /// What the exporter measures of it; may be repeated.
@@ -57,6 +59,10 @@ pub(crate) struct Rpc {
     #[command(flatten)]
     #[serde(skip_serializing_if = "is_unset")]
     prices: Prices,
+    /// A header set on every request to it, "Name: value"; may be repeated. A value may be ${secret:NAME}.
+    #[arg(long = "header", value_name = "HEADER")]
+    #[serde(with = "header", skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<Header>,
     #[arg(skip)]
     #[serde(skip_serializing_if = "Option::is_none")]
     meta: Option<Meta>,
@@ -98,6 +104,7 @@ impl Resource for Rpc {
                 .collect(),
             methods: self.methods.into_message(),
             prices: self.prices.into_message(),
+            headers: header::to_map(self.headers),
             meta: Meta::into_message(self.meta),
         }
     }
@@ -116,6 +123,7 @@ impl Resource for Rpc {
                 .collect(),
             methods: Methods::from_message(message.methods),
             prices: Prices::from_message(message.prices),
+            headers: header::from_map(message.headers),
             meta: Meta::from_message(message.meta),
         }
     }

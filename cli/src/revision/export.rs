@@ -7,7 +7,7 @@ use super::connect;
 use crate::{
     Connection, Failure, Output,
     output::say,
-    resource::{Meta, Network, Recommendation, Resource, Route, Rpc, Upstream, given},
+    resource::{Meta, Network, Recommendation, Resource, Route, Rpc, Secret, Upstream, given},
     transport::signed,
 };
 
@@ -57,6 +57,7 @@ pub(crate) async fn run(args: Args, connection: &Connection, output: Output) -> 
 fn document(resource: v1::Resource) -> Result<Option<Map<String, Value>>, Failure> {
     match resource.resource {
         Some(Wire::Network(network)) => of(Network::from_message(network)).map(Some),
+        Some(Wire::Secret(secret)) => of(Secret::from_message(secret)).map(Some),
         Some(Wire::Rpc(rpc)) => of(Rpc::from_message(rpc)).map(Some),
         Some(Wire::Route(route)) => of(Route::from_message(route)).map(Some),
         Some(Wire::Upstream(upstream)) => of(Upstream::from_message(upstream)).map(Some),

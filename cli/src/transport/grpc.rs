@@ -28,6 +28,12 @@ pub(crate) struct Reference {
     id: String,
 }
 
+impl std::fmt::Display for Reference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.kind, self.id)
+    }
+}
+
 impl Reference {
     /// The resource of this kind and id.
     pub(crate) fn new(kind: tyrscale_model::Kind, id: impl Into<String>) -> Self {
@@ -205,7 +211,7 @@ macro_rules! calls {
     (
         $message:ident { $id:ident, $one:ident, $many:ident }
         $get:ident($get_request:ident), $list:ident($list_request:ident), $create:ident($create_request:ident),
-        $update:ident($update_request:ident), $delete:ident($delete_request:ident)
+        $update:ident($update_request:ident), $delete:ident($delete_request:ident) $(, $cascade:ident, $deleted:ident)?
     ) => {
         impl Calls for v1::$message {
             async fn get(
@@ -290,7 +296,7 @@ macro_rules! calls {
                 let request = v1::$delete_request {
                     $id: removal.id.clone(),
                     etag: removal.etag.clone().unwrap_or_default(),
-                    cascade: Some(removal.cascade),
+                    $($cascade: Some(removal.cascade),)?
                     validate_only: removal.dry_run,
                     request_id: String::new(),
                 };
@@ -299,7 +305,8 @@ macro_rules! calls {
                     .$delete(signed(request))
                     .await?
                     .into_inner();
-                Ok((answer.deleted, answer.version))
+                let deleted = [Vec::new() $(, answer.$deleted)?].concat();
+                Ok((deleted, answer.version))
             }
         }
     };
@@ -308,26 +315,31 @@ macro_rules! calls {
 calls! {
     Network { name, network, networks }
     get_network(GetNetworkRequest), list_networks(ListNetworksRequest), create_network(CreateNetworkRequest),
-    update_network(UpdateNetworkRequest), delete_network(DeleteNetworkRequest)
+    update_network(UpdateNetworkRequest), delete_network(DeleteNetworkRequest), cascade, deleted
+}
+calls! {
+    Secret { name, secret, secrets }
+    get_secret(GetSecretRequest), list_secrets(ListSecretsRequest), create_secret(CreateSecretRequest),
+    update_secret(UpdateSecretRequest), delete_secret(DeleteSecretRequest)
 }
 calls! {
     Rpc { id, rpc, rpcs }
     get_rpc(GetRpcRequest), list_rpcs(ListRpcsRequest), create_rpc(CreateRpcRequest),
-    update_rpc(UpdateRpcRequest), delete_rpc(DeleteRpcRequest)
+    update_rpc(UpdateRpcRequest), delete_rpc(DeleteRpcRequest), cascade, deleted
 }
 calls! {
     Route { id, route, routes }
     get_route(GetRouteRequest), list_routes(ListRoutesRequest), create_route(CreateRouteRequest),
-    update_route(UpdateRouteRequest), delete_route(DeleteRouteRequest)
+    update_route(UpdateRouteRequest), delete_route(DeleteRouteRequest), cascade, deleted
 }
 calls! {
     Upstream { id, upstream, upstreams }
     get_upstream(GetUpstreamRequest), list_upstreams(ListUpstreamsRequest), create_upstream(CreateUpstreamRequest),
-    update_upstream(UpdateUpstreamRequest), delete_upstream(DeleteUpstreamRequest)
+    update_upstream(UpdateUpstreamRequest), delete_upstream(DeleteUpstreamRequest), cascade, deleted
 }
 calls! {
     Recommendation { route_id, recommendation, recommendations }
     get_recommendation(GetRecommendationRequest), list_recommendations(ListRecommendationsRequest),
     create_recommendation(CreateRecommendationRequest), update_recommendation(UpdateRecommendationRequest),
-    delete_recommendation(DeleteRecommendationRequest)
+    delete_recommendation(DeleteRecommendationRequest), cascade, deleted
 }

@@ -151,7 +151,7 @@ impl RestClient {
                 let change: Upstream = resource::from_fields(resource::given(&resource)?)?;
                 self.update_upstream(&id, &change).await?
             }
-            kind @ (Kind::Network | Kind::Plugin) => {
+            kind @ (Kind::Network | Kind::Secret | Kind::Plugin) => {
                 return Err(Failure::Usage(format!(
                     "REST cannot change a {kind}: use --transport grpc"
                 )));
@@ -271,6 +271,7 @@ fn refuse(flags: &[(&str, bool)]) -> Result<(), Failure> {
 const fn collection(kind: Kind) -> &'static str {
     match kind {
         Kind::Network => "/networks",
+        Kind::Secret => "/secrets",
         Kind::Rpc => "/rpcs",
         Kind::Route => "/routes",
         Kind::Upstream => "/upstreams",

@@ -18,7 +18,9 @@ use tokio_util::sync::CancellationToken;
 use tyrscale_client::{ControlPlane, Credentials};
 use tyrscale_control_plane::ControlPlaneConfig;
 use tyrscale_exporter::{ExporterConfig, Listeners};
-use tyrscale_model::{Collector, Expectation, Network, Operation, Resource, Rpc, Visibility};
+use tyrscale_model::{
+    Collector, Expectation, Network, Operation, Resource, Rpc, UpstreamHeaders, Visibility,
+};
 use tyrscale_proto::v1;
 use tyrscale_simnode::{SimNode, SimNodeConfig};
 
@@ -160,6 +162,7 @@ fn resources(nodes: &[SimNode]) -> Vec<Operation> {
             collectors: vec![Collector::EthBlockNumber],
             methods: None,
             prices: None,
+            headers: UpstreamHeaders::default(),
         })
     };
     let all = std::iter::once(network).chain((0..RPCS).map(rpc));

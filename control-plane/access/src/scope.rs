@@ -96,6 +96,7 @@ fn networks_of(snapshot: &Snapshot, key: &ResourceKey) -> BTreeSet<Name> {
     };
     match &entry.resource {
         Resource::Network(network) => BTreeSet::from([network.name.clone()]),
+        Resource::Secret(_) => networks_of_referrers(snapshot, key),
         Resource::Rpc(rpc) => BTreeSet::from([rpc.network.clone()]),
         Resource::Plugin(plugin) => networks_of_route(snapshot, plugin.route_id),
         Resource::Upstream(upstream) => networks_of_route(snapshot, upstream.route_id),
@@ -106,6 +107,19 @@ fn networks_of(snapshot: &Snapshot, key: &ResourceKey) -> BTreeSet<Name> {
             networks
         }
     }
+}
+
+/// The networks of all that refer to a secret; none when one of them belongs to none.
+fn networks_of_referrers(snapshot: &Snapshot, secret: &ResourceKey) -> BTreeSet<Name> {
+    let mut networks = BTreeSet::new();
+    for referrer in snapshot.referrers_of(secret) {
+        let own = networks_of(snapshot, referrer);
+        if own.is_empty() {
+            return own;
+        }
+        networks.extend(own);
+    }
+    networks
 }
 
 fn networks_of_route(snapshot: &Snapshot, route: RouteId) -> BTreeSet<Name> {

@@ -4,7 +4,7 @@ use axum::extract::{Path, State};
 use serde::Serialize;
 use tyrscale_model::{
     Collector, Expectation, HttpUrl, Kind, Name, Operation, Resource, ResourceKey, Rpc, RpcId, Snapshot,
-    Violation, ViolationCode, Visibility,
+    UpstreamHeaders, Violation, ViolationCode, Visibility,
 };
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -119,6 +119,7 @@ impl RpcUpdate {
             },
             methods: before.methods.clone(),
             prices: before.prices,
+            headers: before.headers.clone(),
         };
         Ok(Operation::Upsert {
             resource: Resource::Rpc(after),
@@ -187,6 +188,7 @@ pub(crate) async fn create(
         collectors: new.collectors,
         methods: None,
         prices: None,
+        headers: UpstreamHeaders::default(),
     };
     let (id, url) = (rpc.id, rpc.url.clone());
     let plan = move |snapshot: &Snapshot| {

@@ -7,8 +7,10 @@ use tyrscale_model::RolloutPolicy;
 use tyrscale_store::Retention;
 
 mod access;
+mod secrets;
 
 pub use access::AccessArgs;
+pub use secrets::SecretsArgs;
 
 /// How a control plane runs.
 #[derive(Debug, Clone, Args)]
@@ -65,6 +67,9 @@ pub struct ControlPlaneConfig {
     /// Who may call.
     #[command(flatten)]
     pub access: AccessArgs,
+    /// The master key of secrets.
+    #[command(flatten)]
+    pub secrets: SecretsArgs,
     /// Where the store is, if not in a directory.
     #[cfg(feature = "etcd")]
     #[command(flatten)]

@@ -10,6 +10,7 @@ mod content;
 mod gate;
 mod hello;
 mod lanes;
+mod needs;
 mod packing;
 mod resume;
 mod scrub;
@@ -32,7 +33,7 @@ pub(crate) use self::hello::PROTOCOL;
 use self::{gate::Gate, update::Updates};
 use crate::{
     access::Admission, fleet::Fleet, grpc::peer_of, metrics::DiscoveryMetrics, rollout::Rollouts,
-    weights::Book,
+    secrets::Vault, weights::Book,
 };
 
 /// What is asked for, in the audit log.
@@ -61,6 +62,7 @@ pub(crate) struct Subject {
 /// What all streams share.
 pub(crate) struct Hub {
     pub(crate) store: Store,
+    pub(crate) vault: Vault,
     /// Who is to run what.
     pub(crate) rollouts: Rollouts,
     pub(crate) weights: Book,
@@ -85,7 +87,8 @@ struct LaneUpdates {
 
 impl Hub {
     pub(crate) fn new(
-        (store, book, fleet, rollouts): (Store, Book, Fleet, Rollouts),
+        (store, vault): (Store, Vault),
+        (book, fleet, rollouts): (Book, Fleet, Rollouts),
         metrics: DiscoveryMetrics,
         timing: Timing,
         (takes_over, snapshot_room): (bool, usize),
@@ -93,6 +96,7 @@ impl Hub {
     ) -> Self {
         Self {
             store,
+            vault,
             rollouts,
             weights: book,
             fleet,

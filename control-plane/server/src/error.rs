@@ -6,7 +6,7 @@ use tyrscale_access::{AccessError, PortTlsError};
 use tyrscale_store::StoreError;
 use tyrscale_telemetry::TelemetryError;
 
-use crate::{config::ConfigError, coordination::JournalError};
+use crate::{config::ConfigError, coordination::JournalError, secrets::SecretsError};
 
 /// Why a control plane did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +43,9 @@ pub enum ControlPlaneError {
         /// What the system says.
         source: io::Error,
     },
+    /// Values of secrets cannot be sealed and opened.
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
     /// The store could not be opened.
     #[error(transparent)]
     Store(#[from] StoreError),

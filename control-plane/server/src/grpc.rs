@@ -12,6 +12,7 @@ mod rollout;
 mod route;
 mod rpc;
 pub(crate) mod runs;
+mod secret;
 pub(crate) mod status;
 mod upstream;
 mod watch;
@@ -39,6 +40,15 @@ pub(crate) fn author_of<T>(request: &Request<T>) -> String {
     match caller() {
         Some(caller) if caller.who != Who::Anonymous => caller.subject().to_owned(),
         _ => text_of(request.metadata(), AUTHOR).unwrap_or_else(|| peer_of(request)),
+    }
+}
+
+/// Whose requests are one caller's: of a user, a node, or of those nobody asks who they are.
+pub(crate) fn caller_name() -> String {
+    match caller().map(|caller| caller.who) {
+        Some(Who::User { subject, .. }) => format!("user {subject}"),
+        Some(Who::Node(identity)) => format!("node {identity}"),
+        Some(Who::Anonymous) | None => String::new(),
     }
 }
 

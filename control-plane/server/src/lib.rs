@@ -16,12 +16,14 @@ mod grpc;
 mod metrics;
 mod rollout;
 mod runs;
+mod secrets;
 mod server;
 pub mod telemetry;
 mod weights;
 
-pub use config::{AccessArgs, ConfigError, ControlPlaneConfig, WeightRails};
+pub use config::{AccessArgs, ConfigError, ControlPlaneConfig, SecretsArgs, WeightRails};
 pub use error::ControlPlaneError;
 #[cfg(feature = "etcd")]
 pub use etcd::EtcdArgs;
+pub use secrets::SecretsError;
 pub use server::{Listeners, run};

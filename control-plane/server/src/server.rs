@@ -30,6 +30,7 @@ use crate::{
     grpc::{configuration::Configuration, recommendation::Recommendations, status::FleetStatus},
     metrics,
     rollout::Rollouts,
+    secrets::Vault,
     telemetry::Telemetry,
     weights::{self, Book},
 };
@@ -77,12 +78,12 @@ pub async fn run(
     let store = open_store(&config, options).await?;
     let stop = shutdown.child_token();
     let _stop_on_drop = stop.clone().drop_guard();
-    let served = match Access::open(&config.access, &config.data_dir, &store).await {
-        Ok(access) => {
+    let served = match open_doors(&config, &store).await {
+        Ok((access, vault)) => {
             let served = Box::pin(serve(
                 &config,
                 listeners,
-                (&store, &access),
+                (&store, &vault, &access),
                 plugins,
                 stop.clone(),
             ))
@@ -96,6 +97,16 @@ pub async fn run(
     store.close().await;
     tracing::info!("control plane stopped");
     served
+}
+
+/// Who may call, and the keys of secrets.
+async fn open_doors(
+    config: &ControlPlaneConfig,
+    store: &Store,
+) -> Result<(Access, Vault), ControlPlaneError> {
+    let vault = Vault::open(store, config.secrets.source(&config.data_dir)?).await?;
+    let access = Access::open(&config.access, &config.data_dir, store).await?;
+    Ok((access, vault))
 }
 
 #[cfg(feature = "etcd")]
@@ -122,7 +133,7 @@ async fn open_store(config: &ControlPlaneConfig, options: StoreOptions) -> Resul
 async fn serve(
     config: &ControlPlaneConfig,
     listeners: Listeners,
-    (store, access): (&Store, &Access),
+    (store, vault, access): (&Store, &Vault, &Access),
     plugins: std::collections::BTreeMap<tyrscale_model::Name, tyrscale_model::PluginType>,
     stop: CancellationToken,
 ) -> Result<(), ControlPlaneError> {
@@ -138,7 +149,8 @@ async fn serve(
     let reported = (&telemetry, &coordination);
     let (metrics, counts) = metrics::set_up(store, (&fleet, reported), &rollouts, &book)?;
     let hub = Hub::new(
-        (store.clone(), book.clone(), fleet.clone(), rollouts.clone()),
+        (store.clone(), vault.clone()),
+        (book.clone(), fleet.clone(), rollouts.clone()),
         counts,
         config.timing(),
         (config.take_over, config.snapshot_room),
@@ -151,14 +163,15 @@ async fn serve(
     add_reflection(&mut routes)?;
     let nodes = (fleet, store.clone());
     let status = FleetStatus::new(nodes, rollouts.clone(), book.clone(), stop.clone());
-    let configuration = Configuration::new(store.clone(), rollouts, stop.clone());
-    let recommendations = Recommendations::new(store.clone(), book.clone());
-    add_services(&mut routes, store, configuration, status, recommendations);
+    let stored = (store.clone(), vault.clone());
+    let configuration = Configuration::new(stored.clone(), rollouts, stop.clone());
+    let recommendations = Recommendations::new(stored.clone(), book.clone());
+    add_services(&mut routes, &stored, configuration, status, recommendations);
     let discovery = DiscoveryServiceServer::new(discovery).max_decoding_message_size(MAX_ANSWER);
     let tokens = AccessServiceServer::new(access.service(&streams, &stop));
     let mut routes = routes
         .add_service(discovery)
-        .add_service(runs_of(store, &book, &access.guard).await?)
+        .add_service(runs_of(stored, &book, &access.guard).await?)
         .add_service(tokens.max_decoding_message_size(MAX_ANSWER));
     add_node_services(&mut routes, reported, &access.guard, &streams, &stop);
     let layer = AccessLayer::new(access.guard.clone());

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tyrscale_model::{
     ChainId, ChangeSet, CircuitBreaker, Collector, Expectation, HealthCheck, HealthCheckType, HttpUrl,
     Lineage, LoadBalancer, Network, Operation, Policy, Rejection, Resource, ResourceKey, Route, RouteId, Rpc,
-    RpcId, Snapshot, Target, UnixMillis, Upstream, UpstreamId, Visibility, Weight, apply,
+    RpcId, Snapshot, Target, UnixMillis, Upstream, UpstreamHeaders, UpstreamId, Visibility, Weight, apply,
 };
 
 /// Most resources in one change.
@@ -198,6 +198,7 @@ fn rpc(number: u32, url: &HttpUrl) -> Result<Rpc, Rejection> {
         collectors: vec![Collector::EthBlockNumber],
         methods: None,
         prices: None,
+        headers: UpstreamHeaders::default(),
     })
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::{
     HeaderMap, Method, Request, StatusCode,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, USER_AGENT},
+    header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER, USER_AGENT},
 };
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -87,8 +87,8 @@ impl Asker {
             .header(USER_AGENT, AGENT)
             .body(Full::new(Bytes::from(body)))
             .map_err(|_| Reason::NotSent)?;
-        if let Some(authorization) = &place.authorization {
-            request.headers_mut().insert(AUTHORIZATION, authorization.clone());
+        for (name, value) in &place.headers {
+            request.headers_mut().insert(name, value.clone());
         }
         let answer = self
             .client

@@ -41,7 +41,7 @@ use self::{
 };
 
 /// The kinds it follows.
-const VIEW: &[Kind] = &[Kind::Network, Kind::Rpc];
+const VIEW: &[Kind] = &[Kind::Network, Kind::Secret, Kind::Rpc];
 
 /// What the exporter needs to know.
 #[derive(Debug, Clone, clap::Args)]

@@ -1,11 +1,11 @@
 //! What is measured: an rpc and what its network is.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use http::{HeaderValue, Uri};
+use http::{HeaderMap, HeaderValue, Uri, header::AUTHORIZATION};
 use tyrscale_jsonrpc::Vendor;
-use tyrscale_model::{ChainId, Collector, HttpUrl, Network, Resource, Rpc, RpcId, Snapshot};
+use tyrscale_model::{ChainId, Collector, HttpUrl, Network, Resource, Rpc, RpcId, Snapshot, UpstreamHeaders};
 
 /// An rpc as it is measured. Another one takes its place when anything of it changes.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,7 +16,8 @@ pub(crate) struct Target {
     pub(crate) chain: Option<ChainId>,
     pub(crate) collectors: BTreeSet<Collector>,
     pub(crate) vendor: Vendor,
-    url: HttpUrl,
+    /// With the values of secrets; none while one of them is not here.
+    address: Option<(HttpUrl, UpstreamHeaders)>,
 }
 
 /// What tells it in metrics: `network`, `provider`, `rpc_uuid` and `type`, never its URL.
@@ -34,11 +35,17 @@ impl Labels {
     }
 }
 
-/// Where requests go, and the credentials in the URL as a header.
-#[derive(Debug, Clone)]
+/// Where requests go, and the rpc's own headers, the credentials in the URL among them.
+#[derive(Clone)]
 pub(crate) struct Place {
     pub(crate) uri: Uri,
-    pub(crate) authorization: Option<HeaderValue>,
+    pub(crate) headers: HeaderMap,
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Place").field(&self.uri.authority()).finish()
+    }
 }
 
 impl Target {
@@ -60,13 +67,17 @@ impl Target {
             chain,
             collectors: rpc.collectors.iter().copied().collect(),
             vendor: Vendor::of(rpc.provider.as_str(), rpc.url.host()),
-            url: rpc.url.clone(),
+            address: rpc
+                .url
+                .filled(snapshot)
+                .ok()
+                .zip(rpc.headers.filled(snapshot).ok()),
         }
     }
 
     /// Where to send requests; none when no request can be sent there.
     pub(crate) fn place(&self) -> Option<Place> {
-        let url = &self.url;
+        let (url, own) = self.address.as_ref()?;
         let query = url
             .expose_query()
             .map(|query| format!("?{query}"))
@@ -74,15 +85,14 @@ impl Target {
         let uri = format!("{}{}{query}", url.origin(), url.expose_path())
             .parse()
             .ok()?;
-        let authorization = match url.expose_user_info() {
-            None => None,
-            Some(user_info) => {
-                let basic = format!("Basic {}", BASE64_STANDARD.encode(user_info));
-                let mut value = HeaderValue::from_str(&basic).ok()?;
-                value.set_sensitive(true);
-                Some(value)
-            }
-        };
-        Some(Place { uri, authorization })
+        let mut headers = HeaderMap::new();
+        if let Some(user_info) = url.expose_user_info() {
+            let basic = format!("Basic {}", BASE64_STANDARD.encode(user_info));
+            let mut value = HeaderValue::from_str(&basic).ok()?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        headers.extend(own.expose().map(|(name, value)| (name.clone(), value.clone())));
+        Some(Place { uri, headers })
     }
 }

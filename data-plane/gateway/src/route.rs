@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tyrscale_balance::{Member, RetryBudget, Selector, SelectorSettings};
 use tyrscale_model::{
     ChainId, Consistency, EffectiveWeight, HealthCheck, HttpUrl, Network, OperatorWeight, Resource, RouteId,
-    RouteKey, Rpc, Snapshot, Target, Upstream, UpstreamId, Violation, ViolationCode,
+    RouteKey, Rpc, Snapshot, Target, Upstream, UpstreamHeaders, UpstreamId, Violation, ViolationCode,
 };
 
 use crate::admission::Admission;
@@ -195,10 +195,10 @@ fn compile_endpoint(
     let spec = Spec {
         route_id: model.id,
         upstream_id: upstream.id,
-        url: url(upstream, snapshot)?,
+        url: url(upstream, snapshot)?.filled(snapshot)?,
         proxy: upstream.proxy.clone(),
         protocol: upstream.protocol,
-        headers: upstream.headers.clone(),
+        headers: headers(upstream, snapshot)?,
         chain: chain(upstream, snapshot),
         limits: upstream.limits,
         methods: rpc(upstream, snapshot).and_then(|rpc| rpc.methods.clone()),
@@ -236,6 +236,14 @@ fn url(upstream: &Upstream, snapshot: &Snapshot) -> Result<HttpUrl, Violation> {
         Target::Address(address) => address
             .url()
             .ok_or_else(|| Violation::new("address", ViolationCode::Invalid, "must make a URL")),
+    }
+}
+
+/// Its own headers and those of its rpc.
+fn headers(upstream: &Upstream, snapshot: &Snapshot) -> Result<UpstreamHeaders, Violation> {
+    match rpc(upstream, snapshot) {
+        Some(rpc) => upstream.headers.over(&rpc.headers).filled(snapshot),
+        None => upstream.headers.filled(snapshot),
     }
 }
 

@@ -31,8 +31,9 @@ use crate::tls::ServerTls;
 use crate::workers;
 
 /// The kinds of resources a gateway runs from.
-const VIEW: [Kind; 5] = [
+const VIEW: [Kind; 6] = [
     Kind::Network,
+    Kind::Secret,
     Kind::Rpc,
     Kind::Upstream,
     Kind::Route,

@@ -157,6 +157,12 @@ impl Table {
                     touched.extend(self.by_upstream.get(&id));
                     touched.extend(snapshot.upstream(id).map(route_of));
                 }
+                Kind::Secret => {
+                    for user in snapshot.referrers_of(key) {
+                        let own = user.id.parse().ok().and_then(|id| snapshot.upstream(id));
+                        touched.extend(own.into_iter().chain(users_of(snapshot, user)).map(route_of));
+                    }
+                }
                 Kind::Rpc => {
                     touched.extend(users_of(snapshot, key).map(route_of));
                 }

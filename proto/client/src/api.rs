@@ -15,8 +15,9 @@ use tyrscale_proto::v1::{
     network_service_client::NetworkServiceClient, plugin_service_client::PluginServiceClient,
     recommendation_run_service_client::RecommendationRunServiceClient,
     recommendation_service_client::RecommendationServiceClient, route_service_client::RouteServiceClient,
-    rpc_service_client::RpcServiceClient, status_service_client::StatusServiceClient,
-    telemetry_service_client::TelemetryServiceClient, upstream_service_client::UpstreamServiceClient,
+    rpc_service_client::RpcServiceClient, secret_service_client::SecretServiceClient,
+    status_service_client::StatusServiceClient, telemetry_service_client::TelemetryServiceClient,
+    upstream_service_client::UpstreamServiceClient,
 };
 
 use crate::{Bearer, ClientError, Credentials, endpoint::Server};
@@ -67,6 +68,8 @@ impl ControlPlane {
     services! {
         /// Networks.
         networks: NetworkServiceClient;
+        /// Values that are written and never read.
+        secrets: SecretServiceClient;
         /// Rpcs.
         rpcs: RpcServiceClient;
         /// Routes.
@@ -151,6 +154,7 @@ fn set_etag(resource: &mut v1::Resource, etag: &str) {
     use v1::resource::Resource as Wire;
     let meta = match &mut resource.resource {
         Some(Wire::Network(network)) => &mut network.meta,
+        Some(Wire::Secret(secret)) => &mut secret.meta,
         Some(Wire::Rpc(rpc)) => &mut rpc.meta,
         Some(Wire::Plugin(plugin)) => &mut plugin.meta,
         Some(Wire::Upstream(upstream)) => &mut upstream.meta,

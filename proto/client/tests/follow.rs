@@ -76,6 +76,7 @@ async fn a_follower_is_ready_with_its_first_content_and_tells_what_it_follows() 
         key: ResourceKey::new(Kind::Network, "a"),
         revision: Revision(3),
         payload: network.encode_to_vec().into(),
+        value: None,
     };
     let lineage = Lineage([7; 16]);
     let rows = [row];

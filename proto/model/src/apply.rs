@@ -330,7 +330,11 @@ impl Step<'_> {
     ) -> Option<Violation> {
         match (current, expectation) {
             (Some(_), Expectation::Absent) => {
-                let field = if key.kind == Kind::Network { "name" } else { "id" };
+                let field = if matches!(key.kind, Kind::Network | Kind::Secret) {
+                    "name"
+                } else {
+                    "id"
+                };
                 let violation = Violation::new(
                     field,
                     ViolationCode::AlreadyExists,
@@ -377,7 +381,8 @@ impl Step<'_> {
                 self.violations.push(violation.of(next));
                 continue;
             }
-            if cascade {
+            // What refers to a secret does not go with it.
+            if cascade && next.kind != Kind::Secret {
                 let goes_along = |referrer: &&ResourceKey| referrer.kind != Kind::Recommendation;
                 doomed.extend(
                     self.draft

@@ -3,14 +3,14 @@
 //! Per kind, every resource is a leaf `BLAKE3(kind ‖ len(id) ‖ id ‖ payload)`, and 256 buckets hold the sums of
 //! their leaves modulo 2^256; the bucket is the first byte of `BLAKE3(kind ‖ id)`. The kind's hash is
 //! `BLAKE3(domain ‖ kind ‖ count ‖ buckets)` and the digest of a view is `BLAKE3(domain ‖ lane ‖ (kind ‖ hash)…)`
-//! over its kinds. The lane WEIGHTS has one kind alone and the same construction. So one changed resource costs three small hashes and one of 8 KiB, any view's digest is had
+//! over its kinds, those of secrets only when there are any. The lane WEIGHTS has one kind alone and the same construction. So one changed resource costs three small hashes and one of 8 KiB, any view's digest is had
 //! from the same sums, and equal content gives an equal digest whatever the order of changes.
 //!
 //! Sums of hashes resist accidents, not forgers; authenticity is the transport's matter.
 
 use std::{
     fmt,
-    sync::{Arc, OnceLock},
+    sync::{Arc, LazyLock, OnceLock},
 };
 
 use crate::{Kind, Lane, View};
@@ -173,10 +173,15 @@ impl KindHashes {
     #[must_use]
     pub fn digest(&self, lane: Lane, view: View) -> Digest {
         let kinds = Kind::ALL.into_iter().zip(self.0);
-        let seen = kinds.filter(|(kind, _)| view.contains(*kind));
+        let seen = kinds
+            .filter(|(kind, hash)| view.contains(*kind) && (*kind != Kind::Secret || *hash != *NO_SECRETS));
         digest_of(lane, seen.map(|(kind, hash)| (kind.number(), hash)))
     }
 }
+
+/// The hash of secrets where there are none. Their kind came later than the others, and those who do not know it
+/// compute the same digest as those who do as long as there are none.
+static NO_SECRETS: LazyLock<[u8; 32]> = LazyLock::new(|| KindDigest::new(Kind::Secret.number()).hash());
 
 /// The sums of all kinds of one content.
 #[derive(Debug, Clone)]
@@ -236,6 +241,19 @@ mod tests {
         content.add(Kind::Route, "r", b"payload");
         assert_eq!(before, content.hashes().digest(Lane::Config, view));
         assert_ne!(before, digest(&content));
+    }
+
+    #[test]
+    fn secrets_count_once_there_are_any() {
+        let mut content = ContentDigest::default();
+        let others = View::of(&[Kind::Network, Kind::Rpc]);
+        let all = View::of(&[Kind::Network, Kind::Secret, Kind::Rpc]);
+        let of = |content: &ContentDigest, view| content.hashes().digest(Lane::Config, view);
+        assert_eq!(of(&content, others), of(&content, all));
+        content.add(Kind::Secret, "alchemy", b"sealed");
+        assert_ne!(of(&content, others), of(&content, all));
+        content.remove(Kind::Secret, "alchemy", b"sealed");
+        assert_eq!(of(&content, others), of(&content, all));
     }
 
     #[test]

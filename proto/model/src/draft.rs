@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use crate::{Entry, Resource, ResourceKey, Snapshot, Violation, ViolationCode};
+use crate::{Entry, Kind, Resource, ResourceKey, Snapshot, Violation, ViolationCode};
 
 /// A resource that a draft changed: what was there before, if anything.
 pub(crate) struct Touched {
@@ -15,6 +15,8 @@ pub(crate) struct Draft {
     snapshot: Snapshot,
     touched: Vec<Touched>,
     index: HashSet<ResourceKey>,
+    /// Whether every secret that is referred to must be there.
+    holds_secrets: bool,
 }
 
 impl Draft {
@@ -23,6 +25,15 @@ impl Draft {
             snapshot: snapshot.clone(),
             touched: Vec::new(),
             index: HashSet::new(),
+            holds_secrets: true,
+        }
+    }
+
+    /// Of a subscriber, which may see resources and not the secrets they refer to.
+    pub(crate) fn of_subscriber(snapshot: &Snapshot) -> Self {
+        Self {
+            holds_secrets: false,
+            ..Self::of(snapshot)
         }
     }
 
@@ -88,7 +99,10 @@ impl Draft {
     }
 
     fn dangling(&self, key: &ResourceKey, resource: &Resource) -> Vec<Violation> {
-        let missing = |(_, target): &(&'static str, ResourceKey)| !self.snapshot.entries.contains_key(target);
+        let missing = |(_, target): &(&'static str, ResourceKey)| {
+            let is_needed = self.holds_secrets || target.kind != Kind::Secret;
+            is_needed && !self.snapshot.entries.contains_key(target)
+        };
         let references = resource.references().into_iter().filter(missing);
         references
             .map(|(field, target)| {

@@ -14,6 +14,7 @@ impl Filter {
     pub const fn fields(kind: Kind) -> &'static [&'static str] {
         match kind {
             Kind::Network => &["name", "blockchain", "chain_id"],
+            Kind::Secret => &["name", "fingerprint"],
             Kind::Rpc => &["id", "network", "provider", "visibility"],
             Kind::Plugin => &["route_id", "name", "type"],
             Kind::Upstream => &["id", "route_id", "rpc_id"],
@@ -66,6 +67,8 @@ fn value_of(resource: &Resource, field: &str) -> Option<String> {
         (Resource::Network(network), "name") => Some(network.name.to_string()),
         (Resource::Network(network), "blockchain") => Some(network.blockchain.to_string()),
         (Resource::Network(network), "chain_id") => Some(network.chain_id.get().to_string()),
+        (Resource::Secret(secret), "name") => Some(secret.name.to_string()),
+        (Resource::Secret(secret), "fingerprint") => Some(secret.fingerprint.clone()),
         (Resource::Rpc(rpc), "id") => Some(rpc.id.to_string()),
         (Resource::Rpc(rpc), "network") => Some(rpc.network.to_string()),
         (Resource::Rpc(rpc), "provider") => Some(rpc.provider.to_string()),

@@ -8,6 +8,8 @@ use std::{fmt, sync::Arc};
 pub enum Kind {
     /// A chain.
     Network = 1,
+    /// A value that must not be seen.
+    Secret = 2,
     /// An endpoint of a network.
     Rpc = 3,
     /// A plugin attached to a route.
@@ -22,8 +24,9 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of the numbers.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Network,
+        Self::Secret,
         Self::Rpc,
         Self::Plugin,
         Self::Upstream,
@@ -49,11 +52,12 @@ impl Kind {
     pub(crate) const fn index(self) -> usize {
         match self {
             Self::Network => 0,
-            Self::Rpc => 1,
-            Self::Plugin => 2,
-            Self::Upstream => 3,
-            Self::Route => 4,
-            Self::Recommendation => 5,
+            Self::Secret => 1,
+            Self::Rpc => 2,
+            Self::Plugin => 3,
+            Self::Upstream => 4,
+            Self::Route => 5,
+            Self::Recommendation => 6,
         }
     }
 
@@ -62,6 +66,7 @@ impl Kind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Network => "network",
+            Self::Secret => "secret",
             Self::Rpc => "rpc",
             Self::Plugin => "plugin",
             Self::Upstream => "upstream",
@@ -82,7 +87,7 @@ impl fmt::Display for Kind {
 pub struct ResourceKey {
     /// The kind.
     pub kind: Kind,
-    /// The id: a network's name, a plugin attachment's `route/name`, a recommendation's route, else a UUID.
+    /// The id: a network's or secret's name, a plugin attachment's `route/name`, a recommendation's route, else a UUID.
     pub id: Arc<str>,
 }
 
@@ -106,7 +111,7 @@ pub struct View(u8);
 
 impl View {
     /// Everything.
-    pub const ALL: Self = Self(0b11_1111);
+    pub const ALL: Self = Self(0b111_1111);
 
     /// The view of these kinds.
     #[must_use]

@@ -30,6 +30,7 @@ mod route;
 mod route_key;
 mod rpc;
 mod rules;
+mod secret;
 mod snapshot;
 mod traffic;
 mod upstream;
@@ -67,6 +68,7 @@ pub use route::{
 };
 pub use route_key::{HostKey, PathKey, RouteKey, RouteKeyRef};
 pub use rpc::{CallPrices, Collector, Rpc, Visibility};
+pub use secret::{Secret, SecretValue};
 pub use snapshot::{AdvanceError, Entry, Etag, Meta, Row, Snapshot, UnixMillis};
 pub use traffic::Traffic;
 pub use upstream::{

@@ -1,10 +1,12 @@
 //! A resource of any kind, and what all kinds have in common.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use crate::{
-    Kind, Network, PluginAttachment, Recommendation, ResourceKey, Route, Rpc, Target, Upstream, Violation,
-    ViolationCode, wire,
+    Kind, Network, PluginAttachment, Recommendation, ResourceKey, Route, Rpc, Secret, Target, Upstream,
+    Violation, ViolationCode, wire,
 };
 
 /// One resource of the configuration.
@@ -12,6 +14,8 @@ use crate::{
 pub enum Resource {
     /// A chain.
     Network(Network),
+    /// A value that must not be seen.
+    Secret(Secret),
     /// An endpoint of a network.
     Rpc(Rpc),
     /// A plugin attached to a route.
@@ -41,6 +45,7 @@ impl Resource {
     pub fn key(&self) -> ResourceKey {
         match self {
             Self::Network(network) => network.key(),
+            Self::Secret(secret) => secret.key(),
             Self::Rpc(rpc) => rpc.key(),
             Self::Plugin(plugin) => plugin.key(),
             Self::Upstream(upstream) => upstream.key(),
@@ -55,18 +60,32 @@ impl Resource {
         wire::encode_payload(self)
     }
 
+    /// The secrets it refers to, each once.
+    #[must_use]
+    pub fn secrets(&self) -> BTreeSet<ResourceKey> {
+        let named = self.references().into_iter().map(|(_, key)| key);
+        named.filter(|key| key.kind == Kind::Secret).collect()
+    }
+
     /// What it names, by field.
     pub(crate) fn references(&self) -> Vec<(&'static str, ResourceKey)> {
         match self {
-            Self::Network(_) | Self::Route(_) => Vec::new(),
-            Self::Rpc(rpc) => vec![("network", Network::key_of(&rpc.network))],
+            Self::Network(_) | Self::Secret(_) | Self::Route(_) => Vec::new(),
+            Self::Rpc(rpc) => {
+                let mut named = vec![("network", Network::key_of(&rpc.network))];
+                named.extend(Secret::keys_of("url", rpc.url.secrets()));
+                named.extend(Secret::keys_of("headers", rpc.headers.secrets()));
+                named
+            }
             Self::Plugin(plugin) => vec![("route_id", plugin.route_id.key())],
             Self::Upstream(upstream) => {
-                let route = ("route_id", upstream.route_id.key());
+                let mut named = vec![("route_id", upstream.route_id.key())];
                 match &upstream.target {
-                    Target::Rpc(rpc) => vec![route, ("rpc_id", rpc.key())],
-                    Target::Address(_) => vec![route],
+                    Target::Rpc(rpc) => named.push(("rpc_id", rpc.key())),
+                    Target::Address(address) => named.extend(Secret::keys_of("path", address.secrets())),
                 }
+                named.extend(Secret::keys_of("headers", upstream.headers.secrets()));
+                named
             }
             Self::Recommendation(recommendation) => vec![
                 ("route_id", recommendation.route_id.key()),
@@ -81,7 +100,7 @@ impl Resource {
             Self::Rpc(rpc) => ("url", rpc.url.normalized()),
             Self::Route(route) => ("host", route.route_key().to_string()),
             Self::Recommendation(recommendation) => ("network", recommendation.network.to_string()),
-            Self::Network(_) | Self::Plugin(_) | Self::Upstream(_) => return None,
+            Self::Network(_) | Self::Secret(_) | Self::Plugin(_) | Self::Upstream(_) => return None,
         };
         Some(UniqueKey {
             kind: self.key().kind,
@@ -98,6 +117,7 @@ impl Resource {
             Self::Rpc(rpc) => rpc.violations(),
             Self::Upstream(upstream) => upstream.violations(),
             Self::Recommendation(recommendation) => recommendation.violations(),
+            Self::Secret(secret) => secret.violations(),
             Self::Network(_) => Vec::new(),
         };
         if self.payload().len() > Self::MAX_PAYLOAD {
@@ -135,12 +155,23 @@ impl Resource {
             )
         };
         match &mut self {
-            Self::Rpc(rpc) if rpc.url.is_masked() => match before {
-                Some(Self::Rpc(stored)) if stored.url.masked() == rpc.url.expose() => {
-                    rpc.url = stored.url.clone();
+            Self::Rpc(rpc) => {
+                let stored = match before {
+                    Some(Self::Rpc(stored)) => Some(stored),
+                    _ => None,
+                };
+                if rpc.url.is_masked() {
+                    match stored {
+                        Some(stored) if stored.url.masked() == rpc.url.expose() => {
+                            rpc.url = stored.url.clone();
+                        }
+                        _ => return Err(stale("url")),
+                    }
                 }
-                _ => return Err(stale("url")),
-            },
+                if !rpc.headers.unmask(stored.map(|stored| &stored.headers)) {
+                    return Err(stale("headers"));
+                }
+            }
             Self::Upstream(upstream) => {
                 let stored = match before {
                     Some(Self::Upstream(stored)) => Some(stored),

@@ -6,7 +6,9 @@ use std::{fmt, str::FromStr};
 
 pub use prices::CallPrices;
 
-use crate::{HttpUrl, MethodFilter, Name, ResourceKey, RpcId, Violation, ViolationCode, rules::Rules};
+use crate::{
+    HttpUrl, MethodFilter, Name, ResourceKey, RpcId, UpstreamHeaders, Violation, ViolationCode, rules::Rules,
+};
 
 /// Who may use an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -117,6 +119,8 @@ pub struct Rpc {
     pub methods: Option<MethodFilter>,
     /// What calls to it cost; absent: not known.
     pub prices: Option<CallPrices>,
+    /// Set on every request to it.
+    pub headers: UpstreamHeaders,
 }
 
 impl Rpc {

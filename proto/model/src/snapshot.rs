@@ -6,9 +6,9 @@ use bytes::Bytes;
 use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
 
 use crate::{
-    ContentDigest, Digest, Kind, KindHashes, Lane, Lineage, Network, PluginAttachment, Recommendation,
-    Rejection, Resource, ResourceKey, Revision, Route, RouteId, Rpc, RpcId, Upstream, UpstreamId, Version,
-    View, Violation, ViolationCode, draft::Draft, resource::UniqueKey, wire,
+    ContentDigest, Digest, Kind, KindHashes, Lane, Lineage, Name, Network, PluginAttachment, Recommendation,
+    Rejection, Resource, ResourceKey, Revision, Route, RouteId, Rpc, RpcId, Secret, SecretValue, Upstream,
+    UpstreamId, Version, View, Violation, ViolationCode, draft::Draft, resource::UniqueKey, wire,
 };
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
@@ -105,6 +105,25 @@ pub struct Row {
     pub revision: Revision,
     /// Its payload.
     pub payload: Bytes,
+    /// Of a secret that the subscriber needs: its value.
+    pub value: Option<SecretValue>,
+}
+
+impl Row {
+    /// The row of an entry, with the value of a secret where that is known.
+    #[must_use]
+    pub fn of(entry: &Entry) -> Self {
+        let value = match &entry.resource {
+            Resource::Secret(secret) => secret.value.clone(),
+            _ => None,
+        };
+        Self {
+            key: entry.resource.key(),
+            revision: entry.meta.modify_revision,
+            payload: entry.payload.clone(),
+            value,
+        }
+    }
 }
 
 impl fmt::Debug for Row {
@@ -298,6 +317,15 @@ impl Snapshot {
         }
     }
 
+    /// The value of a secret, where it is known: at a subscriber that needs it.
+    #[must_use]
+    pub fn secret_value(&self, name: &Name) -> Option<&SecretValue> {
+        match &self.get(&Secret::key_of(name))?.resource {
+            Resource::Secret(secret) => secret.value.as_ref(),
+            _ => None,
+        }
+    }
+
     /// The keys of the resources that name `target`.
     pub fn referrers_of<'a>(
         &'a self,
@@ -359,7 +387,7 @@ impl Snapshot {
         upserts: Vec<Row>,
         removals: &[ResourceKey],
     ) -> Result<Self, AdvanceError> {
-        let mut draft = Draft::of(self);
+        let mut draft = Draft::of_subscriber(self);
         let mut undecoded = Vec::new();
         for row in upserts {
             if draft.is_touched(&row.key) {
@@ -367,7 +395,10 @@ impl Snapshot {
                 continue;
             }
             match wire::decode_payload(row.key.kind, &row.payload) {
-                Ok(resource) if resource.key() == row.key => {
+                Ok(mut resource) if resource.key() == row.key => {
+                    if let Resource::Secret(secret) = &mut resource {
+                        secret.value = row.value;
+                    }
                     let meta = Meta {
                         modify_revision: row.revision,
                         ..Meta::default()

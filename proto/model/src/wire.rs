@@ -17,7 +17,7 @@ use crate::{Entry, Kind, Resource, Violation, ViolationCode};
 
 pub use read::{
     collector_from_wire, network_from_wire, plugin_from_wire, recommendation_from_wire, resource_from_wire,
-    route_from_wire, rpc_from_wire, upstream_from_wire,
+    route_from_wire, rpc_from_wire, secret_from_wire, upstream_from_wire,
 };
 pub use rollout::{rollout_policy_from_wire, rollout_policy_to_wire, rollout_stage_to_wire};
 pub use version::{
@@ -38,6 +38,7 @@ pub fn entry_to_wire(entry: &Entry) -> v1::Resource {
     let meta = Some(meta_to_wire(entry));
     match &mut resource.resource {
         Some(v1::resource::Resource::Network(network)) => network.meta = meta,
+        Some(v1::resource::Resource::Secret(secret)) => secret.meta = meta,
         Some(v1::resource::Resource::Rpc(rpc)) => rpc.meta = meta,
         Some(v1::resource::Resource::Plugin(plugin)) => plugin.meta = meta,
         Some(v1::resource::Resource::Upstream(upstream)) => upstream.meta = meta,
@@ -53,6 +54,7 @@ pub(crate) fn encode_payload(resource: &Resource) -> Bytes {
     use v1::resource::Resource as Wire;
     let bytes = match resource_to_wire(resource, Exposure::Full).resource {
         Some(Wire::Network(message)) => message.encode_to_vec(),
+        Some(Wire::Secret(message)) => message.encode_to_vec(),
         Some(Wire::Rpc(message)) => message.encode_to_vec(),
         Some(Wire::Plugin(message)) => message.encode_to_vec(),
         Some(Wire::Upstream(message)) => message.encode_to_vec(),
@@ -71,6 +73,7 @@ pub fn decode_payload(kind: Kind, payload: &[u8]) -> Result<Resource, Vec<Violat
     use v1::resource::Resource as Wire;
     let decoded = match kind {
         Kind::Network => v1::Network::decode(payload).map(Wire::Network),
+        Kind::Secret => v1::Secret::decode(payload).map(Wire::Secret),
         Kind::Rpc => v1::Rpc::decode(payload).map(Wire::Rpc),
         Kind::Plugin => v1::PluginAttachment::decode(payload).map(Wire::Plugin),
         Kind::Upstream => v1::Upstream::decode(payload).map(Wire::Upstream),

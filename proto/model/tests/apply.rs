@@ -463,11 +463,7 @@ fn any_operation() -> impl Strategy<Value = Operation> {
 
 fn row(snapshot: &Snapshot, key: &ResourceKey) -> Row {
     let entry = snapshot.get(key).unwrap();
-    Row {
-        key: key.clone(),
-        revision: entry.meta.modify_revision,
-        payload: entry.payload.clone(),
-    }
+    Row::of(entry)
 }
 
 fn closed(snapshot: &Snapshot) -> bool {
@@ -516,7 +512,7 @@ proptest! {
     #[test]
     fn no_payload_panics(kind in 0usize..6, bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let kind = Kind::ALL[kind];
-        let row = Row { key: ResourceKey::new(kind, "x"), revision: Revision(1), payload: bytes.into() };
+        let row = Row { key: ResourceKey::new(kind, "x"), revision: Revision(1), payload: bytes.into(), value: None };
         let _outcome = Snapshot::empty(LINEAGE).advance(LINEAGE, Revision(1), vec![row], &[]);
     }
 }

@@ -4,12 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use prost::Message as _;
 use tokio::time::Instant;
-use tyrscale_model::{Entry, ResourceKey, Row, Version, View, WeightRow, WeightTtl, wire};
+use tyrscale_model::{Entry, Row, Snapshot, Version, View, WeightRow, WeightTtl, wire};
 use tyrscale_proto::v1;
 use tyrscale_store::Head;
 
-use super::resume::{Difference, Offer};
-use crate::weights;
+use super::{
+    needs::Needs,
+    resume::{Difference, Offer},
+    update::UpdateError,
+};
+use crate::{secrets::Vault, weights};
 
 /// Room for the tag and length of a resource in its message.
 const ITEM_HEADER: usize = 8;
@@ -22,7 +26,13 @@ const FRESH: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub(crate) enum Content {
     /// What operators want, as far as it is seen.
-    Config { head: Arc<Head>, view: View },
+    Config {
+        head: Arc<Head>,
+        view: View,
+        /// The values that are sent, and what opens them.
+        needs: Needs,
+        vault: Vault,
+    },
     /// What the recommender computed; lives are counted at `now`.
     Weights { head: Arc<weights::Head>, now: Instant },
 }
@@ -57,7 +67,7 @@ impl Content {
     /// The newest version.
     pub(crate) fn target(&self) -> Version {
         match self {
-            Self::Config { head, view } => head.snapshot.version(*view),
+            Self::Config { head, view, .. } => head.snapshot.version(*view),
             Self::Weights { head, .. } => head.weights.version(),
         }
     }
@@ -73,7 +83,7 @@ impl Content {
     /// What updates to one target differ by, besides where they start.
     pub(crate) fn variant(&self) -> (View, u64) {
         match self {
-            Self::Config { view, .. } => (*view, 0),
+            Self::Config { view, needs, .. } => (*view, needs.number()),
             Self::Weights { head, now } => (View::ALL, now.duration_since(head.published).as_secs()),
         }
     }
@@ -84,7 +94,9 @@ impl Content {
         let difference = |have: &Version| self.difference(have);
         let target = self.target();
         let (nothing, takes_over) = match self {
-            Self::Config { head, view } => (head.history.nothing().digest(target.lane, *view), takes_over),
+            Self::Config { head, view, .. } => {
+                (head.history.nothing().digest(target.lane, *view), takes_over)
+            }
             Self::Weights { head, .. } => (head.nothing(), true),
         };
         question(&Offer {
@@ -97,7 +109,7 @@ impl Content {
 
     fn difference(&self, have: &Version) -> Difference {
         let (changed, whole) = match self {
-            Self::Config { head, view } => {
+            Self::Config { head, view, .. } => {
                 let known = head.history.hashes_at(have.revision);
                 if known.is_none_or(|hashes| hashes.digest(have.lane, *view) != have.digest) {
                     return Difference::Unknown;
@@ -128,49 +140,60 @@ impl Content {
         }
     }
 
-    /// The steps that lead from `base`, or from nothing, to the newest version; `None` when the history does not
-    /// reach back.
-    pub(crate) fn items(&self, base: Option<&Version>) -> Option<Vec<Item>> {
+    /// The steps that lead from `base`, or from nothing, to the newest version.
+    ///
+    /// # Errors
+    /// [`UpdateError::Compacted`] when the history does not reach back; [`UpdateError::Secrets`] when a value that is
+    /// needed does not open.
+    pub(crate) fn items(&self, base: Option<&Version>) -> Result<Vec<Item>, UpdateError> {
         match (self, base) {
-            (Self::Config { head, view }, None) => {
+            (Self::Config { head, view, .. }, None) => {
                 let seen = view.kinds().flat_map(|kind| head.snapshot.of_kind(kind));
-                Some(
-                    seen.map(|(key, entry)| Item::Upsert(upsert(key, entry)))
-                        .collect(),
-                )
+                seen.map(|(_, entry)| self.upsert(&head.snapshot, entry))
+                    .collect()
             }
-            (Self::Config { head, view }, Some(base)) => {
-                let keys = head.history.changed_since(base.revision)?;
-                let seen = keys.iter().filter(|key| view.contains(key.kind));
-                let items = seen.map(|key| match head.snapshot.get(key) {
-                    Some(entry) => Item::Upsert(upsert(key, entry)),
-                    None => Item::Removal(wire::key_to_wire(key)),
+            (
+                Self::Config {
+                    head, view, needs, ..
+                },
+                Some(base),
+            ) => {
+                let changed = head.history.changed_since(base.revision);
+                let mut keys = changed.ok_or(UpdateError::Compacted)?;
+                keys.retain(|key| view.contains(key.kind));
+                // Their values may not have been needed before.
+                let entries = keys.iter().filter_map(|key| head.snapshot.get(key));
+                let beside: Vec<_> = entries.flat_map(|entry| needs.beside(&entry.resource)).collect();
+                keys.extend(beside);
+                let items = keys.iter().map(|key| match head.snapshot.get(key) {
+                    Some(entry) => self.upsert(&head.snapshot, entry),
+                    None => Ok(Item::Removal(wire::key_to_wire(key))),
                 });
-                Some(items.collect())
+                items.collect()
             }
             (Self::Weights { head, now }, None) => {
                 let all = head.weights.iter().map(|(upstream, _)| upstream);
-                Some(all.map(|upstream| weight_item(head, upstream, *now)).collect())
+                Ok(all.map(|upstream| weight_item(head, upstream, *now)).collect())
             }
             (Self::Weights { head, now }, Some(base)) => {
-                let changed = head.history.changed_since(base.revision)?;
-                let items = changed.into_iter();
-                Some(items.map(|upstream| weight_item(head, upstream, *now)).collect())
+                let changed = head.history.changed_since(base.revision);
+                let items = changed.ok_or(UpdateError::Compacted)?.into_iter();
+                Ok(items.map(|upstream| weight_item(head, upstream, *now)).collect())
             }
         }
+    }
+
+    fn upsert(&self, snapshot: &Snapshot, entry: &Entry) -> Result<Item, UpdateError> {
+        let mut resource = wire::row_to_wire(&Row::of(entry));
+        if let Self::Config { needs, vault, .. } = self {
+            resource.value = needs.value_of(snapshot, &entry.resource, vault)?;
+        }
+        Ok(Item::Upsert(resource))
     }
 }
 
 const fn enough(changed: usize) -> usize {
     changed.saturating_mul(100).div_ceil(LARGE_PERCENT)
-}
-
-fn upsert(key: &ResourceKey, entry: &Entry) -> v1::DiscoveryResource {
-    wire::row_to_wire(&Row {
-        key: key.clone(),
-        revision: entry.meta.modify_revision,
-        payload: entry.payload.clone(),
-    })
 }
 
 fn weight_item(head: &weights::Head, upstream: tyrscale_model::UpstreamId, now: Instant) -> Item {

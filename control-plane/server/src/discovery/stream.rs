@@ -23,12 +23,15 @@ use super::{
     gate::Room,
     hello::{self, PROTOCOL, Subscriber, TERSE},
     lanes::{Breach, Lanes},
+    needs::Needs,
     resume::{Offer, Resume},
     session::{Session, Update},
+    update::UpdateError,
 };
 use crate::{
     fleet::{Membership, Refusal, Standing},
     rollout::Targets,
+    secrets::SecretsError,
     weights,
 };
 
@@ -160,6 +163,8 @@ impl<'a> Stream<'a> {
             Lane::Config => Content::Config {
                 head: Arc::clone(&self.head),
                 view: self.view(),
+                needs: Needs::of(self.subscriber.node.role(), self.view()),
+                vault: self.hub.vault.clone(),
             },
             Lane::Weights => Content::Weights {
                 head: Arc::clone(&self.weights_head),
@@ -298,7 +303,14 @@ impl<'a> Stream<'a> {
         self.report();
         let content = self.content(lane);
         let updates = self.hub.updates(lane);
-        let led = updates.lead(&content, update.base, self.subscriber.format).await;
+        let mut led = updates.lead(&content, update.base, self.subscriber.format).await;
+        if let Err(UpdateError::Secrets(SecretsError::UnknownKey(_))) = &led {
+            // Another control plane made it a moment ago.
+            if let Err(error) = self.hub.vault.reload().await {
+                tracing::warn!(%error, "keys of secrets cannot be read");
+            }
+            led = updates.lead(&content, update.base, self.subscriber.format).await;
+        }
         let messages = match led {
             Ok(messages) => messages,
             Err(error) => {

@@ -11,6 +11,7 @@ use super::{
     content::{Content, Item},
     packing,
 };
+use crate::secrets::SecretsError;
 
 /// The largest message sent unless the subscriber wants smaller ones, in bytes.
 pub(crate) const MAX_MESSAGE: usize = 1024 * 1024;
@@ -33,6 +34,9 @@ pub(crate) enum UpdateError {
     /// It could not be compressed.
     #[error("the update could not be compressed")]
     Pack(#[from] std::io::Error),
+    /// A value that the subscriber needs does not open.
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
     /// The history no longer reaches back to the base.
     #[error("the history does not reach back")]
     Compacted,
@@ -107,7 +111,7 @@ impl Updates {
 }
 
 fn build(content: &Content, base: Option<Version>, format: Format) -> Result<Vec<Message>, UpdateError> {
-    let items = content.items(base.as_ref()).ok_or(UpdateError::Compacted)?;
+    let items = content.items(base.as_ref())?;
     let room = format.max_message.saturating_sub(ENVELOPE);
     let size: usize = items.iter().map(Item::size).sum();
     let target = content.target();

@@ -11,7 +11,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 use tyrscale_access::note;
-use tyrscale_model::{ChangeAction, ChangeSet, Difference, Rejection, RolloutPolicy, Snapshot, wire};
+use tyrscale_model::{
+    ChangeAction, ChangeSet, Difference, Operation, Rejection, Resource, RolloutPolicy, Snapshot, wire,
+};
 use tyrscale_proto::v1;
 use tyrscale_store::{Committed, Outcome, RequestId, Store};
 
@@ -19,10 +21,11 @@ use self::document::{Document, LIMITS, Received};
 use super::{
     Origin,
     bounds::{check_scope, note_commit, note_repeated, scope},
+    caller_name,
     crud::version_of,
     rejected, store_status,
 };
-use crate::rollout::Rollouts;
+use crate::{rollout::Rollouts, secrets::Vault};
 
 /// How many updates of one change are told of by field.
 const MAX_DETAILED: usize = 1000;
@@ -33,6 +36,7 @@ const MAX_KEPT: usize = 512 * 1024;
 /// The service over a store.
 pub(crate) struct Configuration {
     store: Store,
+    vault: Vault,
     rollouts: Rollouts,
     /// Ends the streams.
     stop: CancellationToken,
@@ -42,9 +46,10 @@ pub(crate) struct Configuration {
 type Told = v1::ApplyResponse;
 
 impl Configuration {
-    pub(crate) const fn new(store: Store, rollouts: Rollouts, stop: CancellationToken) -> Self {
+    pub(crate) fn new((store, vault): (Store, Vault), rollouts: Rollouts, stop: CancellationToken) -> Self {
         Self {
             store,
+            vault,
             rollouts,
             stop,
         }
@@ -77,6 +82,7 @@ impl Configuration {
     where
         P: Fn(&Snapshot) -> Result<Arc<ChangeSet>, Rejection> + Send + 'static,
     {
+        let request = request.map(|request| self.vault.request_of(&caller_name(), request));
         let store = self.store.clone();
         let scope = scope();
         let plan = move |snapshot: &Snapshot| {
@@ -129,11 +135,14 @@ impl v1::configuration_service_server::ConfigurationService for Configuration {
             rollout,
         } = document.finish(origin)?;
         let told = if dry_run {
+            let mut change_set = change_set;
+            let sealed = self.vault.seal_in(&self.store.head().snapshot, &mut change_set);
+            sealed.map_err(|refusal| rejected(&refusal))?;
             self.dry_run(change_set).await?
         } else {
-            let change_set = Arc::new(change_set);
-            self.commit(request, rollout, move |_| Ok(Arc::clone(&change_set)))
-                .await?
+            let (change_set, vault) = (Arc::new(change_set), self.vault.clone());
+            let plan = move |snapshot: &Snapshot| sealed(&vault, snapshot, &change_set);
+            self.commit(request, rollout, plan).await?
         };
         Ok(Response::new(told))
     }
@@ -208,6 +217,29 @@ impl v1::configuration_service_server::ConfigurationService for Configuration {
         note(|note| note.summary = format!("deleted tag {name}"));
         Ok(Response::new(v1::DeleteTagResponse {}))
     }
+}
+
+/// The change set with its values sealed; itself where there are none.
+fn sealed(
+    vault: &Vault,
+    snapshot: &Snapshot,
+    change_set: &Arc<ChangeSet>,
+) -> Result<Arc<ChangeSet>, Rejection> {
+    let is_secret = |operation: &Operation| {
+        matches!(
+            operation,
+            Operation::Upsert {
+                resource: Resource::Secret(_),
+                ..
+            }
+        )
+    };
+    if !change_set.operations.iter().any(is_secret) {
+        return Ok(Arc::clone(change_set));
+    }
+    let mut own = ChangeSet::clone(change_set);
+    vault.seal_in(snapshot, &mut own)?;
+    Ok(Arc::new(own))
 }
 
 async fn next_part(parts: &mut Streaming<v1::ApplyRequest>) -> Result<Option<v1::ApplyRequest>, Status> {

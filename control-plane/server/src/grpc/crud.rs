@@ -7,8 +7,8 @@ use std::marker::PhantomData;
 use prost::Message as _;
 use tonic::Status;
 use tyrscale_model::{
-    ChangeSet, Entry, Etag, Expectation, Filter, Kind, Notes, Operation, Rejection, ResourceKey, Revision,
-    Snapshot, View, Violation, ViolationCode, wire,
+    ChangeSet, Entry, Etag, Expectation, Filter, Kind, Notes, Operation, Rejection, Resource, ResourceKey,
+    Revision, Snapshot, View, Violation, ViolationCode, wire,
 };
 use tyrscale_proto::v1;
 use tyrscale_store::{Committed, Outcome, Store};
@@ -17,9 +17,11 @@ use self::write::{Answer, NOTES};
 pub(crate) use self::write::{Write, notes_of, request_id_of};
 use super::{
     bounds::{check_fields, check_scope, note_commit, note_repeated, scope},
+    caller_name,
     mask::Mask,
     refused, rejected, store_status,
 };
+use crate::secrets::Vault;
 
 const DEFAULT_PAGE: usize = 100;
 const MAX_PAGE: u32 = 1000;
@@ -41,6 +43,8 @@ pub(crate) trait Message: Clone + Default + Send + Sync + 'static {
     fn meta(&self) -> Option<&v1::ObjectMeta>;
     /// Takes the field of this path over; `false` when there is no such field.
     fn take(&mut self, path: &str, from: &Self) -> bool;
+    /// Fills in what only the whole configuration tells.
+    fn complete(&mut self, _snapshot: &Snapshot, _resource: &Resource) {}
     /// As a message of any kind.
     fn wrap(self) -> v1::Resource;
     /// From a message of any kind; `None` when it is of another.
@@ -71,13 +75,15 @@ pub(crate) struct Listed<M> {
 /// The five operations on one kind.
 pub(crate) struct Crud<M> {
     store: Store,
+    vault: Vault,
     kind: PhantomData<fn() -> M>,
 }
 
 impl<M: Message> Crud<M> {
-    pub(crate) const fn new(store: Store) -> Self {
+    pub(crate) const fn new(store: Store, vault: Vault) -> Self {
         Self {
             store,
+            vault,
             kind: PhantomData,
         }
     }
@@ -87,6 +93,14 @@ impl<M: Message> Crud<M> {
         self
     }
 
+    pub(crate) const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) const fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
     pub(crate) async fn get(&self, id: &str, at_revision: Option<u64>) -> Result<(M, u64), Status> {
         let snapshot = snapshot_at(&self.store, at_revision).await?;
         let key = ResourceKey::new(M::KIND, id);
@@ -94,7 +108,7 @@ impl<M: Message> Crud<M> {
             .get(&key)
             .filter(|_| scope().admits(&snapshot, &key))
             .ok_or_else(|| refused(absent::<M>(&key)))?;
-        Ok((message_of(entry)?, snapshot.revision().0))
+        Ok((message_of(&snapshot, entry)?, snapshot.revision().0))
     }
 
     pub(crate) async fn list(&self, page: &Page) -> Result<Listed<M>, Status> {
@@ -126,7 +140,7 @@ impl<M: Message> Crud<M> {
         let mut last = None;
         let mut messages = Vec::new();
         for (key, entry) in found.by_ref().take(size) {
-            messages.push(message_of(entry)?);
+            messages.push(message_of(&snapshot, entry)?);
             last = Some(&key.id);
         }
         let next_page_token = match last {
@@ -226,14 +240,16 @@ impl<M: Message> Crud<M> {
             .as_ref()
             .map(|request| request.id.clone())
             .unwrap_or_default();
-        let scope = scope();
+        let request = request.map(|request| self.vault.request_of(&caller_name(), request));
+        let (scope, vault) = (scope(), self.vault.clone());
         let plan = move |snapshot: &Snapshot| {
-            let change_set = ChangeSet {
+            let mut change_set = ChangeSet {
                 author: origin.actor.clone(),
                 client: origin.client.clone(),
                 request_id: request_id.clone(),
                 ..plan(snapshot)?
             };
+            vault.seal_in(snapshot, &mut change_set)?;
             check_scope(&scope, snapshot, &change_set)?;
             Ok(change_set)
         };
@@ -295,8 +311,11 @@ fn absent<M: Message>(key: &ResourceKey) -> Violation {
     Violation::new("", ViolationCode::NotFound, format!("{key} does not exist")).of(key.clone())
 }
 
-fn message_of<M: Message>(entry: &Entry) -> Result<M, Status> {
-    M::unwrap(wire::entry_to_wire(entry)).ok_or_else(|| Status::internal("a resource is of another kind"))
+fn message_of<M: Message>(snapshot: &Snapshot, entry: &Entry) -> Result<M, Status> {
+    let message = M::unwrap(wire::entry_to_wire(entry));
+    let mut message = message.ok_or_else(|| Status::internal("a resource is of another kind"))?;
+    message.complete(snapshot, &entry.resource);
+    Ok(message)
 }
 
 fn merge<M: Message>(current: Option<&Entry>, message: M, mask: &Mask) -> M {

@@ -8,7 +8,7 @@ macro_rules! crud_service {
         $list:ident($list_request:ident) -> $list_response:ident { $many:ident };
         $create:ident($create_request:ident) -> $create_response:ident;
         $update:ident($update_request:ident) -> $update_response:ident;
-        $delete:ident($delete_request:ident) -> $delete_response:ident;
+        $delete:ident($delete_request:ident) -> $delete_response:ident { $($cascade:ident, $deleted:ident)? };
         $($more:tt)*
     ) => {
         #[tonic::async_trait]
@@ -84,14 +84,11 @@ macro_rules! crud_service {
                 let how = (asked.request_id.as_str(), asked.validate_only);
                 let write = $crate::grpc::crud::Write::of(&request, stringify!($delete), how)?;
                 let request = request.into_inner();
-                let (version, deleted) = self
-                    .crud()
-                    .delete(&request.$id, request.etag, request.cascade, write)
-                    .await?;
-                let version = Some(version);
+                let cascade = None::<bool>$(.or(request.$cascade))?;
+                let gone = self.crud().delete(&request.$id, request.etag, cascade, write).await?;
                 Ok(tonic::Response::new(v1::$delete_response {
-                    version,
-                    deleted,
+                    version: Some(gone.0),
+                    $($deleted: gone.1,)?
                 }))
             }
 

@@ -14,7 +14,7 @@ crud_service! {
     list_networks(ListNetworksRequest) -> ListNetworksResponse { networks };
     create_network(CreateNetworkRequest) -> CreateNetworkResponse;
     update_network(UpdateNetworkRequest) -> UpdateNetworkResponse;
-    delete_network(DeleteNetworkRequest) -> DeleteNetworkResponse;
+    delete_network(DeleteNetworkRequest) -> DeleteNetworkResponse { cascade, deleted };
 }
 
 impl Message for v1::Network {

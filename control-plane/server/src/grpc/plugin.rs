@@ -14,7 +14,7 @@ crud_service! {
     list_plugins(ListPluginsRequest) -> ListPluginsResponse { plugins };
     create_plugin(CreatePluginRequest) -> CreatePluginResponse;
     update_plugin(UpdatePluginRequest) -> UpdatePluginResponse;
-    delete_plugin(DeletePluginRequest) -> DeletePluginResponse;
+    delete_plugin(DeletePluginRequest) -> DeletePluginResponse { cascade, deleted };
 }
 
 impl Message for v1::PluginAttachment {

@@ -11,7 +11,7 @@ use super::{
     mask::take_field,
     weights,
 };
-use crate::weights::Book;
+use crate::{secrets::Vault, weights::Book};
 
 /// The service over the store and the recommended weights.
 pub(crate) struct Recommendations {
@@ -21,9 +21,9 @@ pub(crate) struct Recommendations {
 }
 
 impl Recommendations {
-    pub(crate) fn new(store: Store, book: Book) -> Self {
+    pub(crate) fn new((store, vault): (Store, Vault), book: Book) -> Self {
         Self {
-            crud: Crud::new(store.clone()),
+            crud: Crud::new(store.clone(), vault),
             store,
             book,
         }
@@ -40,7 +40,7 @@ crud_service! {
     list_recommendations(ListRecommendationsRequest) -> ListRecommendationsResponse { recommendations };
     create_recommendation(CreateRecommendationRequest) -> CreateRecommendationResponse;
     update_recommendation(UpdateRecommendationRequest) -> UpdateRecommendationResponse;
-    delete_recommendation(DeleteRecommendationRequest) -> DeleteRecommendationResponse;
+    delete_recommendation(DeleteRecommendationRequest) -> DeleteRecommendationResponse { cascade, deleted };
 
     async fn set_weights(
         &self,

@@ -14,7 +14,7 @@ crud_service! {
     list_routes(ListRoutesRequest) -> ListRoutesResponse { routes };
     create_route(CreateRouteRequest) -> CreateRouteResponse;
     update_route(UpdateRouteRequest) -> UpdateRouteResponse;
-    delete_route(DeleteRouteRequest) -> DeleteRouteResponse;
+    delete_route(DeleteRouteRequest) -> DeleteRouteResponse { cascade, deleted };
 }
 
 impl Message for v1::Route {

@@ -14,7 +14,7 @@ crud_service! {
     list_rpcs(ListRpcsRequest) -> ListRpcsResponse { rpcs };
     create_rpc(CreateRpcRequest) -> CreateRpcResponse;
     update_rpc(UpdateRpcRequest) -> UpdateRpcResponse;
-    delete_rpc(DeleteRpcRequest) -> DeleteRpcResponse;
+    delete_rpc(DeleteRpcRequest) -> DeleteRpcResponse { cascade, deleted };
 }
 
 impl Message for v1::Rpc {
@@ -34,7 +34,7 @@ impl Message for v1::Rpc {
         match path.split_once('.') {
             None => take_field!(
                 self, from, path;
-                id, network, provider, visibility, url, collectors, methods, prices
+                id, network, provider, visibility, url, collectors, methods, prices, headers
             ),
             Some(("methods", path)) => take_field!(self.methods, from.methods => path; allow, ignore),
             Some(("prices", path)) => {

@@ -14,7 +14,7 @@ crud_service! {
     list_upstreams(ListUpstreamsRequest) -> ListUpstreamsResponse { upstreams };
     create_upstream(CreateUpstreamRequest) -> CreateUpstreamResponse;
     update_upstream(UpdateUpstreamRequest) -> UpdateUpstreamResponse;
-    delete_upstream(DeleteUpstreamRequest) -> DeleteUpstreamResponse;
+    delete_upstream(DeleteUpstreamRequest) -> DeleteUpstreamResponse { cascade, deleted };
 }
 
 impl Message for v1::Upstream {

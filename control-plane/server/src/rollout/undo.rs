@@ -52,7 +52,7 @@ pub(super) fn undo(
 /// How many kinds it may hang on.
 const fn depth(kind: Kind) -> u8 {
     match kind {
-        Kind::Network => 0,
+        Kind::Network | Kind::Secret => 0,
         Kind::Rpc => 1,
         Kind::Route => 2,
         Kind::Upstream | Kind::Plugin => 3,

@@ -15,8 +15,9 @@ use tyrscale_proto::{
         plugin_service_server::PluginServiceServer,
         recommendation_run_service_server::RecommendationRunServiceServer,
         recommendation_service_server::RecommendationServiceServer, route_service_server::RouteServiceServer,
-        rpc_service_server::RpcServiceServer, status_service_server::StatusServiceServer,
-        telemetry_service_server::TelemetryServiceServer, upstream_service_server::UpstreamServiceServer,
+        rpc_service_server::RpcServiceServer, secret_service_server::SecretServiceServer,
+        status_service_server::StatusServiceServer, telemetry_service_server::TelemetryServiceServer,
+        upstream_service_server::UpstreamServiceServer,
     },
 };
 use tyrscale_store::Store;
@@ -31,6 +32,7 @@ use crate::{
         status::FleetStatus,
     },
     runs::RunRecords,
+    secrets::Vault,
     telemetry::{Telemetry, TelemetryReader},
     weights::Book,
 };
@@ -59,7 +61,7 @@ pub(super) fn add_reflection(routes: &mut Routes) -> Result<(), ControlPlaneErro
 /// Adds what people and tools call.
 pub(super) fn add_services(
     routes: &mut Routes,
-    store: &Store,
+    (store, vault): &(Store, Vault),
     configuration: Configuration,
     status: FleetStatus,
     recommendations: Recommendations,
@@ -69,25 +71,19 @@ pub(super) fn add_services(
             $server::new($service).max_decoding_message_size(MAX_REQUEST)
         };
     }
+    macro_rules! crud {
+        ($message:ident) => {
+            Crud::<v1::$message>::new(store.clone(), vault.clone())
+        };
+    }
     *routes = std::mem::take(routes)
-        .add_service(limited!(
-            NetworkServiceServer,
-            Crud::<v1::Network>::new(store.clone())
-        ))
-        .add_service(limited!(RpcServiceServer, Crud::<v1::Rpc>::new(store.clone())))
-        .add_service(limited!(
-            RouteServiceServer,
-            Crud::<v1::Route>::new(store.clone())
-        ))
-        .add_service(limited!(
-            UpstreamServiceServer,
-            Crud::<v1::Upstream>::new(store.clone())
-        ))
+        .add_service(limited!(NetworkServiceServer, crud!(Network)))
+        .add_service(limited!(SecretServiceServer, crud!(Secret)))
+        .add_service(limited!(RpcServiceServer, crud!(Rpc)))
+        .add_service(limited!(RouteServiceServer, crud!(Route)))
+        .add_service(limited!(UpstreamServiceServer, crud!(Upstream)))
         .add_service(limited!(RecommendationServiceServer, recommendations))
-        .add_service(limited!(
-            PluginServiceServer,
-            Crud::<v1::PluginAttachment>::new(store.clone())
-        ))
+        .add_service(limited!(PluginServiceServer, crud!(PluginAttachment)))
         .add_service(limited!(ConfigurationServiceServer, configuration))
         .add_service(limited!(StatusServiceServer, status));
 }
@@ -109,12 +105,12 @@ pub(super) fn add_node_services(
 
 /// The service that tells what recommenders did.
 pub(super) async fn runs_of(
-    store: &Store,
+    stored: (Store, Vault),
     book: &Book,
     guard: &Guard,
 ) -> Result<RecommendationRunServiceServer<Runs<Recommendations>>, ControlPlaneError> {
-    let recommendations = Recommendations::new(store.clone(), book.clone());
-    let runs = Runs::new(RunRecords::open(store).await?, recommendations, guard.clone());
+    let records = RunRecords::open(&stored.0).await?;
+    let runs = Runs::new(records, Recommendations::new(stored, book.clone()), guard.clone());
     Ok(RecommendationRunServiceServer::new(runs).max_decoding_message_size(MAX_REQUEST))
 }
 

@@ -25,6 +25,7 @@ mod rest_v2;
 mod resuming;
 mod rollout;
 mod runs;
+mod secrets;
 mod services;
 mod status;
 mod subscription;

@@ -1,13 +1,17 @@
 //! A control plane in this process, and documents for it.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, transport::Channel};
 use tyrscale_control_plane::{
-    AccessArgs, ControlPlaneConfig, ControlPlaneError, Listeners, WeightRails, run,
+    AccessArgs, ControlPlaneConfig, ControlPlaneError, Listeners, SecretsArgs, WeightRails, run,
 };
 use tyrscale_model::RolloutPolicy;
 use tyrscale_proto::v1::{self, apply_request::Part, resource::Resource as Wire};
@@ -44,6 +48,7 @@ pub(crate) fn config(dir: &TempDir) -> ControlPlaneConfig {
         hello_deadline_ms: 1500,
         #[cfg(feature = "etcd")]
         etcd: tyrscale_control_plane::EtcdArgs::default(),
+        secrets: SecretsArgs::default(),
         telemetry_interval_ms: 200,
         weights: WeightRails::default(),
     }
@@ -63,10 +68,31 @@ impl Plane {
 
     /// Stops it and starts another one over the same store, with the defaults of these tests.
     pub(crate) async fn restart(self) -> Self {
+        self.restart_with(|_| {}).await
+    }
+
+    /// The same with some of it changed.
+    pub(crate) async fn restart_with(self, change: impl FnOnce(&mut ControlPlaneConfig)) -> Self {
+        self.stop.cancel();
+        timeout(LIMIT, self.task).await.unwrap().unwrap().unwrap();
+        let mut config = config(&self.dir);
+        change(&mut config);
+        Self::over(self.dir, config).await
+    }
+
+    /// Stops it and sees why no other one starts over its store after `damage`.
+    pub(crate) async fn fails_to_restart(self, damage: impl FnOnce(&Path)) -> ControlPlaneError {
         self.stop.cancel();
         timeout(LIMIT, self.task).await.unwrap().unwrap().unwrap();
         let config = config(&self.dir);
-        Self::over(self.dir, config).await
+        damage(&config.data_dir);
+        let listeners = Listeners::bind(&config).await.unwrap();
+        let running = run(config, listeners, CancellationToken::new());
+        timeout(LIMIT, running).await.unwrap().unwrap_err()
+    }
+
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        config(&self.dir).data_dir
     }
 
     async fn over(dir: TempDir, config: ControlPlaneConfig) -> Self {

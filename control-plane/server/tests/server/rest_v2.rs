@@ -11,10 +11,10 @@ use tokio::{
 
 use crate::plane::{LIMIT, Plane};
 
-struct Answer {
-    status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     head: String,
-    body: String,
+    pub(crate) body: String,
 }
 
 impl Answer {
@@ -51,7 +51,7 @@ async fn send(to: SocketAddr, line: &str, headers: &str, body: &str) -> Answer {
     }
 }
 
-async fn call(plane: &Plane, line: &str, body: Value) -> Answer {
+pub(crate) async fn call(plane: &Plane, line: &str, body: Value) -> Answer {
     let body = if body.is_null() {
         String::new()
     } else {

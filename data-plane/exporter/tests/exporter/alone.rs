@@ -15,7 +15,7 @@ use crate::{
 fn it_follows_what_it_works_on() {
     let arguments = ["--control-plane", "http://a:1,http://b:2", "--node-id", "n1"];
     let follower = FollowerConfig::from(config(&arguments));
-    assert_eq!(follower.view, View::of(&[Kind::Network, Kind::Rpc]));
+    assert_eq!(follower.view, View::of(&[Kind::Network, Kind::Secret, Kind::Rpc]));
     assert_eq!(follower.role, NodeRole::Exporter);
     assert_eq!(follower.node_id, "n1");
     assert_eq!(follower.control_plane, ["http://a:1", "http://b:2"]);

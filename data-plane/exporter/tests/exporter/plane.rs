@@ -15,7 +15,7 @@ use tonic::{
 };
 use tyrscale_model::{
     ChainId, ChangeSet, Collector, Expectation, Kind, Lineage, Network, Operation, Policy, Resource, Row,
-    Rpc, RpcId, Snapshot, UnixMillis, View, Visibility, apply, wire,
+    Rpc, RpcId, Snapshot, UnixMillis, UpstreamHeaders, View, Visibility, apply, wire,
 };
 use tyrscale_proto::v1::{
     self, coordination_service_server as coordination, discovery_service_server as discovery,
@@ -110,15 +110,13 @@ fn welcome() -> Message {
 }
 
 fn whole(content: &Snapshot) -> Message {
-    let rows = content.iter().map(|(key, entry)| Row {
-        key: key.clone(),
-        revision: entry.meta.modify_revision,
-        payload: entry.payload.clone(),
-    });
+    let rows = content.iter().map(|(key, entry)| Row::of(entry));
     Message::Chunk(v1::UpdateChunk {
-        target: Some(wire::version_to_wire(
-            &content.version(View::of(&[Kind::Network, Kind::Rpc])),
-        )),
+        target: Some(wire::version_to_wire(&content.version(View::of(&[
+            Kind::Network,
+            Kind::Secret,
+            Kind::Rpc,
+        ])))),
         count: 1,
         upserts: rows.map(|row| wire::row_to_wire(&row)).collect(),
         ..v1::UpdateChunk::default()
@@ -395,5 +393,6 @@ fn rpc(number: u32, url: &str, collectors: &[Collector]) -> Rpc {
         collectors: collectors.to_vec(),
         methods: None,
         prices: None,
+        headers: UpstreamHeaders::default(),
     }
 }

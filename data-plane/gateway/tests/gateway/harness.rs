@@ -19,7 +19,7 @@ use tyrscale_gateway::{Changed, Gateway, Settings};
 use tyrscale_model::{
     ChainId, ChangeSet, CircuitBreaker, Collector, Expectation, HealthCheck, Lineage, LoadBalancer, Network,
     Operation, PluginType, Policy, Resource, ResourceKey, Route, RouteId, Rpc, RpcId, Snapshot, Target,
-    UnixMillis, Upstream, UpstreamId, View, Visibility, Weight, apply,
+    UnixMillis, Upstream, UpstreamHeaders, UpstreamId, View, Visibility, Weight, apply,
 };
 use tyrscale_simnode::{SimNode, SimNodeConfig};
 
@@ -105,6 +105,7 @@ pub(crate) fn rpc(number: u32, url: &str) -> Rpc {
         collectors: vec![Collector::EthBlockNumber],
         methods: None,
         prices: None,
+        headers: UpstreamHeaders::default(),
     }
 }
 

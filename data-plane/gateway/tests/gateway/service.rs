@@ -83,12 +83,9 @@ fn welcome() -> Message {
 }
 
 fn whole(content: &Snapshot) -> Message {
-    let rows = content.iter().map(|(key, entry)| Row {
-        key: key.clone(),
-        revision: entry.meta.modify_revision,
-        payload: entry.payload.clone(),
-    });
+    let rows = content.iter().map(|(key, entry)| Row::of(entry));
     let view = View::of(&[
+        Kind::Secret,
         Kind::Network,
         Kind::Rpc,
         Kind::Plugin,

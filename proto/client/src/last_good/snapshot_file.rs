@@ -34,12 +34,8 @@ fn checksum(header: &[u8], body: &[u8]) -> [u8; CHECKSUM] {
 
 pub(super) fn encode(snapshot: &Snapshot, view: View) -> Vec<u8> {
     let mut body = Vec::new();
-    for (key, entry) in snapshot.iter() {
-        let row = Row {
-            key: key.clone(),
-            revision: entry.meta.modify_revision,
-            payload: entry.payload.clone(),
-        };
+    for (_, entry) in snapshot.iter() {
+        let row = Row::of(entry);
         body.put_slice(&wire::row_to_wire(&row).encode_length_delimited_to_vec());
     }
     let mut bytes = Vec::with_capacity(HEADER + CHECKSUM + body.len());

@@ -25,6 +25,7 @@ fn snapshot(revision: u64, networks: u64) -> Snapshot {
             key: ResourceKey::new(Kind::Network, name),
             revision: Revision(number),
             payload: network.encode_to_vec().into(),
+            value: None,
         }
     });
     Snapshot::empty(LINEAGE)

@@ -22,11 +22,7 @@ pub(super) fn encode(base: &Version, update: &Update) -> Vec<u8> {
     };
     for key in &update.changed {
         match update.snapshot.get(key) {
-            Some(entry) => delta.upserts.push(wire::row_to_wire(&Row {
-                key: key.clone(),
-                revision: entry.meta.modify_revision,
-                payload: entry.payload.clone(),
-            })),
+            Some(entry) => delta.upserts.push(wire::row_to_wire(&Row::of(entry))),
             None => delta.removals.push(wire::key_to_wire(key)),
         }
     }

@@ -35,6 +35,7 @@ fn row(name: &str, chain_id: u64) -> Row {
         key: key(name),
         revision: Revision(1),
         payload: network.encode_to_vec().into(),
+        value: None,
     }
 }
 

@@ -39,6 +39,7 @@ pub(crate) fn network(name: &str, chain_id: u64) -> Row {
         key: key(name),
         revision: Revision(1),
         payload: network.encode_to_vec().into(),
+        value: None,
     }
 }
 

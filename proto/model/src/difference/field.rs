@@ -10,6 +10,7 @@ use prost_reflect::{
 
 use crate::{
     Entry, Resource,
+    http_url::MASK,
     wire::{Exposure, resource_to_wire},
 };
 
@@ -37,6 +38,9 @@ pub fn field_changes(before: &Entry, after: &Entry) -> Vec<FieldChange> {
     if let (Some(before), Some(after)) = &sides {
         compare("", before, after, &mut found);
     }
+    if let (Resource::Secret(before), Resource::Secret(after)) = (&before.resource, &after.resource) {
+        name_sealed(before.fingerprint == after.fingerprint, &mut found);
+    }
     let (before, after) = (&before.meta, &after.meta);
     for (path, before, after) in [
         ("meta.labels", &before.labels, &after.labels),
@@ -58,6 +62,18 @@ pub fn field_changes(before: &Entry, after: &Entry) -> Vec<FieldChange> {
         });
     }
     found
+}
+
+/// Another value of a secret shows as such; the same one, sealed anew, as what it is.
+fn name_sealed(is_same_value: bool, found: &mut [FieldChange]) {
+    for change in found.iter_mut().filter(|change| change.path == "sealed") {
+        let path = if is_same_value { "sealed" } else { "value" };
+        *change = FieldChange {
+            path: path.to_owned(),
+            before: MASK.to_owned(),
+            after: MASK.to_owned(),
+        };
+    }
 }
 
 fn notes(notes: &BTreeMap<String, String>) -> String {

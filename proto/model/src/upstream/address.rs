@@ -1,10 +1,11 @@
-//! A plain HTTP address of an upstream, whose path may hold a key.
+//! A plain HTTP address of an upstream, whose path may hold a key or refer to secrets.
 
 use std::fmt;
 
 use crate::{
-    HttpUrl, Scheme, Violation, ViolationCode,
+    HttpUrl, Name, Scheme, Violation, ViolationCode,
     http_url::{MASK, mask_path, mask_query},
+    secret::reference,
 };
 
 /// A plain HTTP address. `Debug` masks the path, which may hold a key.
@@ -56,6 +57,11 @@ impl Address {
         };
         match address.url_text().parse::<HttpUrl>() {
             Ok(_) => Ok(address),
+            Err(_) if reference::check(path).is_err() => Err(Violation::new(
+                "path",
+                ViolationCode::Invalid,
+                "must refer to at most 8 secrets, as ${secret:NAME}",
+            )),
             Err(_) => Err(Violation::new(
                 "path",
                 ViolationCode::Invalid,
@@ -78,6 +84,11 @@ impl Address {
             .find('?')
             .map_or((self.path.as_str(), ""), |at| self.path.split_at(at));
         format!("{}{}", mask_path(path), mask_query(query))
+    }
+
+    /// The secrets the path refers to.
+    pub fn secrets(&self) -> impl Iterator<Item = Name> {
+        reference::names(&self.path)
     }
 
     /// Whether the path is a text that [`Address::masked_path`] made.

@@ -1,10 +1,13 @@
-//! Headers set on every request to an upstream, whose values are secret.
+//! Headers set on every request to an upstream or rpc, whose values are secret or refer to secrets.
 
 use std::{collections::BTreeMap, fmt};
 
 use http::{HeaderName, HeaderValue};
 
-use crate::{Violation, ViolationCode, header::parse_free_name, http_url::MASK, rules::Rules};
+use crate::{
+    Name, Snapshot, Violation, ViolationCode, header::parse_free_name, http_url::MASK, rules::Rules,
+    secret::reference,
+};
 
 /// Headers by name, in the order of names. Values are marked sensitive and `Debug` does not show them.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
@@ -61,11 +64,58 @@ impl UpstreamHeaders {
         found
     }
 
-    /// As texts, values as `***`.
+    /// The secrets they refer to.
+    pub fn secrets(&self) -> impl Iterator<Item = Name> {
+        let texts = self.0.iter().filter_map(|(_, value)| value.to_str().ok());
+        texts.flat_map(reference::names)
+    }
+
+    /// The headers with the values of the secrets they refer to.
+    ///
+    /// # Errors
+    /// A [`Violation`] naming the secret whose value is not there.
+    pub fn filled(&self, snapshot: &Snapshot) -> Result<Self, Violation> {
+        let fill = |text: &str| {
+            let value = |name: &Name| reference::value_of(snapshot, name).map(|it| it.expose().into());
+            let text = reference::replaced(text, value)?;
+            let invalid = || Violation::new("", ViolationCode::Invalid, "cannot stand in a header");
+            let mut value = HeaderValue::from_str(&text).map_err(|_| invalid())?;
+            value.set_sensitive(true);
+            Ok(value)
+        };
+        let filled = self.0.iter().map(|(name, value)| match value.to_str() {
+            Ok(text) if reference::is_in(text) => fill(text).map(|value| (name.clone(), value)),
+            _ => Ok((name.clone(), value.clone())),
+        });
+        let filled = filled.collect::<Result<_, Violation>>();
+        filled.map(Self).map_err(|violation| Violation {
+            field: "headers".to_owned(),
+            ..violation
+        })
+    }
+
+    /// Those of `others` too that have no namesake here.
+    #[must_use]
+    pub fn over(&self, others: &Self) -> Self {
+        let has = |name: &HeaderName| self.0.iter().any(|(own, _)| own == name);
+        let added = others.0.iter().filter(|(name, _)| !has(name));
+        let mut all: Vec<_> = self.0.iter().chain(added).cloned().collect();
+        all.sort_by(|(one, _), (other, _)| one.as_str().cmp(other.as_str()));
+        Self(all)
+    }
+
+    /// As texts, values as `***` unless they only say how a secret is used, such as `Bearer ${secret:NAME}`.
     #[must_use]
     pub fn masked(&self) -> BTreeMap<String, String> {
-        let names = self.0.iter().map(|(name, _)| name.to_string());
-        names.map(|name| (name, MASK.to_owned())).collect()
+        let masked = |value: &HeaderValue| match value.to_str() {
+            Ok(text) if is_open(text) => text.to_owned(),
+            _ => MASK.to_owned(),
+        };
+        let texts = self
+            .0
+            .iter()
+            .map(|(name, value)| (name.to_string(), masked(value)));
+        texts.collect()
     }
 
     /// As texts, secrets included.
@@ -74,6 +124,13 @@ impl UpstreamHeaders {
         let texts = self.0.iter().map(|(name, value)| (name.to_string(), text(value)));
         texts.collect()
     }
+}
+
+/// Whether a value holds references and, besides them, at most the name of a scheme (RFC 9110, section 11.1).
+fn is_open(text: &str) -> bool {
+    let rest = reference::without(text);
+    let scheme = rest.strip_suffix(' ').unwrap_or(&rest);
+    reference::is_in(text) && scheme.len() <= 16 && scheme.bytes().all(|byte| byte.is_ascii_alphabetic())
 }
 
 /// Reads a value: visible ASCII, spaces and tabs inside (RFC 9110, section 5.5).
@@ -90,6 +147,7 @@ fn parse_value(text: &str) -> Result<HeaderValue, Violation> {
     if !text.is_ascii() || text.trim() != text {
         return Err(invalid(rule));
     }
+    reference::check(text).map_err(|violation| invalid(&format!("values {}", violation.message)))?;
     let mut value = HeaderValue::from_str(text).map_err(|_| invalid(rule))?;
     value.set_sensitive(true);
     Ok(value)
@@ -122,6 +180,33 @@ mod tests {
         assert!(headers.expose().all(|(_, value)| value.is_sensitive()));
         assert_eq!(headers.masked()["x-api-key"], "***");
         assert_eq!(headers.exposed_texts()["authorization"], "Bearer s3cret");
+    }
+
+    #[test]
+    fn references_are_shown_and_what_else_there_is_is_not() {
+        let (headers, violations) = read(&[
+            ("authorization", "Bearer ${secret:alchemy}"),
+            ("x-key", "${secret:other}"),
+            ("x-mixed", "s3cret9${secret:other}"),
+        ]);
+        assert!(violations.is_empty());
+        let masked = headers.masked();
+        assert_eq!(masked["authorization"], "Bearer ${secret:alchemy}");
+        assert_eq!(masked["x-key"], "${secret:other}");
+        assert_eq!(masked["x-mixed"], "***");
+        let names: Vec<String> = headers.secrets().map(|name| name.to_string()).collect();
+        assert_eq!(names, ["alchemy", "other", "other"]);
+        assert_eq!(read(&[("x-key", "${secret:}")]).1.len(), 1);
+    }
+
+    #[test]
+    fn an_own_header_is_sent_instead_of_one_of_the_same_name() {
+        let (own, others) = (read(&[("x-b", "1")]).0, read(&[("X-B", "2"), ("x-a", "3")]).0);
+        let texts = own.over(&others).exposed_texts();
+        assert_eq!(
+            (texts["x-a"].as_str(), texts["x-b"].as_str(), texts.len()),
+            ("3", "1", 2)
+        );
     }
 
     #[test]

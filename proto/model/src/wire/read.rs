@@ -10,7 +10,7 @@ use tyrscale_proto::v1;
 
 use crate::{
     CallPrices, ChainId, Collector, MethodFilter, Network, PluginAttachment, PluginPriority, PluginType,
-    Resource, Rpc, Violation, ViolationCode, Visibility,
+    Resource, Rpc, Secret, UpstreamHeaders, Violation, ViolationCode, Visibility,
 };
 
 pub use recommendation::recommendation_from_wire;
@@ -125,6 +125,7 @@ pub fn resource_from_wire(message: &v1::Resource) -> Result<Resource, Vec<Violat
     use v1::resource::Resource as Wire;
     match &message.resource {
         Some(Wire::Network(network)) => network_from_wire(network).map(Resource::Network),
+        Some(Wire::Secret(secret)) => secret_from_wire(secret).map(Resource::Secret),
         Some(Wire::Rpc(rpc)) => rpc_from_wire(rpc).map(Resource::Rpc),
         Some(Wire::Plugin(plugin)) => plugin_from_wire(plugin).map(Resource::Plugin),
         Some(Wire::Upstream(upstream)) => upstream_from_wire(upstream).map(Resource::Upstream),
@@ -159,6 +160,26 @@ pub fn network_from_wire(message: &v1::Network) -> Result<Network, Vec<Violation
     reader.finish(network)
 }
 
+/// Reads a secret: one that is written has a value, one that is stored is sealed.
+///
+/// # Errors
+/// Every broken rule of its fields.
+pub fn secret_from_wire(message: &v1::Secret) -> Result<Secret, Vec<Violation>> {
+    let mut reader = Reader::default();
+    let name = reader.text("name", &message.name);
+    let value = message
+        .value
+        .as_ref()
+        .map(|value| reader.take("value", value.parse()));
+    let secret = name.map(|name| Secret {
+        name,
+        sealed: message.sealed.clone(),
+        fingerprint: message.fingerprint.clone(),
+        value: value.flatten(),
+    });
+    reader.finish(secret)
+}
+
 /// Reads an rpc.
 ///
 /// # Errors
@@ -183,6 +204,8 @@ pub fn rpc_from_wire(message: &v1::Rpc) -> Result<Rpc, Vec<Violation>> {
         .methods
         .as_ref()
         .map(|methods| methods_from_wire(&mut reader, methods));
+    let (headers, broken) = UpstreamHeaders::read(&message.headers);
+    reader.violations.extend(broken);
     let rpc = (|| {
         Some(Rpc {
             id: id?,
@@ -193,6 +216,7 @@ pub fn rpc_from_wire(message: &v1::Rpc) -> Result<Rpc, Vec<Violation>> {
             collectors,
             methods,
             prices: message.prices.map(prices_from_wire),
+            headers,
         })
     })();
     reader.finish_checked(rpc, Rpc::violations)

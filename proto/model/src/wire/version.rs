@@ -51,6 +51,7 @@ pub fn version_from_wire(message: &v1::Version) -> Option<Version> {
 pub const fn kind_to_wire(kind: Kind) -> v1::Kind {
     match kind {
         Kind::Network => v1::Kind::Network,
+        Kind::Secret => v1::Kind::Secret,
         Kind::Rpc => v1::Kind::Rpc,
         Kind::Plugin => v1::Kind::Plugin,
         Kind::Upstream => v1::Kind::Upstream,
@@ -86,16 +87,21 @@ pub fn row_to_wire(row: &Row) -> v1::DiscoveryResource {
         revision: row.revision.0,
         payload: row.payload.clone(),
         ttl: None,
+        value: row.value.as_ref().map(|value| value.expose().to_owned()),
     }
 }
 
-/// Reads a row; `None` when the kind is unknown.
+/// Reads a row; `None` when the kind is unknown or the value is none of a secret.
 #[must_use]
 pub fn row_from_wire(message: &v1::DiscoveryResource) -> Option<Row> {
     Some(Row {
         key: ResourceKey::new(Kind::from_number(message.kind)?, message.id.as_str()),
         revision: Revision(message.revision),
         payload: message.payload.clone(),
+        value: match &message.value {
+            Some(value) => Some(value.parse().ok()?),
+            None => None,
+        },
     })
 }
 

@@ -76,6 +76,7 @@ pub fn weight_row_to_wire(row: &WeightRow) -> v1::DiscoveryResource {
         revision: row.revision.0,
         payload: row.payload.clone(),
         ttl: row.remaining.map(ttl_to_wire),
+        value: None,
     }
 }
 

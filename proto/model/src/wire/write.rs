@@ -4,6 +4,7 @@ mod recommendation;
 mod route;
 mod upstream;
 
+use bytes::Bytes;
 use tyrscale_proto::v1;
 
 use crate::{
@@ -48,6 +49,17 @@ pub fn resource_to_wire(resource: &Resource, exposure: Exposure) -> v1::Resource
             chain_id: network.chain_id.get(),
             meta: None,
         }),
+        Resource::Secret(secret) => Wire::Secret(v1::Secret {
+            name: secret.name.to_string(),
+            value: None,
+            fingerprint: secret.fingerprint.clone(),
+            sealed: match exposure {
+                Exposure::Masked => Bytes::new(),
+                Exposure::Full => secret.sealed.clone(),
+            },
+            referrers: Vec::new(),
+            meta: None,
+        }),
         Resource::Rpc(rpc) => Wire::Rpc(rpc_to_wire(rpc, exposure)),
         Resource::Plugin(plugin) => Wire::Plugin(v1::PluginAttachment {
             route_id: plugin.route_id.to_string(),
@@ -90,6 +102,10 @@ fn rpc_to_wire(rpc: &Rpc, exposure: Exposure) -> v1::Rpc {
             .collect(),
         methods: rpc.methods.as_ref().map(methods_to_wire),
         prices: rpc.prices.map(prices_to_wire),
+        headers: match exposure {
+            Exposure::Masked => rpc.headers.masked(),
+            Exposure::Full => rpc.headers.exposed_texts(),
+        },
         meta: None,
     }
 }

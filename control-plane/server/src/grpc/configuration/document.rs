@@ -278,7 +278,7 @@ fn assign_id(resource: &mut v1::Resource) {
         Some(Wire::Rpc(rpc)) => rpc.assign_id(),
         Some(Wire::Route(route)) => route.assign_id(),
         Some(Wire::Upstream(upstream)) => upstream.assign_id(),
-        Some(Wire::Network(_) | Wire::Plugin(_) | Wire::Recommendation(_)) | None => {}
+        Some(Wire::Network(_) | Wire::Secret(_) | Wire::Plugin(_) | Wire::Recommendation(_)) | None => {}
     }
 }
 
@@ -292,6 +292,7 @@ fn identity_of(resource: &v1::Resource) -> Identity {
     }
     match &resource.resource {
         Some(Wire::Network(network)) => of(network),
+        Some(Wire::Secret(secret)) => of(secret),
         Some(Wire::Rpc(rpc)) => of(rpc),
         Some(Wire::Plugin(plugin)) => of(plugin),
         Some(Wire::Upstream(upstream)) => of(upstream),

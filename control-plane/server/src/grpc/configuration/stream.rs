@@ -18,8 +18,9 @@ const RESOURCES: usize = 100;
 /// How many revisions a watcher is read at once.
 const REVISIONS: u64 = 64;
 /// The order in which resources can be put without naming what is not there yet.
-const ORDER: [Kind; 6] = [
+const ORDER: [Kind; 7] = [
     Kind::Network,
+    Kind::Secret,
     Kind::Rpc,
     Kind::Route,
     Kind::Upstream,
