@@ -18,6 +18,7 @@ mod gateway {
     mod otlp;
     mod reload;
     mod routing;
+    mod secrets;
     mod seeing;
     mod server;
     mod service;

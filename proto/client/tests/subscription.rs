@@ -128,6 +128,7 @@ async fn unknown_fields_are_kept_and_proved_and_unknown_kinds_left_out() {
         revision: 1,
         payload: vec![1, 2, 3].into(),
         ttl: None,
+        value: None,
     });
     let ack = stream.ask_for_ack(Message::Chunk(message)).await;
     assert_eq!(ack.running, Some(wire::version_to_wire(&target)));

@@ -110,7 +110,7 @@ fn welcome() -> Message {
 }
 
 fn whole(content: &Snapshot) -> Message {
-    let rows = content.iter().map(|(key, entry)| Row::of(entry));
+    let rows = content.iter().map(|(_, entry)| Row::of(entry));
     Message::Chunk(v1::UpdateChunk {
         target: Some(wire::version_to_wire(&content.version(View::of(&[
             Kind::Network,

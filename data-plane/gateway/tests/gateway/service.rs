@@ -83,7 +83,7 @@ fn welcome() -> Message {
 }
 
 fn whole(content: &Snapshot) -> Message {
-    let rows = content.iter().map(|(key, entry)| Row::of(entry));
+    let rows = content.iter().map(|(_, entry)| Row::of(entry));
     let view = View::of(&[
         Kind::Secret,
         Kind::Network,
