@@ -6,7 +6,7 @@ use tyrscale_access::{AccessError, PortTlsError};
 use tyrscale_store::StoreError;
 use tyrscale_telemetry::TelemetryError;
 
-use crate::{config::ConfigError, coordination::JournalError, secrets::SecretsError};
+use crate::{config::ConfigError, secrets::SecretsError};
 
 /// Why a control plane did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -49,9 +49,6 @@ pub enum ControlPlaneError {
     /// The store could not be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Members and leaders of the last run could not be read.
-    #[error(transparent)]
-    Coordination(#[from] JournalError),
     /// Metrics could not be set up.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),

@@ -1,9 +1,13 @@
-//! The nodes that were seen since the start: who runs what, since when, and what was last refused. In memory
-//! only: an acknowledgement of ten thousand nodes is not worth ten thousand writes.
+//! The nodes that were seen since the start: who runs what, since when, and what was last refused. In memory: an
+//! acknowledgement of ten thousand nodes is not worth ten thousand writes. What other control planes over the same
+//! store see is taken in as they tell it ([`crate::peers`]).
 
+mod elsewhere;
 mod membership;
+mod record;
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
@@ -11,11 +15,12 @@ use std::{
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tyrscale_model::{Lane, Lineage, Revision, UnixMillis, Version, wire};
+use tyrscale_model::{Lane, Lineage, Revision, UnixMillis, Version};
 use tyrscale_proto::v1;
 
 pub(crate) use membership::Membership;
 
+use self::record::{LaneRecord, Nodes, Process, Record, Session};
 use crate::rollout::Gateway;
 
 /// How many processes are remembered.
@@ -40,11 +45,11 @@ pub(crate) struct Progress {
 }
 
 /// How a subscriber stands in a lane, as its stream last knew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Standing {
     pub(crate) state: v1::SyncState,
     /// Why, for people; may be empty.
-    pub(crate) reason: &'static str,
+    pub(crate) reason: Cow<'static, str>,
     pub(crate) running: Option<Version>,
     pub(crate) target: Version,
 }
@@ -73,47 +78,6 @@ impl Refusal {
 pub(crate) struct Notes {
     pub(crate) warnings: Vec<String>,
     pub(crate) persisted: bool,
-}
-
-/// One process.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Process {
-    node: String,
-    boot: String,
-}
-
-#[derive(Debug)]
-struct Record {
-    node: v1::Node,
-    peer: String,
-    /// The stream that serves it; none when disconnected.
-    session: Option<Session>,
-    connected_since: UnixMillis,
-    last_seen: UnixMillis,
-    /// The lanes it has been seen to follow.
-    lanes: BTreeMap<Lane, LaneRecord>,
-    notes: Notes,
-    reconnects: u32,
-}
-
-/// What is known of a process in one lane.
-#[derive(Debug, Default)]
-struct LaneRecord {
-    standing: Option<Standing>,
-    state_since: UnixMillis,
-    refusal: Option<(Refusal, UnixMillis)>,
-}
-
-#[derive(Debug)]
-struct Session {
-    serial: u64,
-    replaced: CancellationToken,
-}
-
-#[derive(Debug, Default)]
-struct Nodes {
-    records: BTreeMap<Process, Record>,
-    serial: u64,
 }
 
 /// The nodes; clones share them.
@@ -168,6 +132,7 @@ impl Fleet {
         });
         let record = Record {
             node,
+            server_id: Arc::clone(&self.server_id),
             peer,
             session,
             connected_since: now,
@@ -192,17 +157,33 @@ impl Fleet {
     /// Every node seen, by id.
     pub(crate) fn list(&self) -> Vec<v1::NodeStatus> {
         let nodes = self.lock();
-        let status = |(process, record)| self.status_of(&nodes, process, record);
-        nodes.records.iter().map(status).collect()
+        let mut all: Vec<_> = nodes.all().collect();
+        all.sort_by_key(|(process, _)| *process);
+        all.iter()
+            .map(|(process, record)| record.status(nodes.is_duplicate(process)))
+            .collect()
+    }
+
+    /// The nodes that this control plane has seen itself.
+    pub(crate) fn own(&self) -> Vec<v1::NodeStatus> {
+        let nodes = self.lock();
+        let own = nodes.records.values();
+        own.map(|record| record.status(false)).collect()
+    }
+
+    /// Takes in what other control planes see.
+    pub(crate) fn see_elsewhere<'a>(&self, statuses: impl Iterator<Item = &'a v1::NodeStatus>) {
+        let elsewhere = elsewhere::records(statuses);
+        self.lock().elsewhere = elsewhere;
+        self.changed.send_replace(());
     }
 
     /// The node of this id; of several processes the one that connected last.
     pub(crate) fn get(&self, id: &str) -> Option<v1::NodeStatus> {
         let nodes = self.lock();
-        let (process, record) = nodes
-            .of_node(id)
-            .max_by_key(|(_, record)| record.session.as_ref().map(|session| session.serial))?;
-        Some(self.status_of(&nodes, process, record))
+        let of_id = nodes.all().filter(|(process, _)| process.node == id);
+        let (process, record) = of_id.max_by_key(|(_, record)| record.recency())?;
+        Some(record.status(nodes.is_duplicate(process)))
     }
 
     /// How many nodes are connected.
@@ -223,10 +204,7 @@ impl Fleet {
             reached: true,
             ..Progress::default()
         };
-        let connected = nodes
-            .records
-            .iter()
-            .filter(|(_, record)| record.session.is_some());
+        let connected = nodes.all().filter(|(_, record)| record.session.is_some());
         for (process, record) in connected {
             let config = record.lanes.get(&Lane::Config);
             let running = config.and_then(LaneRecord::running);
@@ -241,31 +219,33 @@ impl Fleet {
                 progress.blockers.push(process.node.clone());
             }
         }
+        progress.blockers.sort();
         progress.blockers.dedup();
         progress
     }
 
-    /// How each gateway stands to a version that is rolled out; of several processes of one id, all together.
+    /// How each gateway stands to a version that is rolled out, by id; of several processes of one id, all together.
     pub(crate) fn gateways(&self, version: &Version) -> Vec<Gateway> {
         let nodes = self.lock();
-        let mut gateways: Vec<Gateway> = Vec::new();
-        let records = nodes.records.iter().filter(|(_, record)| record.is_gateway());
-        for (process, record) in records {
+        let mut gateways: BTreeMap<&str, Gateway> = BTreeMap::new();
+        for (process, record) in nodes.all().filter(|(_, record)| record.is_gateway()) {
             let stands = record.stands_to(process, version);
-            match gateways.last_mut().filter(|last| last.id == stands.id) {
-                Some(last) => last.join(stands),
-                None => gateways.push(stands),
+            match gateways.get_mut(process.node.as_str()) {
+                Some(known) => known.join(stands),
+                None => {
+                    gateways.insert(&process.node, stands);
+                }
             }
         }
-        gateways
+        gateways.into_values().collect()
     }
 
     /// Contents of other lineages than this that connected nodes run, the most common first.
     pub(crate) fn foreign(&self, own: Lineage) -> Vec<v1::ForeignContent> {
         let nodes = self.lock();
         let mut foreign: BTreeMap<[u8; 16], (Revision, u32)> = BTreeMap::new();
-        let connected = nodes.records.values().filter(|record| record.session.is_some());
-        let running = connected.filter_map(|record| record.lanes.get(&Lane::Config)?.running());
+        let connected = nodes.all().filter(|(_, record)| record.session.is_some());
+        let running = connected.filter_map(|(_, record)| record.lanes.get(&Lane::Config)?.running());
         for version in running.filter(|version| version.lineage != own) {
             let (revision, count) = foreign.entry(version.lineage.0).or_default();
             *revision = version.revision.max(*revision);
@@ -282,148 +262,6 @@ impl Fleet {
             .collect();
         contents.sort_by_key(|content| std::cmp::Reverse(content.nodes));
         contents
-    }
-
-    fn status_of(&self, nodes: &Nodes, process: &Process, record: &Record) -> v1::NodeStatus {
-        let connected = nodes
-            .of_node(&process.node)
-            .filter(|(_, record)| record.session.is_some());
-        v1::NodeStatus {
-            node: Some(record.node.clone()),
-            server_id: self.server_id.to_string(),
-            peer: record.peer.clone(),
-            connected_since: record
-                .session
-                .is_some()
-                .then(|| wire::timestamp_to_wire(record.connected_since)),
-            last_seen: Some(wire::timestamp_to_wire(record.last_seen)),
-            protocol: crate::discovery::PROTOCOL,
-            lanes: record.lanes(),
-            reconnects: record.reconnects,
-            duplicate_id: connected.count() > 1,
-            warnings: record.notes.warnings.clone(),
-            persisted: record.notes.persisted,
-        }
-    }
-}
-
-impl Nodes {
-    fn of_node<'a>(&'a self, id: &'a str) -> impl Iterator<Item = (&'a Process, &'a Record)> {
-        let first = Process {
-            node: id.to_owned(),
-            boot: String::new(),
-        };
-        self.records
-            .range(first..)
-            .take_while(move |(process, _)| process.node == id)
-    }
-
-    /// Takes out what a new stream of the process takes over: its own record, else that of a process of the
-    /// same id that is gone.
-    fn take_earlier(&mut self, process: &Process) -> Option<Record> {
-        let gone = self
-            .of_node(&process.node)
-            .find(|(other, record)| *other == process || record.session.is_none())
-            .map(|(other, _)| other.clone());
-        let own = self.records.remove(process);
-        own.or_else(|| self.records.remove(&gone?))
-    }
-
-    /// Forgets the node that has been away longest when there is no room for one more.
-    fn make_room(&mut self) -> Result<(), FleetFull> {
-        if self.records.len() < CAPACITY {
-            return Ok(());
-        }
-        let oldest = self
-            .records
-            .iter()
-            .filter(|(_, record)| record.session.is_none())
-            .min_by_key(|(_, record)| record.last_seen)
-            .map(|(process, _)| process.clone());
-        self.records.remove(&oldest.ok_or(FleetFull)?);
-        Ok(())
-    }
-}
-
-impl Record {
-    fn is_gateway(&self) -> bool {
-        self.node.role() == v1::NodeRole::Gateway
-    }
-
-    fn stands_to(&self, process: &Process, version: &Version) -> Gateway {
-        let config = self.lanes.get(&Lane::Config);
-        let running = config.and_then(LaneRecord::running);
-        let runs =
-            |running: Version| running.lineage == version.lineage && running.revision >= version.revision;
-        let of_version = |(refusal, _): &&(Refusal, UnixMillis)| {
-            (refusal.version.lineage, refusal.version.revision) == (version.lineage, version.revision)
-        };
-        let refusal = config
-            .and_then(|config| config.refusal.as_ref())
-            .filter(of_version)
-            .map(|(refusal, _)| refusal);
-        let is_unable = refusal.is_some_and(|refusal| refusal.reason == v1::NackReason::Unsupported);
-        Gateway {
-            id: process.node.clone(),
-            labels: self.node.labels.clone(),
-            is_connected: self.session.is_some(),
-            runs: running.is_some_and(runs),
-            refused: refusal.filter(|_| !is_unable).map(Refusal::in_words),
-            is_unable,
-        }
-    }
-
-    fn lanes(&self) -> Vec<v1::LaneStatus> {
-        if self.lanes.is_empty() {
-            return vec![LaneRecord::default().status(Lane::Config, self.session.is_some())];
-        }
-        let status = |(lane, record): (&Lane, &LaneRecord)| record.status(*lane, self.session.is_some());
-        self.lanes.iter().map(status).collect()
-    }
-
-    /// What a new stream of the process takes over: who refused what.
-    fn carried(self, now: UnixMillis) -> BTreeMap<Lane, LaneRecord> {
-        let carried = self.lanes.into_iter().map(|(lane, record)| {
-            let record = LaneRecord {
-                standing: None,
-                state_since: now,
-                refusal: record.refusal,
-            };
-            (lane, record)
-        });
-        carried.collect()
-    }
-}
-
-impl LaneRecord {
-    fn running(&self) -> Option<Version> {
-        self.standing.and_then(|standing| standing.running)
-    }
-
-    fn status(&self, lane: Lane, is_connected: bool) -> v1::LaneStatus {
-        let state = match self.standing {
-            _ if !is_connected => v1::SyncState::Disconnected,
-            None => v1::SyncState::NeverSent,
-            Some(standing) => standing.state,
-        };
-        v1::LaneStatus {
-            lane: wire::lane_to_wire(lane).into(),
-            state: state.into(),
-            running: self.running().as_ref().map(wire::version_to_wire),
-            target: self
-                .standing
-                .map(|standing| wire::version_to_wire(&standing.target)),
-            last_rejection: self.refusal.as_ref().map(|(refusal, time)| v1::Rejection {
-                version: Some(wire::version_to_wire(&refusal.version)),
-                reason: refusal.reason.into(),
-                violations: refusal.violations.clone(),
-                time: Some(wire::timestamp_to_wire(*time)),
-            }),
-            state_since: Some(wire::timestamp_to_wire(self.state_since)),
-            reason: self
-                .standing
-                .map_or_else(String::new, |standing| standing.reason.to_owned()),
-        }
     }
 }
 

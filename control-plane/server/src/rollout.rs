@@ -4,6 +4,9 @@
 //! ([`targets`]). What a rollout does next is decided without I/O ([`decide`]); it is kept with the store, so that a
 //! restart goes on from the stage ([`keeper`]). There is one rollout at a time: revisions made meanwhile wait and are
 //! rolled out together after it. A rollback does not wait: it takes the place of any rollout.
+//!
+//! Of several control planes over one store one leads and drives; the others follow what it keeps. How a revision is to
+//! reach the gateways is part of the revision, so all of them know it before any of them hands it out.
 
 mod decide;
 mod driver;
@@ -14,20 +17,17 @@ mod undo;
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::{OwnedMutexGuard, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
-use tyrscale_model::{Revision, RolloutPolicy, wire};
+use tyrscale_model::{RolloutPolicy, wire};
 use tyrscale_proto::v1;
-use tyrscale_store::{Outcome, Store, StoreError};
+use tyrscale_store::{Store, StoreError};
 
-use self::{decide::Rollout, driver::Driver, keeper::Keeper};
-use crate::{fleet::Fleet, telemetry::Telemetry};
+use self::{decide::Rollout, driver::Driver};
+use crate::{fleet::Fleet, leader::Leader, telemetry::Telemetry};
 
 pub(crate) use self::{
     decide::{Cause, Control, Gateway, State},
@@ -52,8 +52,6 @@ pub(crate) enum RolloutError {
     Stopping,
 }
 
-/// How revisions are to be rolled out of which it was said.
-type Announcements = BTreeMap<Revision, RolloutPolicy>;
 type Answer<T> = oneshot::Sender<Result<T, RolloutError>>;
 
 /// What an operator wants.
@@ -83,10 +81,6 @@ impl Board {
 #[derive(Debug)]
 struct Shared {
     targets: watch::Sender<Arc<Targets>>,
-    /// Something was announced that the driver has not seen on disk.
-    is_announced: AtomicBool,
-    /// Held while a revision is committed of which it is said how it is delivered.
-    announcements: Arc<tokio::sync::Mutex<Announcements>>,
     board: Mutex<Board>,
 }
 
@@ -103,7 +97,6 @@ pub(crate) struct Rollouts {
     shared: Arc<Shared>,
     commands: mpsc::Sender<Command>,
     fleet: Fleet,
-    store: Store,
 }
 
 impl Rollouts {
@@ -115,28 +108,21 @@ impl Rollouts {
     pub(crate) async fn start(
         store: Store,
         (fleet, telemetry): (Fleet, Telemetry),
+        leader: Leader,
         default: RolloutPolicy,
         stop: CancellationToken,
     ) -> Result<(Self, impl Future<Output = ()> + Send), StoreError> {
         let shared = Arc::new(Shared {
             targets: watch::Sender::new(Arc::new(Targets::newest(store.head()))),
-            is_announced: AtomicBool::new(false),
-            announcements: Arc::default(),
             board: Mutex::default(),
         });
         let (commands, inbox) = mpsc::channel(INBOX);
-        let driver = Driver::resume(
-            store.clone(),
-            (fleet.clone(), telemetry),
-            Arc::clone(&shared),
-            default,
-        )
-        .await?;
+        let of_gateways = (fleet.clone(), telemetry);
+        let driver = Driver::resume(store, of_gateways, leader, Arc::clone(&shared), default).await?;
         let rollouts = Self {
             shared,
             commands,
             fleet,
-            store,
         };
         Ok((rollouts, driver.run(inbox, stop)))
     }
@@ -144,57 +130,6 @@ impl Rollouts {
     /// Tells what nodes are to run.
     pub(crate) fn targets(&self) -> watch::Receiver<Arc<Targets>> {
         self.shared.targets.subscribe()
-    }
-
-    /// Commits a revision that is to be rolled out in a way of its own; once begun it is done, whoever waits for it.
-    ///
-    /// # Errors
-    /// Those of the commit, or of keeping the policy, without which nothing is committed.
-    pub(crate) async fn commit(
-        &self,
-        policy: RolloutPolicy,
-        commit: impl Future<Output = Result<Outcome, StoreError>> + Send + 'static,
-    ) -> Result<Outcome, StoreError> {
-        let rollouts = self.clone();
-        let committing = tokio::spawn(async move {
-            let announcement = rollouts.announce(policy).await?;
-            let committed = commit.await;
-            match &committed {
-                Ok(Outcome::Done(done)) if !done.changes.is_empty() => {
-                    announcement.committed(done.head.snapshot.revision());
-                }
-                Ok(_) | Err(_) => announcement.withdraw().await?,
-            }
-            committed
-        });
-        let failed = |_| StoreError::Unavailable("the commit did not end".to_owned());
-        committing.await.map_err(failed)?
-    }
-
-    /// Says how the next revision is rolled out, which is committed while the answer is held. It is remembered over a
-    /// restart before anything is committed.
-    async fn announce(&self, policy: RolloutPolicy) -> Result<Announcement, StoreError> {
-        let announcements = Arc::clone(&self.shared.announcements).lock_owned().await;
-        let keeper = Keeper::new(&self.store);
-        let before = keeper.standing().await?;
-        let asked = match before.asked.as_ref().map(wire::rollout_policy_from_wire) {
-            Some(Ok(earlier)) => earlier.more_careful(policy.clone()),
-            _ => policy.clone(),
-        };
-        let released = self.shared.targets.borrow().released.snapshot.revision();
-        let standing = record::Standing {
-            released: before.released.or(Some(released.0)),
-            asked: Some(wire::rollout_policy_to_wire(&asked)),
-            freeze: before.freeze.clone(),
-        };
-        self.shared.is_announced.store(true, Ordering::Release);
-        keeper.keep_standing(&standing).await?;
-        Ok(Announcement {
-            announcements,
-            policy,
-            keeper,
-            before,
-        })
     }
 
     /// Tells a rollout something; 0 is the newest.
@@ -288,28 +223,6 @@ impl Rollouts {
             }
         }
         shown
-    }
-}
-
-/// How the next revision is delivered; nothing is delivered while it is held.
-#[derive(Debug)]
-struct Announcement {
-    announcements: OwnedMutexGuard<Announcements>,
-    policy: RolloutPolicy,
-    keeper: Keeper,
-    /// What was remembered before it was made.
-    before: record::Standing,
-}
-
-impl Announcement {
-    /// The revision is committed.
-    fn committed(mut self, revision: Revision) {
-        self.announcements.insert(revision, self.policy);
-    }
-
-    /// Nothing is committed after all.
-    async fn withdraw(self) -> Result<(), StoreError> {
-        self.keeper.keep_standing(&self.before).await
     }
 }
 

@@ -16,7 +16,7 @@ use tyrscale_proto::v1::{
     access_service_server::AccessServiceServer, discovery_service_server::DiscoveryServiceServer,
 };
 use tyrscale_rest::RestState;
-use tyrscale_store::{Store, StoreOptions};
+use tyrscale_store::{Store, StoreError, StoreOptions};
 use tyrscale_telemetry::{AdminState, Check, Metrics, Readiness, serve_admin};
 
 use self::services::{MAX_ANSWER, add_node_services, add_reflection, add_services, runs_of, set_serving};
@@ -28,7 +28,9 @@ use crate::{
     error::ControlPlaneError,
     fleet::Fleet,
     grpc::{configuration::Configuration, recommendation::Recommendations, status::FleetStatus},
+    leader::Leader,
     metrics,
+    peers::Peers,
     rollout::Rollouts,
     secrets::Vault,
     telemetry::Telemetry,
@@ -141,37 +143,35 @@ async fn serve(
     let streams = TaskTracker::new();
     let telemetry = Telemetry::new(store.clone(), config.telemetry_interval());
     let of_gateways = (fleet.clone(), telemetry.clone());
+    let leader = leader_of(store);
     let policy = config.rollout.clone();
-    let (rollouts, delivering) = Rollouts::start(store.clone(), of_gateways, policy, stop.clone()).await?;
-    let lineage = Lineage(*uuid::Uuid::new_v4().as_bytes());
-    let book = Book::new(lineage, config.guards(), tokio::time::Instant::now());
-    let coordination = Coordination::open(store.clone(), &config.data_dir)?;
+    let (rollouts, delivering) =
+        Rollouts::start(store.clone(), of_gateways, leader.clone(), policy, stop.clone()).await?;
+    let book = book_of(store, config).await?;
+    let coordination = Coordination::open(store.clone()).await?;
+    let peers = Peers::new(store, fleet.clone(), coordination.clone(), leader.clone());
     let reported = (&telemetry, &coordination);
     let (metrics, counts) = metrics::set_up(store, (&fleet, reported), &rollouts, &book)?;
-    let hub = Hub::new(
+    let (stored, pushed) = (
         (store.clone(), vault.clone()),
         (book.clone(), fleet.clone(), rollouts.clone()),
-        counts,
-        config.timing(),
-        (config.take_over, config.snapshot_room),
-        stop.clone(),
-    )
-    .guarded(access.guard.clone());
-    let discovery = Discovery::new(Arc::new(hub), streams.clone());
+    );
+    let (timing, bounds) = (config.timing(), (config.take_over, config.snapshot_room));
+    let hub = Hub::new(stored.clone(), pushed, counts, timing, bounds, stop.clone());
+    let discovery = Discovery::new(Arc::new(hub.guarded(access.guard.clone())), streams.clone());
     let (health, health_service) = tonic_health::server::health_reporter();
     let mut routes = Routes::new(health_service);
     add_reflection(&mut routes)?;
     let nodes = (fleet, store.clone());
-    let status = FleetStatus::new(nodes, rollouts.clone(), book.clone(), stop.clone());
-    let stored = (store.clone(), vault.clone());
-    let configuration = Configuration::new(stored.clone(), rollouts, stop.clone());
-    let recommendations = Recommendations::new(stored.clone(), book.clone());
+    let status = FleetStatus::new(nodes, rollouts, book.clone(), stop.clone());
+    let configuration = Configuration::new(stored.clone(), stop.clone());
+    let recommendations = Recommendations::new(stored.clone(), book.clone(), coordination.clone());
     add_services(&mut routes, &stored, configuration, status, recommendations);
     let discovery = DiscoveryServiceServer::new(discovery).max_decoding_message_size(MAX_ANSWER);
     let tokens = AccessServiceServer::new(access.service(&streams, &stop));
     let mut routes = routes
         .add_service(discovery)
-        .add_service(runs_of(stored, &book, &access.guard).await?)
+        .add_service(runs_of(stored, &book, &coordination, &access.guard).await?)
         .add_service(tokens.max_decoding_message_size(MAX_ANSWER));
     add_node_services(&mut routes, reported, &access.guard, &streams, &stop);
     let layer = AccessLayer::new(access.guard.clone());
@@ -189,7 +189,8 @@ async fn serve(
         infallible(Box::pin(delivering)),
         infallible(report_health(health, store.clone(), stop.clone())),
         infallible(until(&stop, coordination.keep())),
-        infallible(weights::keep(book, store.clone(), stop.clone())),
+        infallible(weights::keep(book, store.clone(), leader, stop.clone())),
+        infallible(peers.keep(&stop)),
     );
     stop.cancel();
     end_streams(&streams).await;
@@ -206,6 +207,25 @@ async fn end_streams(streams: &TaskTracker) {
 async fn infallible(future: impl Future<Output = ()>) -> Result<(), ControlPlaneError> {
     future.await;
     Ok(())
+}
+
+/// Alone over its store it leads; else that is to be found out.
+fn leader_of(store: &Store) -> Leader {
+    if store.is_shared() {
+        Leader::candidate()
+    } else {
+        Leader::alone()
+    }
+}
+
+async fn book_of(store: &Store, config: &ControlPlaneConfig) -> Result<Book, StoreError> {
+    let lineage = Lineage(*uuid::Uuid::new_v4().as_bytes());
+    let now = tokio::time::Instant::now();
+    if store.is_shared() {
+        Book::shared(store, lineage, config.guards(), now).await
+    } else {
+        Ok(Book::new(lineage, config.guards(), now))
+    }
 }
 
 /// Ends with `work`, or at once with `stop`.

@@ -115,6 +115,11 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// Where it is, for messages.
     fn place(&self) -> String;
 
+    /// Whether other processes may write to it, too.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Why it takes no writes at all, if it takes none.
     fn refusal(&self) -> Option<String> {
         None

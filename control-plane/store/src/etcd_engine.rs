@@ -227,6 +227,10 @@ impl Engine for EtcdEngine {
         self.place.clone()
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     fn load(&self) -> Result<Loaded, EngineError> {
         let mut loaded = self.load_once()?;
         for _ in 1..LOADS {

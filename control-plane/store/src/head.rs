@@ -132,6 +132,7 @@ mod tests {
             message: String::new(),
             labels: std::collections::BTreeMap::new(),
             reverts_to: None,
+            rollout: None,
             touched: vec![Touched {
                 key: ResourceKey::new(Kind::Network, id),
                 action: ChangeAction::Updated,

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, fmt};
 use bytes::Bytes;
 use prost::Message as _;
 use tyrscale_model::{
-    Change, ChangeAction, ChangeSet, Entry, Kind, KindHashes, Meta, ResourceKey, Revision, Snapshot,
-    UnixMillis, wire,
+    Change, ChangeAction, ChangeSet, Entry, Kind, KindHashes, Meta, ResourceKey, Revision, RolloutPolicy,
+    Snapshot, UnixMillis, wire,
 };
 
 use crate::record::{ImageRecord, OperationRecord, OperationsRecord, RevisionRecord, hashes_to_record};
@@ -100,7 +100,7 @@ impl LoggedOperation {
 }
 
 /// One revision: who did what, when and why, and the hashes that prove the content after it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LogRecord {
     /// Which.
     pub revision: Revision,
@@ -118,6 +118,8 @@ pub struct LogRecord {
     pub labels: BTreeMap<String, String>,
     /// Which revision it restored.
     pub reverts_to: Option<Revision>,
+    /// How it is to reach the gateways; `None`: by the defaults.
+    pub rollout: Option<RolloutPolicy>,
     /// What it did, each resource once.
     pub operations: Vec<LoggedOperation>,
     /// The hashes of the content after it.
@@ -140,6 +142,7 @@ impl LogRecord {
             message: change_set.message.clone(),
             labels: change_set.labels.clone(),
             reverts_to: change_set.reverts_to,
+            rollout: change_set.rollout.clone(),
             operations: changes.iter().map(LoggedOperation::of).collect(),
             hashes: after.hashes(),
         }
@@ -175,6 +178,7 @@ impl LogRecord {
             reverts_to: self.reverts_to.map(|revision| revision.0),
             hashes: hashes_to_record(&self.hashes),
             parts: u32::try_from(parts.len()).unwrap_or(u32::MAX),
+            rollout: self.rollout.as_ref().map(policy_to_record),
         };
         parts.insert(0, first.encode_to_vec().into());
         parts
@@ -204,6 +208,10 @@ impl LogRecord {
             message: first.message,
             labels: first.labels,
             reverts_to: first.reverts_to.map(Revision),
+            rollout: match &first.rollout {
+                Some(policy) => Some(policy_from_record(policy)?),
+                None => None,
+            },
             hashes: crate::record::hashes_from_record(&first.hashes)?,
             operations,
         })
@@ -232,10 +240,20 @@ impl LogRecord {
             message: self.message.clone(),
             labels: self.labels.clone(),
             reverts_to: self.reverts_to,
+            rollout: self.rollout.clone(),
             touched: self.operations.iter().map(touched).collect(),
             hashes: self.hashes,
         }
     }
+}
+
+fn policy_to_record(policy: &RolloutPolicy) -> Bytes {
+    wire::rollout_policy_to_wire(policy).encode_to_vec().into()
+}
+
+fn policy_from_record(bytes: &Bytes) -> Option<RolloutPolicy> {
+    let message = prost::Message::decode(bytes.clone()).ok()?;
+    wire::rollout_policy_from_wire(&message).ok()
 }
 
 /// One resource that a revision touched.
@@ -250,7 +268,7 @@ pub struct Touched {
 }
 
 /// A revision without the contents.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RevisionSummary {
     /// Which.
     pub revision: Revision,
@@ -268,6 +286,8 @@ pub struct RevisionSummary {
     pub labels: BTreeMap<String, String>,
     /// Which revision it restored.
     pub reverts_to: Option<Revision>,
+    /// How it is to reach the gateways; `None`: by the defaults.
+    pub rollout: Option<RolloutPolicy>,
     /// What it touched.
     pub touched: Vec<Touched>,
     /// The hashes of the content after it.

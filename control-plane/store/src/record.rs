@@ -134,6 +134,9 @@ pub(crate) struct RevisionRecord {
     /// How many parts of operations follow.
     #[prost(uint32, tag = "9")]
     pub(crate) parts: u32,
+    /// How it is to reach the gateways, as the message of that name.
+    #[prost(bytes = "bytes", optional, tag = "10")]
+    pub(crate) rollout: Option<Bytes>,
 }
 
 /// A document.

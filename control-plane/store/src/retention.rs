@@ -81,6 +81,7 @@ mod tests {
                 message: String::new(),
                 labels: std::collections::BTreeMap::new(),
                 reverts_to: None,
+                rollout: None,
                 touched: Vec::new(),
                 hashes,
             });

@@ -23,7 +23,7 @@ use crate::{
     retention::Retention,
     sled_engine::SledEngine,
     table::Table,
-    writer::{Channels, Command, Commit, Encode, Plan, now, spawn_writer},
+    writer::{Beside, Channels, Command, Commit, Encode, Plan, now, spawn_writer},
 };
 
 /// How a store is kept.
@@ -157,7 +157,7 @@ impl Store {
         P: Fn(&Snapshot) -> Result<C, Rejection> + Send + 'static,
         C: Into<Arc<ChangeSet>>,
     {
-        match self.send_commit(boxed(plan), None).await? {
+        match self.send_commit(boxed(plan), None, None).await? {
             Outcome::Done(committed) => Ok(committed),
             Outcome::Repeated(_) => Err(StoreError::Unavailable(
                 "a request without id was repeated".into(),
@@ -181,17 +181,51 @@ impl Store {
         C: Into<Arc<ChangeSet>>,
         E: Fn(&Committed) -> Bytes + Send + 'static,
     {
-        self.send_commit(boxed(plan), Some((request, Box::new(encode))))
+        self.send_commit(boxed(plan), Some((request, Box::new(encode))), None)
             .await
+    }
+
+    /// As [`Store::commit`], together with the documents that `beside` makes of it: all or nothing. They are written
+    /// even when the change changes nothing.
+    ///
+    /// # Errors
+    /// As [`Store::commit`]; [`StoreError::DocumentMoved`] when a document is not what was expected.
+    pub async fn commit_beside<P, C, D>(&self, plan: P, beside: D) -> Result<Committed, StoreError>
+    where
+        P: Fn(&Snapshot) -> Result<C, Rejection> + Send + 'static,
+        C: Into<Arc<ChangeSet>>,
+        D: Fn(&Committed) -> Vec<DocumentWrite> + Send + 'static,
+    {
+        match self
+            .send_commit(boxed(plan), None, Some(Box::new(beside)))
+            .await?
+        {
+            Outcome::Done(committed) => Ok(committed),
+            Outcome::Repeated(_) => Err(StoreError::Unavailable(
+                "a request without id was repeated".into(),
+            )),
+        }
+    }
+
+    /// Whether other processes may write to it, too. A closed one is not.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.engine.upgrade().is_some_and(|engine| engine.is_shared())
     }
 
     async fn send_commit(
         &self,
         plan: Plan,
         once: Option<(RequestId, Encode)>,
+        beside: Option<Beside>,
     ) -> Result<Outcome, StoreError> {
         let (answer, answered) = oneshot::channel();
-        let commit = Commit { plan, once, answer };
+        let commit = Commit {
+            plan,
+            once,
+            beside,
+            answer,
+        };
         let sent = self.commands.send(Command::Commit(commit)).await;
         sent.map_err(|_| closed())?;
         answered.await.map_err(|_| closed())?

@@ -41,6 +41,8 @@ const RELEASE_PAUSE: Duration = Duration::from_millis(10);
 pub(crate) type Plan = Box<dyn Fn(&Snapshot) -> Result<Arc<ChangeSet>, Rejection> + Send>;
 /// What is said to a client, kept for when it asks again.
 pub(crate) type Encode = Box<dyn Fn(&Committed) -> Bytes + Send>;
+/// Documents that change with a revision, and only as long as they are as expected.
+pub(crate) type Beside = Box<dyn Fn(&Committed) -> Vec<DocumentWrite> + Send>;
 /// A look at the engine between two writes.
 pub(crate) type Inspect = Box<dyn FnOnce(&dyn Engine, &Head) + Send>;
 type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -48,6 +50,7 @@ type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 pub(crate) struct Commit {
     pub(crate) plan: Plan,
     pub(crate) once: Option<(RequestId, Encode)>,
+    pub(crate) beside: Option<Beside>,
     pub(crate) answer: Answer<Outcome>,
 }
 
@@ -202,7 +205,7 @@ impl Writer {
                 return Ok((Outcome::Repeated(answer), false));
             }
             let (committed, record) = self.plan(&commit.plan, now)?;
-            let documents = match (&commit.once, known) {
+            let mut documents = match (&commit.once, known) {
                 (Some((request, encode)), Some(Known::New(stamp))) => {
                     let answer = (encode(&committed), now);
                     let writes = answers::remember(&*self.engine, &mut self.sweep, request, stamp, answer);
@@ -210,6 +213,9 @@ impl Writer {
                 }
                 _ => Vec::new(),
             };
+            if let Some(beside) = &commit.beside {
+                documents.extend(beside(&committed));
+            }
             if record.is_none() && documents.is_empty() {
                 return Ok((Outcome::Done(committed), false));
             }
@@ -221,6 +227,9 @@ impl Writer {
                 Appended::Written(_) => {
                     self.head = Head::clone(&committed.head);
                     return Ok((Outcome::Done(committed), true));
+                }
+                Appended::DocumentMoved { table, key } if commit.beside.is_some() => {
+                    return Err(StoreError::DocumentMoved { table, key });
                 }
                 Appended::HeadMoved(_) | Appended::DocumentMoved { .. } => {
                     self.catch_up().map_err(|error| self.engine_error(error))?;

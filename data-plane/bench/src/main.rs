@@ -5,6 +5,7 @@
 //! `certificates` makes what TLS needs. `soak` and `discovery` are whole runs of their own. Results are lines of JSON on stdout.
 
 mod certificates;
+mod chaos;
 mod configuration;
 mod connection;
 mod discovery;
@@ -49,6 +50,8 @@ enum Command {
     Certificates(certificates::Args),
     /// What changes cost a control plane with many subscribers.
     Discovery(discovery::Args),
+    /// Fails control planes, etcd and the ways between, and checks what every gateway runs in the end.
+    Chaos(chaos::Args),
     /// Checks every answer while upstreams fail and recover and the configuration changes.
     Soak(soak::Args),
 }
@@ -61,6 +64,7 @@ fn main() -> anyhow::Result<()> {
         Command::Gateway(args) => gateway::run(&args),
         Command::Certificates(args) => certificates::run(&args),
         Command::Discovery(args) => discovery::run(&args),
+        Command::Chaos(args) => chaos::run(&args),
         Command::Soak(args) => soak::run(&args),
     }
 }

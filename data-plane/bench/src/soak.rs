@@ -4,7 +4,7 @@
 //! configured for the whole of it, and had been for the settling time before it came; what looks like an answer
 //! and is another's always counts.
 
-mod calls;
+pub(crate) mod calls;
 mod child;
 mod plan;
 mod tally;

@@ -7,8 +7,8 @@ use std::{
 };
 
 use crate::{
-    Entry, Etag, Kind, Meta, Name, Notes, PluginType, Rejection, Resource, ResourceKey, Revision, Snapshot,
-    UnixMillis, Violation, ViolationCode,
+    Entry, Etag, Kind, Meta, Name, Notes, PluginType, Rejection, Resource, ResourceKey, Revision,
+    RolloutPolicy, Snapshot, UnixMillis, Violation, ViolationCode,
     draft::{Draft, Touched},
 };
 
@@ -74,6 +74,8 @@ pub struct ChangeSet {
     pub labels: BTreeMap<String, String>,
     /// Which revision it restores, for the log.
     pub reverts_to: Option<Revision>,
+    /// How it is to reach the gateways, for the log; `None`: by the defaults.
+    pub rollout: Option<RolloutPolicy>,
 }
 
 /// In whose name resources are put and deleted.

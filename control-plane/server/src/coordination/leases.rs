@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+
+use super::register::{ElectionRecord, MemberRecord, MembersRecord};
 
 /// The most members.
 const MAX_MEMBERS: usize = 1_000;
@@ -22,12 +23,11 @@ pub(crate) enum Full {
 }
 
 /// A lease and what it is for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Lease<T> {
     of: T,
     ttl_ms: u64,
     /// None: not heard of since the restart.
-    #[serde(skip)]
     until: Option<Instant>,
 }
 
@@ -51,7 +51,7 @@ impl<T> Lease<T> {
 }
 
 /// A leadership and the tokens given out.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Election {
     /// Of the newest leadership.
     token: u64,
@@ -73,8 +73,8 @@ pub(crate) struct Leadership {
 /// The members, by id, with their capacities.
 pub(crate) type Members = BTreeMap<String, u32>;
 
-/// All leases. What is serialised of it survives a restart.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// All leases. What its records hold survives a restart.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Leases {
     /// Rises whenever members come, go or change.
     revision: u64,
@@ -91,6 +91,72 @@ impl Leases {
             .values_mut()
             .filter_map(|election| election.leader.as_mut());
         leaders.for_each(|lease| lease.resume(now));
+    }
+
+    /// Takes in who is in, as another control plane has it. Those that are new here have their time from now.
+    pub(super) fn take_members(&mut self, record: &MembersRecord, now: Instant) {
+        let mut before = std::mem::take(&mut self.members);
+        for member in &record.members {
+            let ttl = Duration::from_millis(member.ttl_ms);
+            let known = before.remove(&member.id).filter(|lease| !lease.is_over(now));
+            let mut lease = Lease::new(member.capacity, ttl.saturating_mul(GRACE), now);
+            lease.ttl_ms = member.ttl_ms;
+            if let Some(known) = known {
+                lease.until = known.until;
+            }
+            self.members.insert(member.id.clone(), lease);
+        }
+        self.revision = record.revision;
+    }
+
+    /// What others are told of who is in.
+    pub(super) fn members_record(&self) -> MembersRecord {
+        let member = |(id, lease): (&String, &Lease<u32>)| MemberRecord {
+            id: id.clone(),
+            capacity: lease.of,
+            ttl_ms: lease.ttl_ms,
+        };
+        MembersRecord {
+            revision: self.revision,
+            members: self.members.iter().map(member).collect(),
+        }
+    }
+
+    /// Takes in what was just written of an election: its leader, if any, was heard of now.
+    pub(super) fn take_election(&mut self, name: &str, record: &ElectionRecord, now: Instant) {
+        let ttl = Duration::from_millis(record.ttl_ms);
+        let leader = (!record.leader.is_empty()).then(|| Lease::new(record.leader.clone(), ttl, now));
+        let election = Election {
+            token: record.token,
+            leader,
+        };
+        self.elections.insert(name.to_owned(), election);
+    }
+
+    /// What others are told of an election.
+    pub(super) fn election_record(&self, name: &str) -> ElectionRecord {
+        let Some(election) = self.elections.get(name) else {
+            return ElectionRecord::default();
+        };
+        let leader = election.leader.as_ref();
+        ElectionRecord {
+            token: election.token,
+            leader: leader.map(|lease| lease.of.clone()).unwrap_or_default(),
+            ttl_ms: leader.map_or(0, |lease| lease.ttl_ms),
+        }
+    }
+
+    /// Whether a member is in with this capacity.
+    pub(super) fn is_known(&self, id: &str, capacity: u32) -> bool {
+        self.members.get(id).is_some_and(|lease| lease.of == capacity)
+    }
+
+    /// Another control plane tells that a member lives: it does for its time, or for `least`.
+    pub(super) fn heard(&mut self, id: &str, least: Duration, now: Instant) {
+        if let Some(lease) = self.members.get_mut(id) {
+            let time = Duration::from_millis(lease.ttl_ms).max(least);
+            lease.until = lease.until.max(Some(now + time));
+        }
     }
 
     pub(crate) const fn revision(&self) -> u64 {
@@ -209,8 +275,11 @@ mod tests {
     const TTL: Duration = Duration::from_secs(10);
 
     fn restarted(leases: &Leases, now: Instant) -> Leases {
-        let text = serde_json::to_string(leases).unwrap();
-        let mut again: Leases = serde_json::from_str(&text).unwrap();
+        let mut again = Leases::default();
+        again.take_members(&leases.members_record(), now);
+        for name in leases.elections.keys() {
+            again.take_election(name, &leases.election_record(name), now);
+        }
         again.resume(now);
         again
     }

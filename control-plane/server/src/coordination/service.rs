@@ -141,17 +141,27 @@ async fn serve(
     let first = tokio::time::timeout(PATIENCE, inbox.message())
         .await
         .map_err(|_| Status::deadline_exceeded("no message came in time"))??;
-    let Some(mut request) = first else { return Ok(()) };
+    let Some(request) = first else { return Ok(()) };
+    let id = read(request.clone())?.id;
+    admission.admit(Claim::of_id(&id)).await?;
+    let served = serve_member(coordination, request, inbox, outbox).await;
+    coordination.lose(&id).await;
+    served
+}
+
+async fn serve_member(
+    coordination: &Coordination,
+    mut request: v1::JoinRequest,
+    inbox: &mut Streaming<v1::JoinRequest>,
+    outbox: &mpsc::Sender<Result<v1::JoinResponse, Status>>,
+) -> Result<(), Status> {
+    let own = request.member_id.clone();
     let mut shares = coordination.subscribe();
     let mut told: Option<v1::JoinResponse> = None;
-    let mut own: Option<String> = None;
     loop {
         let leaves = request.leave;
         let member = read(request)?;
-        if own.is_none() {
-            admission.admit(Claim::of_id(&member.id)).await?;
-        }
-        if own.get_or_insert_with(|| member.id.clone()) != &member.id {
+        if own != member.id {
             return Err(Status::invalid_argument("member_id must not change on a stream"));
         }
         if leaves {
@@ -228,12 +238,12 @@ impl From<CoordinationError> for Status {
     fn from(error: CoordinationError) -> Self {
         match error {
             CoordinationError::Full(full) => Self::resource_exhausted(full.to_string()),
-            CoordinationError::Journal(error) => {
+            CoordinationError::Store(error) => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
-                    "a leadership could not be kept"
+                    "who is in or leads could not be kept"
                 );
-                Self::unavailable("the leadership could not be written to disk")
+                Self::unavailable("the store could not keep it")
             }
         }
     }

@@ -3,7 +3,7 @@
 mod answers;
 mod patience;
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -193,7 +193,7 @@ impl<'a> Stream<'a> {
             let is_held = session.state() == SyncState::Synced && !held.is_empty();
             let standing = Standing {
                 state: if is_held { SyncState::Held } else { session.state() },
-                reason: if is_held { held } else { session.reason() },
+                reason: Cow::Borrowed(if is_held { held } else { session.reason() }),
                 running: session.running(),
                 target: self.target(lane),
             };

@@ -3,7 +3,10 @@
 use tokio_util::sync::CancellationToken;
 use tyrscale_model::{Lane, UnixMillis};
 
-use super::{Fleet, Nodes, Notes, Process, Record, Refusal, Standing, now};
+use super::{
+    Fleet, Notes, Refusal, Standing, now,
+    record::{Nodes, Process, Record},
+};
 
 /// A node's place in the list while its stream lives; dropping it lists the node as disconnected.
 #[derive(Debug)]
@@ -32,7 +35,7 @@ impl Membership {
     pub(crate) fn stands(&self, lane: Lane, standing: Standing) {
         self.change(|record, now| {
             let record = record.lanes.entry(lane).or_default();
-            if record.standing == Some(standing) {
+            if record.standing.as_ref() == Some(&standing) {
                 return false;
             }
             let state = |standing: &Standing| standing.state;

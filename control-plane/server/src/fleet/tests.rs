@@ -62,6 +62,7 @@ fn the_oldest_absent_node_makes_room() {
         let last_seen = UnixMillis(u64::try_from(CAPACITY - number).unwrap());
         let record = Record {
             node: absent.node.clone(),
+            server_id: Arc::clone(&absent.server_id),
             peer: String::new(),
             session: None,
             notes: Notes::default(),

@@ -11,9 +11,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 use tyrscale_access::note;
-use tyrscale_model::{
-    ChangeAction, ChangeSet, Difference, Operation, Rejection, Resource, RolloutPolicy, Snapshot, wire,
-};
+use tyrscale_model::{ChangeAction, ChangeSet, Difference, Operation, Rejection, Resource, Snapshot, wire};
 use tyrscale_proto::v1;
 use tyrscale_store::{Committed, Outcome, RequestId, Store};
 
@@ -25,7 +23,7 @@ use super::{
     crud::version_of,
     rejected, store_status,
 };
-use crate::{rollout::Rollouts, secrets::Vault};
+use crate::secrets::Vault;
 
 /// How many updates of one change are told of by field.
 const MAX_DETAILED: usize = 1000;
@@ -37,7 +35,6 @@ const MAX_KEPT: usize = 512 * 1024;
 pub(crate) struct Configuration {
     store: Store,
     vault: Vault,
-    rollouts: Rollouts,
     /// Ends the streams.
     stop: CancellationToken,
 }
@@ -46,13 +43,8 @@ pub(crate) struct Configuration {
 type Told = v1::ApplyResponse;
 
 impl Configuration {
-    pub(crate) fn new((store, vault): (Store, Vault), rollouts: Rollouts, stop: CancellationToken) -> Self {
-        Self {
-            store,
-            vault,
-            rollouts,
-            stop,
-        }
+    pub(crate) fn new((store, vault): (Store, Vault), stop: CancellationToken) -> Self {
+        Self { store, vault, stop }
     }
 
     async fn dry_run(&self, change_set: ChangeSet) -> Result<Told, Status> {
@@ -71,34 +63,22 @@ impl Configuration {
         Ok(told)
     }
 
-    /// Commits what `plan` makes of the newest snapshot, once if the request has an id, and rolled out in a way of its
-    /// own if there is one.
-    async fn commit<P>(
-        &self,
-        request: Option<RequestId>,
-        policy: Option<RolloutPolicy>,
-        plan: P,
-    ) -> Result<Told, Status>
+    /// Commits what `plan` makes of the newest snapshot, once if the request has an id.
+    async fn commit<P>(&self, request: Option<RequestId>, plan: P) -> Result<Told, Status>
     where
         P: Fn(&Snapshot) -> Result<Arc<ChangeSet>, Rejection> + Send + 'static,
     {
         let request = request.map(|request| self.vault.request_of(&caller_name(), request));
-        let store = self.store.clone();
+        let store = &self.store;
         let scope = scope();
         let plan = move |snapshot: &Snapshot| {
             let change_set = plan(snapshot)?;
             check_scope(&scope, snapshot, &change_set)?;
             Ok(change_set)
         };
-        let commit = async move {
-            match request {
-                None => store.commit(plan).await.map(Outcome::Done),
-                Some(request) => store.commit_once(request, plan, kept).await,
-            }
-        };
-        let outcome = match policy {
-            Some(policy) => self.rollouts.commit(policy, commit).await,
-            None => commit.await,
+        let outcome = match request {
+            None => store.commit(plan).await.map(Outcome::Done),
+            Some(request) => store.commit_once(request, plan, kept).await,
         };
         match outcome.map_err(store_status)? {
             Outcome::Done(committed) => {
@@ -132,7 +112,6 @@ impl v1::configuration_service_server::ConfigurationService for Configuration {
             change_set,
             dry_run,
             request,
-            rollout,
         } = document.finish(origin)?;
         let told = if dry_run {
             let mut change_set = change_set;
@@ -142,7 +121,7 @@ impl v1::configuration_service_server::ConfigurationService for Configuration {
         } else {
             let (change_set, vault) = (Arc::new(change_set), self.vault.clone());
             let plan = move |snapshot: &Snapshot| sealed(&vault, snapshot, &change_set);
-            self.commit(request, rollout, plan).await?
+            self.commit(request, plan).await?
         };
         Ok(Response::new(told))
     }

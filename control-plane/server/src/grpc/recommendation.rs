@@ -1,6 +1,7 @@
 //! Recommendations as messages and as a service, with the weights that come of them.
 
 use tonic::{Request, Response, Status};
+use tyrscale_model::{Violation, ViolationCode};
 use tyrscale_proto::v1;
 use tyrscale_store::Store;
 
@@ -9,24 +10,44 @@ use super::{
     crud::{Crud, Message},
     kind::{crud_service, message_of_kind},
     mask::take_field,
-    weights,
+    refused, store_status, weights,
 };
-use crate::{secrets::Vault, weights::Book};
+use crate::{coordination::Coordination, secrets::Vault, weights::Book};
+
+/// The election of recommenders.
+const RECOMMENDER: &str = "recommender";
 
 /// The service over the store and the recommended weights.
 pub(crate) struct Recommendations {
     crud: Crud<v1::Recommendation>,
     store: Store,
     book: Book,
+    coordination: Coordination,
 }
 
 impl Recommendations {
-    pub(crate) fn new((store, vault): (Store, Vault), book: Book) -> Self {
+    pub(crate) fn new((store, vault): (Store, Vault), book: Book, coordination: Coordination) -> Self {
         Self {
             crud: Crud::new(store.clone(), vault),
             store,
             book,
+            coordination,
         }
+    }
+
+    /// Whether who sets weights as a leader leads; whoever sets them by hand need not.
+    async fn check_leader(&self, fencing_token: Option<u64>) -> Result<(), Status> {
+        let Some(token) = fencing_token else { return Ok(()) };
+        let leads = self.coordination.is_led_by(RECOMMENDER, token).await;
+        if leads.map_err(store_status)? {
+            return Ok(());
+        }
+        let message = format!("{token} is not of the recommender that leads");
+        Err(refused(Violation::new(
+            "fencing_token",
+            ViolationCode::RevisionMismatch,
+            message,
+        )))
     }
 
     const fn crud(&self) -> &Crud<v1::Recommendation> {
@@ -47,7 +68,10 @@ crud_service! {
         request: Request<v1::SetWeightsRequest>,
     ) -> Result<Response<v1::SetWeightsResponse>, Status> {
         let author = author_of(&request);
-        weights::set(&self.book, &self.store.head().snapshot, request.into_inner(), author).map(Response::new)
+        self.check_leader(request.get_ref().fencing_token).await?;
+        let snapshot = self.store.head().snapshot.clone();
+        let set = weights::set(&self.book, &snapshot, request.into_inner(), author);
+        set.await.map(Response::new)
     }
 
     async fn list_weights(
@@ -63,8 +87,10 @@ crud_service! {
         request: Request<v1::ClearWeightsRequest>,
     ) -> Result<Response<v1::ClearWeightsResponse>, Status> {
         let author = author_of(&request);
-        weights::clear(&self.book, &self.store.head().snapshot, &request.into_inner().route_id, &author)
-            .map(Response::new)
+        let snapshot = self.store.head().snapshot.clone();
+        let route = request.into_inner().route_id;
+        let cleared = weights::clear(&self.book, &snapshot, &route, &author);
+        cleared.await.map(Response::new)
     }
 }
 

@@ -10,7 +10,7 @@ use tyrscale_model::{
 };
 use tyrscale_proto::v1;
 
-use super::{refused, rejected};
+use super::{refused, rejected, store_status};
 use crate::{
     fleet,
     weights::{Book, Head, Outcome, Proposal, SetError, effective},
@@ -22,7 +22,7 @@ const MAX_WEIGHTS: usize = 10_000;
 const MAX_REASON: usize = 256;
 
 /// Sets weights of a route.
-pub(crate) fn set(
+pub(crate) async fn set(
     book: &Book,
     snapshot: &Snapshot,
     request: v1::SetWeightsRequest,
@@ -31,9 +31,11 @@ pub(crate) fn set(
     let proposal = read(request, author)?;
     let outcome = book
         .set(snapshot, &proposal, Instant::now())
+        .await
         .map_err(|error| match error {
             SetError::Refused(rejection) => rejected(&rejection),
             SetError::TooSoon(_) => Status::resource_exhausted(error.to_string()),
+            SetError::Store(error) => store_status(error),
         })?;
     let Outcome {
         version,
@@ -181,14 +183,15 @@ fn row(head: &Head, snapshot: &Snapshot, upstream: &Upstream, now: Instant) -> v
 }
 
 /// Drops the weights of a route, or all.
-pub(crate) fn clear(
+pub(crate) async fn clear(
     book: &Book,
     snapshot: &Snapshot,
     route_id: &str,
     author: &str,
 ) -> Result<v1::ClearWeightsResponse, Status> {
     let route = named_route(snapshot, route_id)?;
-    let (version, cleared) = book.clear(route, Instant::now());
+    let clearing = book.clear(route, Instant::now());
+    let (version, cleared) = clearing.await.map_err(store_status)?;
     tracing::info!(
         route.id = route.map(tracing::field::display),
         cleared,

@@ -4,6 +4,7 @@
 //! happened, so an event that was missed changes nothing.
 
 mod sight;
+mod state;
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -13,48 +14,10 @@ use tyrscale_model::{OnHalt, Revision, RolloutPolicy, RolloutShare, UnixMillis, 
 #[cfg(test)]
 pub(crate) use sight::Fate;
 pub(crate) use sight::{Comparison, Gateway};
+pub(crate) use state::{Cause, State};
 
 /// With fewer gateways than this a stage takes one more than the stage before.
 const FEW: usize = 3;
-
-/// How a rollout stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
-    /// Goes on by itself.
-    Running,
-    /// Until an operator resumes it.
-    Paused,
-    /// Until it is reverted, or an operator decides.
-    Halted,
-    /// A new revision restored what it touched.
-    Reverted,
-    /// All gateways have it.
-    Succeeded,
-    /// A rollback took its place.
-    Superseded,
-}
-
-impl State {
-    /// Those in which it still decides what gateways run.
-    pub(crate) const ACTIVE: [Self; 3] = [Self::Running, Self::Paused, Self::Halted];
-
-    /// The word for metrics.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Paused => "paused",
-            Self::Halted => "halted",
-            Self::Reverted => "reverted",
-            Self::Succeeded => "succeeded",
-            Self::Superseded => "superseded",
-        }
-    }
-
-    /// Whether it still decides what gateways run.
-    pub(crate) const fn is_active(self) -> bool {
-        matches!(self, Self::Running | Self::Paused | Self::Halted)
-    }
-}
 
 /// A change on its way to the gateways. Everything but the clock is durable.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,6 +37,8 @@ pub(crate) struct Rollout {
     pub(crate) why: String,
     /// An operator gave it to all: nothing halts it.
     pub(crate) is_forced: bool,
+    /// What it touched is to be restored by a new revision.
+    pub(crate) is_revert_due: bool,
     pub(crate) reverted_by: Option<Revision>,
     pub(crate) started: UnixMillis,
     pub(crate) ended: Option<UnixMillis>,
@@ -123,47 +88,8 @@ pub(crate) enum Event<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
     Nothing,
-    /// It halted for this cause; `reverts`: what the change touched is to be restored by a new revision.
-    Halt {
-        cause: Cause,
-        reverts: bool,
-    },
-}
-
-/// Why a rollout halted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cause {
-    /// A gateway refused it or died with it.
-    Refused,
-    /// Requests fare worse with it.
-    Worse,
-    /// A gateway of the stage did not answer in time.
-    Silent,
-    /// No gateway of the stage is there any more.
-    Away,
-    /// An operator aborted it.
-    Operator,
-}
-
-impl Cause {
-    pub(crate) const ALL: [Self; 5] = [
-        Self::Refused,
-        Self::Worse,
-        Self::Silent,
-        Self::Away,
-        Self::Operator,
-    ];
-
-    /// The word for metrics.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Refused => "refused",
-            Self::Worse => "worse",
-            Self::Silent => "silent",
-            Self::Away => "away",
-            Self::Operator => "operator",
-        }
-    }
+    /// It halted.
+    Halt(Cause),
 }
 
 /// An operator wants what the state does not allow.
@@ -203,11 +129,16 @@ impl Rollout {
             Event::Told(control) => return self.obey(clock, control, now),
             Event::Undone(revision) => {
                 self.state = State::Reverted;
+                self.is_revert_due = false;
                 self.reverted_by = Some(revision);
             }
-            Event::NotUndone(why) => self.why = format!("{}; it could not be reverted: {why}", self.why),
+            Event::NotUndone(why) => {
+                self.is_revert_due = false;
+                self.why = format!("{}; it could not be reverted: {why}", self.why);
+            }
             Event::Overtaken(revision) => {
                 self.state = State::Superseded;
+                self.is_revert_due = false;
                 self.why = format!("revision {revision} took its place");
             }
         }
@@ -222,6 +153,7 @@ impl Rollout {
             }
             (Control::Resume, State::Paused | State::Halted) => {
                 self.state = State::Running;
+                self.is_revert_due = false;
                 self.why.clear();
                 *clock = Clock::new(now);
             }
@@ -229,16 +161,15 @@ impl Rollout {
                 self.state = State::Running;
                 self.stage = self.policy.stages.len();
                 self.is_forced = true;
+                self.is_revert_due = false;
                 "given to all by an operator".clone_into(&mut self.why);
                 *clock = Clock::new(now);
             }
             (Control::Abort, _) => {
                 self.state = State::Halted;
                 "aborted by an operator".clone_into(&mut self.why);
-                return Ok(Action::Halt {
-                    cause: Cause::Operator,
-                    reverts: true,
-                });
+                self.is_revert_due = true;
+                return Ok(Action::Halt(Cause::Operator));
             }
             (Control::Pause | Control::Resume, _) => return Err(NotNow),
         }
@@ -333,8 +264,8 @@ impl Rollout {
     fn halt(&mut self, cause: Cause, why: String) -> Action {
         self.state = State::Halted;
         self.why = why;
-        let reverts = self.policy.on_halt == OnHalt::Revert;
-        Action::Halt { cause, reverts }
+        self.is_revert_due = self.policy.on_halt == OnHalt::Revert;
+        Action::Halt(cause)
     }
 
     /// The gateways of the stage it is in: at least one if there are any, those that had it before first, then in an

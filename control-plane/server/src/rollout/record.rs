@@ -35,19 +35,25 @@ pub(super) struct RolloutRecord {
     started_ms: u64,
     #[prost(uint64, optional, tag = "12")]
     ended_ms: Option<u64>,
+    #[prost(bool, tag = "13")]
+    is_revert_due: bool,
 }
 
 /// What else there is to remember of what gateways are to run.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Standing {
-    /// What the gateways run that no rollout includes; absent: the newest revision.
+    /// What the gateways run that no rollout includes, or something before it from which what was released since
+    /// follows; absent: nothing was ever held back.
     #[prost(uint64, optional, tag = "1")]
     pub(super) released: Option<u64>,
     #[prost(message, optional, tag = "2")]
     pub(super) freeze: Option<v1::Freeze>,
-    /// How the next revision was asked to be rolled out.
-    #[prost(message, optional, tag = "3")]
-    pub(super) asked: Option<v1::RolloutPolicy>,
+    /// `released` is what they run, and not something before it.
+    #[prost(bool, tag = "4")]
+    pub(super) is_exact: bool,
+    /// The leadership that drives; see [`crate::leader`].
+    #[prost(uint64, tag = "5")]
+    pub(super) driver: u64,
 }
 
 pub(super) fn encode(rollout: &Rollout) -> Vec<u8> {
@@ -64,6 +70,7 @@ pub(super) fn encode(rollout: &Rollout) -> Vec<u8> {
         reverted_by: rollout.reverted_by.map(|revision| revision.0),
         started_ms: rollout.started.0,
         ended_ms: rollout.ended.map(|time| time.0),
+        is_revert_due: rollout.is_revert_due,
     }
     .encode_to_vec()
 }
@@ -90,6 +97,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Rollout> {
         state,
         why: record.why,
         is_forced: record.is_forced,
+        is_revert_due: record.is_revert_due,
         reverted_by: record.reverted_by.map(Revision),
         started: UnixMillis(record.started_ms),
         ended: record.ended_ms.map(UnixMillis),
@@ -137,7 +145,7 @@ mod tests {
         let numbers = (any::<u64>(), any::<u64>(), any::<u64>(), 0usize..17);
         let ends = (any::<Option<u64>>(), any::<Option<u64>>(), any::<bool>());
         (state, policy, members, numbers, ends, ".{0,20}").prop_map(
-            |(state, policy, members, (id, revision, base, stage), (reverted_by, ended, is_forced), why)| {
+            |(state, policy, members, (id, revision, base, stage), (reverted_by, ended, flag), why)| {
                 Rollout {
                     id,
                     version: Version {
@@ -152,7 +160,8 @@ mod tests {
                     members,
                     state,
                     why,
-                    is_forced,
+                    is_forced: flag,
+                    is_revert_due: !flag,
                     reverted_by: reverted_by.map(Revision),
                     started: UnixMillis(7),
                     ended: ended.map(UnixMillis),

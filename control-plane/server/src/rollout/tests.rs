@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tokio::{task::JoinHandle, time::timeout};
-use tyrscale_model::{ChangeSet, Expectation, Operation, Resource};
-use tyrscale_store::StoreOptions;
+use tyrscale_model::{ChangeSet, Expectation, Operation, Resource, Revision};
+use tyrscale_store::{Committed, StoreOptions};
 
 use super::*;
 
@@ -19,11 +19,16 @@ struct Plane {
 
 impl Plane {
     async fn start(store: &Store) -> Self {
+        Self::start_as(store, Leader::alone()).await
+    }
+
+    async fn start_as(store: &Store, leader: Leader) -> Self {
         let stop = CancellationToken::new();
         let default = RolloutPolicy::at_once();
         let started = Rollouts::start(
             store.clone(),
             (Fleet::new("s"), Telemetry::new(store.clone(), LIMIT)),
+            leader,
             default,
             stop.clone(),
         )
@@ -38,11 +43,11 @@ impl Plane {
     }
 
     async fn roll_out(&self, policy: &str, change: ChangeSet) {
-        let commit = committing(self.store.clone(), change);
-        self.rollouts
-            .commit(policy.parse().unwrap(), commit)
-            .await
-            .unwrap();
+        let change = ChangeSet {
+            rollout: Some(policy.parse().unwrap()),
+            ..change
+        };
+        committing(self.store.clone(), change).await.unwrap();
     }
 
     /// Waits until a gateway without a stage is to run a revision.
@@ -71,10 +76,9 @@ impl Plane {
     }
 }
 
-async fn committing(store: Store, change: ChangeSet) -> Result<Outcome, StoreError> {
+async fn committing(store: Store, change: ChangeSet) -> Result<Committed, StoreError> {
     let change = Arc::new(change);
-    let committed = store.commit(move |_| Ok(Arc::clone(&change))).await;
-    committed.map(Outcome::Done)
+    store.commit(move |_| Ok(Arc::clone(&change))).await
 }
 
 fn gateway() -> v1::Node {
@@ -163,5 +167,73 @@ async fn a_change_that_changes_nothing_leaves_nothing_behind() {
     next.released(3).await;
     assert!(next.rollouts.get(0).is_none());
     next.stop().await;
+    store.close().await;
+}
+
+/// A leadership that lasts as long as the test.
+fn leads(leader: &Leader, token: u64) {
+    leader.set(Some((token, tokio::time::Instant::now() + 10 * LIMIT)));
+}
+
+/// Two control planes over one store; the one that leads is suspended, and goes on as if nothing had happened.
+#[tokio::test]
+async fn one_control_plane_drives_and_one_that_led_before_is_refused() {
+    let (_dir, store) = store().await;
+    let (first, second) = (Leader::candidate(), Leader::candidate());
+    leads(&first, 1);
+    let one = Plane::start_as(&store, first).await;
+    let two = Plane::start_as(&store, second.clone()).await;
+    committing(store.clone(), network(1)).await.unwrap();
+    one.released(1).await;
+    two.released(1).await;
+    one.roll_out("1 1h", network(2)).await;
+    let staged = two.staged().await;
+    assert_eq!(
+        (staged.id, staged.base),
+        (1, Revision(1)),
+        "it is driven by the other"
+    );
+    leads(&second, 2);
+    // An order to one that follows reaches the one that leads, and what it decides is everybody's.
+    two.rollouts.control(1, Control::Abort).await.unwrap();
+    one.released(3).await;
+    two.released(3).await;
+    for plane in [&one, &two] {
+        assert_eq!(plane.rollouts.get(1).unwrap().state(), v1::RolloutState::Reverted);
+    }
+    one.rollouts.freeze(Some("a holiday".to_owned())).await.unwrap();
+    committing(store.clone(), network(4)).await.unwrap();
+    one.rollouts.freeze(None).await.unwrap();
+    two.released(4).await;
+    let document = store
+        .documents(tyrscale_store::Table::Switches)
+        .get("rollout")
+        .await
+        .unwrap();
+    let standing = <record::Standing as prost::Message>::decode(document.unwrap().value).unwrap();
+    assert_eq!(standing.driver, 2, "the first one has not taken it back");
+    one.stop().await;
+    two.stop().await;
+    store.close().await;
+}
+
+/// A revision waits for the control plane that leads, however long there is none.
+#[tokio::test]
+async fn without_a_leader_only_what_needs_no_stages_is_handed_out() {
+    let (_dir, store) = store().await;
+    let leader = Leader::candidate();
+    let plane = Plane::start_as(&store, leader.clone()).await;
+    committing(store.clone(), network(1)).await.unwrap();
+    plane.released(1).await;
+    plane.roll_out("1 1h", network(2)).await;
+    committing(store.clone(), network(3)).await.unwrap();
+    let other = Plane::start_as(&store, Leader::candidate()).await;
+    other.released(1).await;
+    plane.released(1).await;
+    leads(&leader, 1);
+    assert_eq!(plane.staged().await.version.revision, Revision(3));
+    other.staged().await;
+    plane.stop().await;
+    other.stop().await;
     store.close().await;
 }

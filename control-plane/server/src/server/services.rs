@@ -107,10 +107,12 @@ pub(super) fn add_node_services(
 pub(super) async fn runs_of(
     stored: (Store, Vault),
     book: &Book,
+    coordination: &Coordination,
     guard: &Guard,
 ) -> Result<RecommendationRunServiceServer<Runs<Recommendations>>, ControlPlaneError> {
     let records = RunRecords::open(&stored.0).await?;
-    let runs = Runs::new(records, Recommendations::new(stored, book.clone()), guard.clone());
+    let recommendations = Recommendations::new(stored, book.clone(), coordination.clone());
+    let runs = Runs::new(records, recommendations, guard.clone());
     Ok(RecommendationRunServiceServer::new(runs).max_decoding_message_size(MAX_REQUEST))
 }
 

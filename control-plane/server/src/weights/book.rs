@@ -1,22 +1,34 @@
 //! Where recommended weights are set, renewed, dropped and read.
 
+mod checks;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Mutex, watch},
+    time::Instant,
+};
 use tyrscale_model::{
-    EffectiveWeight, Lineage, OperatorWeight, Rejection, ResourceKey, Revision, RouteId, Snapshot,
-    SoftWeight, Standing, UnixMillis, Upstream, UpstreamId, Version, Violation, ViolationCode, Weight,
-    WeightTtl,
+    Lineage, Rejection, Revision, RouteId, Snapshot, SoftWeight, UnixMillis, UpstreamId, Version, Violation,
+    ViolationCode, Weight, WeightTtl,
+};
+use tyrscale_store::{Store, StoreError};
+
+pub(crate) use checks::effective;
+
+use self::checks::{checked, members};
+use super::{
+    guard::{Guards, clamp},
+    head::{Head, Note},
+    shelf::{MAX_ROUTES, Shelf},
 };
 
-use super::{
-    guard::{Guards, Member, clamp},
-    head::{Head, Note},
-};
+/// How often a change is tried again because another control plane was faster.
+const TRIES: usize = 10;
 
 /// What is to be set.
 #[derive(Debug, Clone)]
@@ -55,6 +67,9 @@ pub(crate) enum SetError {
     /// The route was set a moment ago.
     #[error("weights of the route were set a moment ago: wait {} ms", .0.as_millis())]
     TooSoon(Duration),
+    /// It could not be shared with the other control planes.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 #[derive(Debug, Default)]
@@ -64,14 +79,19 @@ struct RouteState {
     last_set: Option<Instant>,
 }
 
+/// Held for a whole change, so that changes come one by one.
 #[derive(Debug, Default)]
-struct Routes(BTreeMap<RouteId, RouteState>);
+struct State {
+    routes: BTreeMap<RouteId, RouteState>,
+    /// What is shared with other control planes; none where there are none.
+    shelf: Option<Shelf>,
+}
 
 /// The recommended weights; clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct Book {
     guards: Guards,
-    routes: Arc<Mutex<Routes>>,
+    state: Arc<Mutex<State>>,
     heads: watch::Sender<Arc<Head>>,
 }
 
@@ -80,9 +100,66 @@ impl Book {
     pub(crate) fn new(lineage: Lineage, guards: Guards, now: Instant) -> Self {
         Self {
             guards,
-            routes: Arc::default(),
+            state: Arc::default(),
             heads: watch::Sender::new(Arc::new(Head::new(lineage, now))),
         }
+    }
+
+    /// The book that all control planes over a store share.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be read.
+    pub(crate) async fn shared(
+        store: &Store,
+        lineage: Lineage,
+        guards: Guards,
+        now: Instant,
+    ) -> Result<Self, StoreError> {
+        let book = Self::new(lineage, guards, now);
+        book.state.lock().await.shelf = Some(Shelf::new(store));
+        book.catch_up(now).await?;
+        Ok(book)
+    }
+
+    /// Takes in what other control planes set.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be read.
+    pub(crate) async fn catch_up(&self, now: Instant) -> Result<(), StoreError> {
+        let mut state = self.state.lock().await;
+        self.take(&mut state, now).await
+    }
+
+    async fn take(&self, state: &mut State, now: Instant) -> Result<(), StoreError> {
+        let Some(shelf) = &mut state.shelf else {
+            return Ok(());
+        };
+        let Some(content) = shelf.read().await? else {
+            return Ok(());
+        };
+        match self.head().taken(&content, now) {
+            Ok((next, routes)) => {
+                for route in routes {
+                    state.routes.entry(route).or_default().last_set = Some(now);
+                }
+                self.publish(next);
+            }
+            Err(rejection) => tracing::error!(%rejection, "shared weights cannot be read"),
+        }
+        Ok(())
+    }
+
+    /// Makes a revision the newest, for the other control planes as well.
+    async fn keep(
+        &self,
+        state: &mut State,
+        next: Head,
+        routes: &BTreeSet<RouteId>,
+    ) -> Result<Version, StoreError> {
+        if let Some(shelf) = &mut state.shelf {
+            shelf.keep(&next, routes).await?;
+        }
+        Ok(self.publish(next))
     }
 
     /// The newest.
@@ -95,35 +172,64 @@ impl Book {
         self.heads.subscribe()
     }
 
-    /// Every change holds the lock, so that changes come one by one.
-    fn lock(&self) -> MutexGuard<'_, Routes> {
-        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Sets weights of one route as one revision.
     ///
     /// # Errors
     /// [`SetError`], with nothing changed.
-    pub(crate) fn set(
+    pub(crate) async fn set(
         &self,
         snapshot: &Snapshot,
         proposal: &Proposal,
         now: Instant,
     ) -> Result<Outcome, SetError> {
         let based_on = checked(snapshot, proposal)?;
-        let mut routes = self.lock();
-        let route = routes.0.entry(proposal.route).or_default();
+        let mut state = self.state.lock().await;
+        for _ in 0..TRIES {
+            self.take(&mut state, now).await?;
+            let route = state.routes.get(&proposal.route);
+            self.check_turn(route, proposal, now)?;
+            let head = self.head();
+            let mut outcome = self.propose(snapshot, &head, proposal, based_on);
+            if proposal.dry_run {
+                return Ok(outcome);
+            }
+            let next = head.next(&outcome.weights, notes_of(proposal, now), &[], now);
+            match self.keep(&mut state, next, &[proposal.route].into()).await {
+                Ok(version) => outcome.version = version,
+                Err(StoreError::DocumentMoved { .. }) => continue,
+                Err(error) => return Err(error.into()),
+            }
+            let route = state.routes.entry(proposal.route).or_default();
+            route.fence = route.fence.max(proposal.fencing_token.unwrap_or_default());
+            route.last_set = Some(now);
+            return Ok(outcome);
+        }
+        Err(too_many_races().into())
+    }
+
+    /// Whether the route may be set now, by this leader.
+    fn check_turn(
+        &self,
+        route: Option<&RouteState>,
+        proposal: &Proposal,
+        now: Instant,
+    ) -> Result<(), SetError> {
+        let Some(route) = route else { return Ok(()) };
         if let Some(token) = proposal.fencing_token.filter(|token| *token < route.fence) {
             let message = format!("{token} is of a leader before the one that has {}", route.fence);
             let violation = Violation::new("fencing_token", ViolationCode::RevisionMismatch, message);
             return Err(Rejection::from(violation).into());
         }
         let free_at = route.last_set.map(|last| last + self.guards.min_interval);
-        if let Some(free_at) = free_at.filter(|free_at| *free_at > now) {
-            return Err(SetError::TooSoon(free_at - now));
+        match free_at.filter(|free_at| *free_at > now) {
+            Some(free_at) => Err(SetError::TooSoon(free_at - now)),
+            None => Ok(()),
         }
-        let head = self.head();
-        let members = members(snapshot, &head, proposal.route);
+    }
+
+    /// What the guard rails make of a proposal.
+    fn propose(&self, snapshot: &Snapshot, head: &Head, proposal: &Proposal, based_on: Revision) -> Outcome {
+        let members = members(snapshot, head, proposal.route);
         let mut wanted: Vec<_> = proposal
             .weights
             .iter()
@@ -144,64 +250,78 @@ impl Book {
             })
             .collect();
         let number = |upstream| head.weights.get(upstream).map(|entry| entry.soft.weight);
-        let unchanged = weights
-            .iter()
-            .all(|(upstream, soft)| number(*upstream) == Some(soft.weight));
-        let mut version = head.weights.version();
-        if !proposal.dry_run {
-            route.fence = route.fence.max(proposal.fencing_token.unwrap_or_default());
-            route.last_set = Some(now);
-            let (reason, set_by): (Arc<str>, Arc<str>) =
-                (proposal.reason.as_str().into(), proposal.author.as_str().into());
-            let note = |soft: &SoftWeight| {
-                Some(Note {
-                    route: proposal.route,
-                    deadline: now + soft.ttl.get(),
-                    reason: Arc::clone(&reason),
-                    set_by: Arc::clone(&set_by),
-                    set_time: proposal.time,
-                })
-            };
-            version = self.publish(head.next(&weights, note, &[], now));
-        }
-        Ok(Outcome {
-            version,
+        Outcome {
+            version: head.weights.version(),
             clamped,
-            unchanged,
+            unchanged: weights
+                .iter()
+                .all(|(upstream, soft)| number(*upstream) == Some(soft.weight)),
             weights,
-        })
+        }
     }
 
     /// Drops the weights of a route, or all. Gives the version after it, and how many went.
-    pub(crate) fn clear(&self, route: Option<RouteId>, now: Instant) -> (Version, usize) {
+    ///
+    /// # Errors
+    /// [`StoreError`] when that cannot be shared; some of them may be gone.
+    pub(crate) async fn clear(
+        &self,
+        route: Option<RouteId>,
+        now: Instant,
+    ) -> Result<(Version, usize), StoreError> {
         self.drop_where(now, |_, note| route.is_none_or(|route| note.route == route))
+            .await
     }
 
     /// Drops what has expired by `now` and what is for upstreams that are gone.
-    pub(crate) fn drop_dead(&self, snapshot: &Snapshot, now: Instant) {
-        self.lock().0.retain(|route, _| snapshot.route(*route).is_some());
-        let (version, dropped) = self.drop_where(now, |upstream, note| {
+    ///
+    /// # Errors
+    /// As [`Book::clear`].
+    pub(crate) async fn drop_dead(&self, snapshot: &Snapshot, now: Instant) -> Result<(), StoreError> {
+        let mut state = self.state.lock().await;
+        state.routes.retain(|route, _| snapshot.route(*route).is_some());
+        drop(state);
+        let dropping = self.drop_where(now, |upstream, note| {
             note.deadline <= now || snapshot.upstream(upstream).is_none()
         });
+        let (version, dropped) = dropping.await?;
         if dropped > 0 {
             tracing::info!(dropped, revision = %version.revision, "recommended weights ended");
         }
+        Ok(())
     }
 
-    fn drop_where(&self, now: Instant, ends: impl Fn(UpstreamId, &Note) -> bool) -> (Version, usize) {
-        let lock = self.lock();
-        let head = self.head();
-        let ended: Vec<UpstreamId> = head
-            .notes()
-            .filter(|(upstream, note)| ends(*upstream, note))
-            .map(|(upstream, _)| upstream)
-            .collect();
-        if ended.is_empty() {
-            return (head.weights.version(), 0);
+    async fn drop_where(
+        &self,
+        now: Instant,
+        ends: impl Fn(UpstreamId, &Note) -> bool,
+    ) -> Result<(Version, usize), StoreError> {
+        let mut state = self.state.lock().await;
+        let (mut dropped, mut races) = (0, 0);
+        while races < TRIES {
+            let head = self.head();
+            let mut routes = BTreeSet::new();
+            let mut ended = Vec::new();
+            for (upstream, note) in head.notes().filter(|(upstream, note)| ends(*upstream, note)) {
+                if routes.len() < MAX_ROUTES || routes.contains(&note.route) {
+                    routes.insert(note.route);
+                    ended.push(upstream);
+                }
+            }
+            if ended.is_empty() {
+                return Ok((head.weights.version(), dropped));
+            }
+            let next = head.next(&[], |_| None, &ended, now);
+            match self.keep(&mut state, next, &routes).await {
+                Ok(_) => dropped += ended.len(),
+                Err(StoreError::DocumentMoved { .. }) => {
+                    races += 1;
+                    self.take(&mut state, now).await?;
+                }
+                Err(error) => return Err(error),
+            }
         }
-        let version = self.publish(head.next(&[], |_| None, &ended, now));
-        drop(lock);
-        (version, ended.len())
+        Err(too_many_races())
     }
 
     fn publish(&self, head: Head) -> Version {
@@ -211,81 +331,24 @@ impl Book {
     }
 }
 
-/// Checks a proposal against the configuration, and gives the revision that it is based on.
-fn checked(snapshot: &Snapshot, proposal: &Proposal) -> Result<Revision, Rejection> {
-    let newest = snapshot.revision();
-    let based_on = proposal.based_on.unwrap_or(newest);
-    let mut violations = Vec::new();
-    if snapshot.route(proposal.route).is_none() {
-        let key = proposal.route.key();
-        let message = format!("{key} does not exist");
-        return Err(Violation::new("route_id", ViolationCode::NotFound, message)
-            .of(key)
-            .into());
-    }
-    if proposal.weights.is_empty() {
-        violations.push(Violation::new("weights", ViolationCode::Required, "must be set"));
-    }
-    if based_on > newest {
-        let message = format!("is above the newest revision {newest}");
-        violations.push(Violation::new(
-            "based_on_config_revision",
-            ViolationCode::OutOfRange,
-            message,
-        ));
-    }
-    let mut named = BTreeSet::new();
-    for (upstream, ..) in &proposal.weights {
-        let key = upstream.key();
-        let of_route = snapshot
-            .upstream(*upstream)
-            .filter(|upstream| upstream.route_id == proposal.route);
-        let (code, message) = if !named.insert(*upstream) {
-            (ViolationCode::Invalid, "is named twice".to_owned())
-        } else if of_route.is_none() {
-            (ViolationCode::NotFound, "is no upstream of the route".to_owned())
-        } else if modified(snapshot, &key) > based_on {
-            let message = format!(
-                "was changed at revision {}, after {based_on}, which its weight is based on",
-                modified(snapshot, &key)
-            );
-            (ViolationCode::RevisionMismatch, message)
-        } else {
-            continue;
-        };
-        violations.push(Violation::new("weights", code, message).of(key));
-    }
-    if violations.is_empty() {
-        Ok(based_on)
-    } else {
-        Err(violations.into())
+/// What is known of weights that are set by a proposal.
+fn notes_of(proposal: &Proposal, now: Instant) -> impl Fn(&SoftWeight) -> Option<Note> {
+    let (reason, set_by): (Arc<str>, Arc<str>) =
+        (proposal.reason.as_str().into(), proposal.author.as_str().into());
+    let (route, set_time) = (proposal.route, proposal.time);
+    move |soft| {
+        Some(Note {
+            route,
+            deadline: now + soft.ttl.get(),
+            reason: Arc::clone(&reason),
+            set_by: Arc::clone(&set_by),
+            set_time,
+        })
     }
 }
 
-/// At which revision a resource last changed.
-fn modified(snapshot: &Snapshot, key: &ResourceKey) -> Revision {
-    snapshot
-        .get(key)
-        .map_or(Revision(0), |entry| entry.meta.modify_revision)
-}
-
-/// What counts of an upstream's weights now.
-pub(crate) fn effective(snapshot: &Snapshot, head: &Head, upstream: &Upstream) -> EffectiveWeight {
-    let soft = head.weights.get(upstream.id).map(|entry| &entry.soft);
-    let operator = OperatorWeight::new(upstream, modified(snapshot, &upstream.key()));
-    EffectiveWeight::of(&operator, soft)
-}
-
-fn members(snapshot: &Snapshot, head: &Head, route: RouteId) -> Vec<Member> {
-    let member = |upstream: &Upstream| {
-        let effective = effective(snapshot, head, upstream);
-        Member {
-            upstream: upstream.id,
-            current: effective.weight.get(),
-            usable: effective.standing != Standing::Withheld,
-        }
-    };
-    snapshot.upstreams_of(route).map(member).collect()
+fn too_many_races() -> StoreError {
+    StoreError::Unavailable("other control planes were faster every time".into())
 }
 
 #[cfg(test)]

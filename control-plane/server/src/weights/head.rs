@@ -4,7 +4,11 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use rpds::RedBlackTreeMapSync;
 use tokio::time::Instant;
-use tyrscale_model::{Digest, Lineage, Revision, RouteId, SoftWeight, UnixMillis, UpstreamId, Weights};
+use tyrscale_model::{
+    Digest, Lineage, Rejection, Revision, RouteId, SoftWeight, UnixMillis, UpstreamId, WeightRow, Weights,
+};
+
+use super::shelf::{Content, Shared};
 
 /// Revisions that are remembered, so that a subscriber that comes back gets only the difference.
 const HISTORY: usize = 1000;
@@ -49,6 +53,18 @@ impl History {
         )
     }
 
+    fn beginning_with(weights: &Weights) -> Self {
+        let mut history = Self {
+            steps: RedBlackTreeMapSync::new_sync(),
+        };
+        let step = Step {
+            upstreams: Vec::new(),
+            digest: weights.digest(),
+        };
+        history.push(weights.revision(), step);
+        history
+    }
+
     fn push(&mut self, revision: Revision, step: Step) {
         self.steps.insert_mut(revision, Arc::new(step));
         if self.steps.size() > HISTORY
@@ -73,17 +89,9 @@ impl Head {
     /// None, in a lineage of its own: revisions of a control plane that has ended say nothing here.
     pub(crate) fn new(lineage: Lineage, now: Instant) -> Self {
         let weights = Weights::empty(lineage);
-        let mut history = History {
-            steps: RedBlackTreeMapSync::new_sync(),
-        };
-        let step = Step {
-            upstreams: Vec::new(),
-            digest: weights.digest(),
-        };
-        history.push(weights.revision(), step);
         Self {
+            history: History::beginning_with(&weights),
             weights,
-            history,
             published: now,
             notes: RedBlackTreeMapSync::new_sync(),
         }
@@ -140,5 +148,66 @@ impl Head {
         };
         next.history.push(next.weights.revision(), step);
         next
+    }
+
+    /// What control planes share. What is as it was here ends as it was to; the rest has its time from now. Also the
+    /// routes of which something is new.
+    pub(super) fn taken(
+        &self,
+        content: &Content,
+        now: Instant,
+    ) -> Result<(Self, BTreeSet<RouteId>), Rejection> {
+        let is_same_line = content.lineage == self.weights.lineage();
+        let is_known = |shared: &&Shared| {
+            let known = self.weights.get(shared.row.upstream);
+            is_same_line && known.is_some_and(|known| known.revision == shared.row.revision)
+        };
+        let news: Vec<&Shared> = content
+            .weights
+            .values()
+            .filter(|shared| !is_known(shared))
+            .collect();
+        let gone = self.notes.keys().copied();
+        let gone: Vec<UpstreamId> = gone
+            .filter(|upstream| !content.weights.contains_key(upstream))
+            .collect();
+        let rows: Vec<WeightRow> = news.iter().map(|shared| shared.row.clone()).collect();
+        let weights = self
+            .weights
+            .advance(content.lineage, content.revision, &rows, &gone)?;
+        let mut next = Self {
+            history: self.history.clone(),
+            weights,
+            published: now,
+            notes: self.notes.clone(),
+        };
+        for upstream in &gone {
+            next.notes.remove_mut(upstream);
+        }
+        for shared in &news {
+            let upstream = shared.row.upstream;
+            let Some(entry) = next.weights.get(upstream) else {
+                continue;
+            };
+            let note = Note {
+                route: shared.route,
+                deadline: now + entry.soft.ttl.get(),
+                reason: Arc::clone(&shared.reason),
+                set_by: Arc::clone(&shared.set_by),
+                set_time: shared.set_time,
+            };
+            next.notes.insert_mut(upstream, note);
+        }
+        if is_same_line {
+            let changed = rows.iter().map(|row| row.upstream).chain(gone);
+            let step = Step {
+                upstreams: changed.collect(),
+                digest: next.weights.digest(),
+            };
+            next.history.push(next.weights.revision(), step);
+        } else {
+            next.history = History::beginning_with(&next.weights);
+        }
+        Ok((next, news.iter().map(|shared| shared.route).collect()))
     }
 }

@@ -4,7 +4,8 @@ use prost::Message as _;
 use tonic::{Code, Status};
 use tyrscale_model::{Lane, Revision, UpstreamId, Version, WeightRow, Weights, wire};
 use tyrscale_proto::v1::{
-    self, recommendation_service_client::RecommendationServiceClient, resource::Resource,
+    self, coordination_service_client::CoordinationServiceClient,
+    recommendation_service_client::RecommendationServiceClient, resource::Resource,
     stream_config_request as request, stream_config_response::Message,
 };
 
@@ -290,6 +291,20 @@ async fn the_operators_word_bounds_and_outlives_what_is_recommended() {
     plane.stop().await;
 }
 
+/// Leads the recommenders, or gives that up; gives the token.
+async fn lead(plane: &Plane, candidate: &str, resign: bool) -> u64 {
+    let mut client = CoordinationServiceClient::new(plane.channel.clone());
+    let request = v1::CampaignRequest {
+        election: "recommender".to_owned(),
+        candidate_id: candidate.to_owned(),
+        ttl: None,
+        resign,
+    };
+    let answer = client.campaign(request).await.unwrap().into_inner();
+    assert_eq!(answer.leader, !resign);
+    answer.fencing_token
+}
+
 #[tokio::test]
 async fn what_goes_beyond_the_rails_is_moved_and_told_and_a_past_leader_is_refused() {
     let (plane, _) = plane().await;
@@ -297,17 +312,21 @@ async fn what_goes_beyond_the_rails_is_moved_and_told_and_a_past_leader_is_refus
         fencing_token: Some(token),
         ..set(weight)
     };
+    let first = lead(&plane, "one", false).await;
     let answer = weights(&plane)
-        .set_weights(led(5, 0.5))
+        .set_weights(led(first, 0.5))
         .await
         .unwrap()
         .into_inner();
     assert_eq!(answer.clamped.len(), 1);
     assert_eq!(answer.weights[0].weight, 1.0);
-    let refused = weights(&plane).set_weights(led(4, 10.0)).await.unwrap_err();
+    lead(&plane, "one", true).await;
+    lead(&plane, "two", false).await;
+    let refused = weights(&plane).set_weights(led(first, 10.0)).await.unwrap_err();
     assert_eq!(refused.code(), Code::Aborted);
+    let second = lead(&plane, "two", false).await;
     let again = weights(&plane)
-        .set_weights(led(6, 1.0))
+        .set_weights(led(second, 1.0))
         .await
         .unwrap()
         .into_inner();

@@ -70,6 +70,10 @@ impl Engine for SharedEngine {
         "memory".to_owned()
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     /// Gives no resources, so that the store replays the log.
     fn load(&self) -> Result<Loaded, EngineError> {
         let content = self.content();

@@ -23,7 +23,7 @@ impl Stream<'_> {
         }
         let standing = Standing {
             state: SyncState::Held,
-            reason: "waits in line for the whole content",
+            reason: "waits in line for the whole content".into(),
             running: self.running(),
             target: self.target(Lane::Config),
         };

@@ -6,7 +6,7 @@ use prost::Message as _;
 use tonic::Status;
 use tyrscale_model::{
     ChangeSet, DeletionLimit, Etag, Expectation, Notes, Operation, Ownership, Rejection, ResourceKey,
-    Revision, RolloutPolicy, Violation, ViolationCode, check_manager, label_violations, wire,
+    Revision, Violation, ViolationCode, check_manager, label_violations, wire,
 };
 use tyrscale_proto::v1::{self, apply_request::Part, resource::Resource as Wire};
 use tyrscale_store::RequestId;
@@ -54,8 +54,6 @@ pub(super) struct Received {
     pub(super) dry_run: bool,
     /// The request, when the client gave it an id.
     pub(super) request: Option<RequestId>,
-    /// How it reaches the gateways, when that is said.
-    pub(super) rollout: Option<RolloutPolicy>,
 }
 
 impl Document {
@@ -190,12 +188,12 @@ impl Document {
             message: header.message,
             labels: header.labels,
             reverts_to: None,
+            rollout,
         };
         Ok(Received {
             change_set,
             dry_run: header.dry_run,
             request,
-            rollout,
         })
     }
 }

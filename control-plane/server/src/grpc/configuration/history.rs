@@ -202,7 +202,7 @@ impl Configuration {
             return self.dry_run(Arc::unwrap_or_clone(planned)).await;
         }
         // What restores a revision is rolled out to all gateways at once: no policy is asked for.
-        self.commit(once, None, plan).await
+        self.commit(once, plan).await
     }
 }
 

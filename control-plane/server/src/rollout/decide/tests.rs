@@ -25,6 +25,7 @@ fn rollout(policy: &str) -> Rollout {
         state: State::Running,
         why: String::new(),
         is_forced: false,
+        is_revert_due: false,
         reverted_by: None,
         started: UnixMillis(0),
         ended: None,
@@ -103,10 +104,6 @@ impl Fleet {
     }
 }
 
-const fn halt(cause: Cause, reverts: bool) -> Action {
-    Action::Halt { cause, reverts }
-}
-
 #[test]
 fn stages_come_in_order_and_not_before_they_have_baked() {
     let mut fleet = Fleet::of(20, "1 30s, 10% 60s, 50%");
@@ -133,7 +130,8 @@ fn a_refusal_halts_and_reverts_and_nobody_else_gets_it() {
     fleet.look();
     fleet.first().refused = Some("INVALID: no such plugin".into());
     fleet.look();
-    assert_eq!(fleet.actions.last(), Some(&halt(Cause::Refused, true)));
+    assert_eq!(fleet.actions.last(), Some(&Action::Halt(Cause::Refused)));
+    assert!(fleet.rollout.is_revert_due);
     assert_eq!(fleet.rollout.state, State::Halted);
     assert!(
         fleet.rollout.why.contains("no such plugin"),
@@ -153,7 +151,8 @@ fn with_hold_it_stays_halted_until_an_operator_decides() {
     fleet.rollout.policy.on_halt = OnHalt::Hold;
     fleet.look().first().refused = Some("INVALID".into());
     fleet.look();
-    assert_eq!(fleet.actions.last(), Some(&halt(Cause::Refused, false)));
+    assert_eq!(fleet.actions.last(), Some(&Action::Halt(Cause::Refused)));
+    assert!(!fleet.rollout.is_revert_due);
     assert_eq!(fleet.rollout.state, State::Halted);
     assert_eq!(fleet.told(Control::Pause), Err(NotNow));
     assert_eq!(fleet.told(Control::Promote), Ok(Action::Nothing));
@@ -296,7 +295,7 @@ fn a_paused_rollout_stays_where_it_is_and_bakes_anew() {
     fleet.told(Control::Resume).unwrap();
     assert_eq!(fleet.look().wait(29 * SECOND).given(), 1);
     assert_eq!(fleet.wait(SECOND).given(), 20);
-    assert_eq!(fleet.told(Control::Abort), Ok(halt(Cause::Operator, true)));
+    assert_eq!(fleet.told(Control::Abort), Ok(Action::Halt(Cause::Operator)));
 }
 
 #[test]

@@ -1,6 +1,4 @@
-//! What operators tell rollouts and the fleet.
-
-use std::sync::Arc;
+//! What operators tell rollouts and the fleet. Every control plane takes orders, and keeps them for the one that leads.
 
 use tokio::time::Instant;
 use tyrscale_model::wire;
@@ -14,29 +12,49 @@ use crate::rollout::{
     record::{Standing, since_epoch},
 };
 
+/// How often an order is tried again because another control plane wrote meanwhile.
+const TRIES: usize = 5;
+
 impl Driver {
     pub(super) async fn obey(&mut self, command: Command) {
         match command {
             Command::Control(id, control, answer) => {
-                let outcome = self.control(id, control).await;
+                let mut outcome = self.control(id, control).await;
+                for _ in 1..TRIES {
+                    if !matches!(
+                        outcome,
+                        Err(RolloutError::Store(StoreError::DocumentMoved { .. }))
+                    ) {
+                        break;
+                    }
+                    outcome = self.control(id, control).await;
+                }
                 // Who asked may be gone.
                 answer.send(outcome).ok();
             }
             Command::Freeze(reason, answer) => {
-                let outcome = self.freeze(reason).await.map_err(RolloutError::from);
-                answer.send(outcome).ok();
+                let mut outcome = self.freeze(reason.as_ref()).await;
+                for _ in 1..TRIES {
+                    if !matches!(outcome, Err(StoreError::DocumentMoved { .. })) {
+                        break;
+                    }
+                    outcome = self.freeze(reason.as_ref()).await;
+                }
+                answer.send(outcome.map_err(RolloutError::from)).ok();
             }
         }
     }
 
     async fn control(&mut self, id: u64, control: Control) -> Result<(), RolloutError> {
-        let newest = self.shared.board().rollouts.last_key_value().map(|(id, _)| *id);
+        self.take_in().await?;
+        let rollouts = self.keeper.rollouts();
+        let newest = rollouts.last_key_value().map(|(id, _)| *id);
         let id = if id == 0 {
             newest.ok_or(RolloutError::NotFound)?
         } else {
             id
         };
-        if !self.shared.board().rollouts.contains_key(&id) {
+        if !rollouts.contains_key(&id) {
             return Err(RolloutError::NotFound);
         }
         if self.active.as_ref().is_none_or(|active| active.rollout.id != id) {
@@ -46,23 +64,21 @@ impl Driver {
         Ok(())
     }
 
-    async fn freeze(&mut self, reason: Option<String>) -> Result<(), StoreError> {
-        let _announcements = Arc::clone(&self.shared.announcements).lock_owned().await;
+    async fn freeze(&mut self, reason: Option<&String>) -> Result<(), StoreError> {
+        self.take_in().await?;
         let freeze = reason.map(|reason| v1::Freeze {
             frozen: true,
-            reason,
+            reason: reason.clone(),
             since: Some(wire::timestamp_to_wire(since_epoch())),
         });
         let standing = Standing {
-            released: Some(self.released.snapshot.revision().0),
-            asked: self.keeper.standing().await?.asked,
             freeze,
+            ..self.standing_at(&self.released)
         };
-        self.keep_standing(standing).await?;
+        self.keep(standing, None).await?;
         if let Some(active) = &mut self.active {
             active.clock = Clock::new(Instant::now());
         }
-        self.shared.board().freeze = self.standing.freeze.clone().unwrap_or_default();
         self.publish();
         Ok(())
     }

@@ -1,8 +1,11 @@
 //! What may be set, for how long it holds, and who may set it.
 
 use tyrscale_model::{
-    Address, ChangeSet, Expectation, LoadBalancer, Operation, Policy, Resource, Route, Scheme, Target, apply,
+    Address, ChangeSet, Expectation, LoadBalancer, Operation, Policy, Resource, Route, Scheme, Standing,
+    Target, Upstream, apply,
 };
+
+use tyrscale_store::StoreOptions;
 
 use super::*;
 
@@ -84,7 +87,7 @@ fn proposal(weights: &[(u8, f64)]) -> Proposal {
 fn refused(outcome: Result<Outcome, SetError>) -> Vec<ViolationCode> {
     match outcome.unwrap_err() {
         SetError::Refused(rejection) => rejection.violations.iter().map(|it| it.code).collect(),
-        SetError::TooSoon(_) => panic!("too soon"),
+        error => panic!("{error}"),
     }
 }
 
@@ -93,18 +96,20 @@ fn effective_of(snapshot: &Snapshot, book: &Book, number: u8) -> (f64, Standing)
     (effective.weight.get(), effective.standing)
 }
 
-#[test]
-fn what_is_set_counts_until_it_expires() {
+#[tokio::test]
+async fn what_is_set_counts_until_it_expires() {
     let t0 = Instant::now();
     let (snapshot, book) = (configuration(), book(t0));
-    let outcome = book.set(&snapshot, &proposal(&[(1, 30.0)]), t0).unwrap();
+    let outcome = book.set(&snapshot, &proposal(&[(1, 30.0)]), t0).await.unwrap();
     assert_eq!(outcome.version.revision, Revision(1));
     assert!(!outcome.unchanged);
     assert_eq!(effective_of(&snapshot, &book, 1), (30.0, Standing::Recommended));
     assert_eq!(effective_of(&snapshot, &book, 2), (10.0, Standing::Operator));
-    book.drop_dead(&snapshot, t0 + TTL - Duration::from_secs(1));
+    book.drop_dead(&snapshot, t0 + TTL - Duration::from_secs(1))
+        .await
+        .unwrap();
     assert_eq!(book.head().weights.len(), 1);
-    book.drop_dead(&snapshot, t0 + TTL);
+    book.drop_dead(&snapshot, t0 + TTL).await.unwrap();
     assert_eq!(effective_of(&snapshot, &book, 1), (10.0, Standing::Operator));
     assert_eq!(
         book.head().weights.revision(),
@@ -113,13 +118,13 @@ fn what_is_set_counts_until_it_expires() {
     );
 }
 
-#[test]
-fn the_same_numbers_again_renew_the_time_to_live() {
+#[tokio::test]
+async fn the_same_numbers_again_renew_the_time_to_live() {
     let t0 = Instant::now();
     let (snapshot, book) = (configuration(), book(t0));
-    let first = book.set(&snapshot, &proposal(&[(1, 30.0)]), t0).unwrap();
+    let first = book.set(&snapshot, &proposal(&[(1, 30.0)]), t0).await.unwrap();
     let later = t0 + Duration::from_secs(30);
-    let again = book.set(&snapshot, &proposal(&[(1, 30.0)]), later).unwrap();
+    let again = book.set(&snapshot, &proposal(&[(1, 30.0)]), later).await.unwrap();
     assert!(again.unchanged);
     assert_eq!(again.version.digest, first.version.digest);
     assert_eq!(
@@ -130,33 +135,36 @@ fn the_same_numbers_again_renew_the_time_to_live() {
     assert_eq!(book.head().deadline(id(1)), Some(later + TTL));
 }
 
-#[test]
-fn a_route_is_set_once_in_a_while_and_never_by_a_leader_of_the_past() {
+#[tokio::test]
+async fn a_route_is_set_once_in_a_while_and_never_by_a_leader_of_the_past() {
     let t0 = Instant::now();
     let (snapshot, book) = (configuration(), book(t0));
     let by = |token| Proposal {
         fencing_token: Some(token),
         ..proposal(&[(1, 30.0)])
     };
-    book.set(&snapshot, &by(7), t0).unwrap();
-    let soon = book.set(&snapshot, &by(7), t0 + Duration::from_secs(4));
+    book.set(&snapshot, &by(7), t0).await.unwrap();
+    let soon = book.set(&snapshot, &by(7), t0 + Duration::from_secs(4)).await;
     assert!(matches!(soon, Err(SetError::TooSoon(wait)) if wait == Duration::from_secs(1)));
     let later = t0 + Duration::from_secs(5);
     assert_eq!(
-        refused(book.set(&snapshot, &by(6), later)),
+        refused(book.set(&snapshot, &by(6), later).await),
         [ViolationCode::RevisionMismatch]
     );
-    book.set(&snapshot, &by(8), later).unwrap();
+    book.set(&snapshot, &by(8), later).await.unwrap();
     let by_hand = proposal(&[(1, 20.0)]);
     book.set(&snapshot, &by_hand, later + GUARDS.min_interval)
+        .await
         .unwrap();
 }
 
-#[test]
-fn the_operators_later_word_wins_over_what_was_computed_before() {
+#[tokio::test]
+async fn the_operators_later_word_wins_over_what_was_computed_before() {
     let t0 = Instant::now();
     let (before, book) = (configuration(), book(t0));
-    book.set(&before, &proposal(&[(1, 30.0), (2, 20.0)]), t0).unwrap();
+    book.set(&before, &proposal(&[(1, 30.0), (2, 20.0)]), t0)
+        .await
+        .unwrap();
     let after = put(&before, vec![upstream(1, 50.0)]);
     assert_eq!(effective_of(&after, &book, 1), (50.0, Standing::Outdated));
     assert_eq!(effective_of(&after, &book, 2), (20.0, Standing::Recommended));
@@ -166,18 +174,18 @@ fn the_operators_later_word_wins_over_what_was_computed_before() {
     };
     let later = t0 + GUARDS.min_interval;
     assert_eq!(
-        refused(book.set(&after, &late, later)),
+        refused(book.set(&after, &late, later).await),
         [ViolationCode::RevisionMismatch]
     );
     let fresh = proposal(&[(1, 40.0), (2, 20.0)]);
-    book.set(&after, &fresh, later).unwrap();
+    book.set(&after, &fresh, later).await.unwrap();
     assert_eq!(effective_of(&after, &book, 1), (40.0, Standing::Recommended));
     let drained = put(&after, vec![upstream(1, 0.0)]);
     assert_eq!(effective_of(&drained, &book, 1), (0.0, Standing::Withheld));
 }
 
-#[test]
-fn every_broken_rule_is_named_and_nothing_is_set() {
+#[tokio::test]
+async fn every_broken_rule_is_named_and_nothing_is_set() {
     let t0 = Instant::now();
     let (snapshot, book) = (configuration(), book(t0));
     let bad = Proposal {
@@ -185,7 +193,7 @@ fn every_broken_rule_is_named_and_nothing_is_set() {
         ..proposal(&[(1, 5.0), (1, 6.0), (9, 5.0)])
     };
     assert_eq!(
-        refused(book.set(&snapshot, &bad, t0)),
+        refused(book.set(&snapshot, &bad, t0).await),
         [
             ViolationCode::OutOfRange,
             ViolationCode::Invalid,
@@ -193,7 +201,7 @@ fn every_broken_rule_is_named_and_nothing_is_set() {
         ]
     );
     assert_eq!(
-        refused(book.set(&snapshot, &proposal(&[]), t0)),
+        refused(book.set(&snapshot, &proposal(&[]), t0).await),
         [ViolationCode::Required]
     );
     let nowhere = Proposal {
@@ -201,14 +209,14 @@ fn every_broken_rule_is_named_and_nothing_is_set() {
         ..proposal(&[(1, 5.0)])
     };
     assert_eq!(
-        refused(book.set(&snapshot, &nowhere, t0)),
+        refused(book.set(&snapshot, &nowhere, t0).await),
         [ViolationCode::NotFound]
     );
     let dry = Proposal {
         dry_run: true,
         ..proposal(&[(1, 90.0)])
     };
-    let outcome = book.set(&snapshot, &dry, t0).unwrap();
+    let outcome = book.set(&snapshot, &dry, t0).await.unwrap();
     assert_eq!(
         (outcome.clamped.len(), outcome.weights[0].1.weight.get()),
         (1, 60.0)
@@ -216,21 +224,61 @@ fn every_broken_rule_is_named_and_nothing_is_set() {
     assert!(book.head().weights.is_empty());
 }
 
-#[test]
-fn weights_go_with_their_upstreams_and_when_they_are_cleared() {
+#[tokio::test]
+async fn weights_go_with_their_upstreams_and_when_they_are_cleared() {
     let t0 = Instant::now();
     let (snapshot, book) = (configuration(), book(t0));
     book.set(&snapshot, &proposal(&[(1, 30.0), (2, 20.0)]), t0)
+        .await
         .unwrap();
     let gone = Operation::Delete {
         key: id(1).key(),
         etag: None,
         cascade: true,
     };
-    book.drop_dead(&changed(&snapshot, vec![gone]), t0);
+    book.drop_dead(&changed(&snapshot, vec![gone]), t0).await.unwrap();
     assert_eq!(book.head().weights.len(), 1);
-    let (version, cleared) = book.clear(Some(route()), t0);
+    let (version, cleared) = book.clear(Some(route()), t0).await.unwrap();
     assert_eq!((version.revision, cleared), (Revision(3), 1));
-    assert_eq!(book.clear(None, t0).1, 0, "and again is no revision");
+    assert_eq!(
+        book.clear(None, t0).await.unwrap().1,
+        0,
+        "and again is no revision"
+    );
     assert_eq!(book.head().weights.revision(), Revision(3));
+}
+
+/// Two control planes over one store.
+#[tokio::test]
+async fn what_is_set_on_one_control_plane_is_the_same_revision_on_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), StoreOptions::default()).await.unwrap();
+    let t0 = Instant::now();
+    let snapshot = configuration();
+    let one = Book::shared(&store, Lineage([2; 16]), GUARDS, t0).await.unwrap();
+    let two = Book::shared(&store, Lineage([3; 16]), GUARDS, t0).await.unwrap();
+    let set = one.set(&snapshot, &proposal(&[(1, 30.0)]), t0).await.unwrap();
+    two.catch_up(t0).await.unwrap();
+    assert_eq!(two.head().weights.version(), set.version);
+    assert_eq!(two.head().note(id(1)).unwrap().set_by.as_ref(), "me");
+    let soon = two.set(&snapshot, &proposal(&[(2, 20.0)]), t0).await;
+    assert!(matches!(soon, Err(SetError::TooSoon(_))));
+    let later = t0 + GUARDS.min_interval;
+    // The first one has not heard of it when it drops its own.
+    two.set(&snapshot, &proposal(&[(2, 20.0)]), later).await.unwrap();
+    one.drop_dead(&snapshot, t0 + TTL).await.unwrap();
+    two.catch_up(later).await.unwrap();
+    assert_eq!(one.head().weights.version(), two.head().weights.version());
+    assert_eq!(one.head().weights.revision(), Revision(3));
+    assert_eq!(effective_of(&snapshot, &two, 2), (20.0, Standing::Recommended));
+    assert_eq!(effective_of(&snapshot, &two, 1), (10.0, Standing::Operator));
+    assert_eq!(two.head().deadline(id(2)), Some(later + TTL));
+    let late = Book::shared(&store, Lineage([4; 16]), GUARDS, later)
+        .await
+        .unwrap();
+    assert_eq!(late.head().weights.version(), two.head().weights.version());
+    assert_eq!(late.clear(None, later).await.unwrap().1, 1);
+    two.catch_up(later).await.unwrap();
+    assert!(two.head().weights.is_empty());
+    store.close().await;
 }

@@ -1,5 +1,4 @@
-//! Two control planes over one store in etcd. Needs the program `etcd` on the path.
-#![cfg(test)]
+//! An etcd of this test, control planes over it, and subscribers.
 
 use std::{
     collections::BTreeMap,
@@ -12,24 +11,25 @@ use clap::Parser;
 use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
 use tyrscale_client::{
     ClientTls, ControlPlane, Credentials, NodeIdentity, NodeRole, SubscriptionConfig, SubscriptionStatus,
     Timing, Update,
 };
 use tyrscale_control_plane::{ControlPlaneConfig, ControlPlaneError, Listeners, run};
-use tyrscale_model::{Expectation, Network, Operation, Resource, View};
+use tyrscale_model::{Expectation, Network, Operation, Resource, View, wire};
 use tyrscale_proto::v1;
 
-const LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
-struct Etcd {
+pub(crate) struct Etcd {
     child: Child,
     endpoint: String,
     _data: TempDir,
 }
 
 impl Etcd {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let data = TempDir::new().unwrap();
         let (client, peer) = (free_address().await, free_address().await);
         let (endpoint, peer) = (format!("http://{client}"), format!("http://{peer}"));
@@ -67,7 +67,7 @@ impl Drop for Etcd {
     }
 }
 
-async fn free_address() -> SocketAddr {
+pub(crate) async fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0")
         .await
         .unwrap()
@@ -81,15 +81,15 @@ struct Cli {
     config: ControlPlaneConfig,
 }
 
-struct Replica {
-    grpc: SocketAddr,
+pub(crate) struct Replica {
+    pub(crate) grpc: SocketAddr,
     stop: CancellationToken,
     task: JoinHandle<Result<(), ControlPlaneError>>,
     _dir: TempDir,
 }
 
 impl Replica {
-    async fn start(etcd: &Etcd) -> Self {
+    pub(crate) async fn start(etcd: &Etcd) -> Self {
         let dir = TempDir::new().unwrap();
         let data = dir.path().join("data");
         let words = [
@@ -115,14 +115,24 @@ impl Replica {
         }
     }
 
-    async fn client(&self) -> ControlPlane {
+    pub(crate) async fn client(&self) -> ControlPlane {
         let uri = format!("http://{}", self.grpc).parse().unwrap();
         ControlPlane::connect(&uri, &Credentials::default())
             .await
             .unwrap()
     }
 
-    async fn put(&self, name: &str, chain_id: u64) -> u64 {
+    pub(crate) async fn put(&self, name: &str, chain_id: u64) -> u64 {
+        self.put_by(name, chain_id, None).await
+    }
+
+    /// Puts a network, to be rolled out by a policy.
+    pub(crate) async fn put_by(&self, name: &str, chain_id: u64, policy: Option<&str>) -> u64 {
+        let policy = policy.map(|policy| wire::rollout_policy_to_wire(&policy.parse().unwrap()));
+        let header = v1::ApplyHeader {
+            rollout: policy,
+            ..Default::default()
+        };
         let operation = Operation::Upsert {
             resource: Resource::Network(Network {
                 name: name.parse().unwrap(),
@@ -132,21 +142,51 @@ impl Replica {
             expectation: Expectation::Any,
             etag: None,
         };
-        let applied = self
-            .client()
-            .await
-            .apply(v1::ApplyHeader::default(), &[operation])
-            .await;
+        let applied = self.client().await.apply(header, &[operation]).await;
         applied.unwrap().version.unwrap().revision
     }
 
-    async fn stop(self) {
+    /// Puts resources.
+    pub(crate) async fn apply(&self, resources: Vec<v1::resource::Resource>) {
+        let operations = resources.into_iter().map(|resource| Operation::Upsert {
+            resource: wire::resource_from_wire(&v1::Resource {
+                resource: Some(resource),
+            })
+            .unwrap(),
+            expectation: Expectation::Any,
+            etag: None,
+        });
+        let operations: Vec<_> = operations.collect();
+        let client = self.client().await;
+        client
+            .apply(v1::ApplyHeader::default(), &operations)
+            .await
+            .unwrap();
+    }
+
+    /// A channel to its gRPC port.
+    pub(crate) async fn channel(&self) -> Channel {
+        let endpoint = Channel::from_shared(format!("http://{}", self.grpc)).unwrap();
+        endpoint.connect().await.unwrap()
+    }
+
+    /// Ends it at once: it says goodbye to nobody.
+    pub(crate) async fn kill(self) {
+        self.task.abort();
+        assert!(self.task.await.unwrap_err().is_cancelled());
+    }
+
+    pub(crate) async fn stop(self) {
         self.stop.cancel();
         timeout(LIMIT, self.task).await.unwrap().unwrap().unwrap();
     }
 }
 
-fn subscribe(replicas: &[&Replica], stop: &CancellationToken) -> watch::Receiver<SubscriptionStatus> {
+pub(crate) fn subscribe(
+    id: &str,
+    replicas: &[&Replica],
+    stop: &CancellationToken,
+) -> watch::Receiver<SubscriptionStatus> {
     let endpoints = replicas
         .iter()
         .map(|replica| format!("http://{}", replica.grpc).parse().unwrap());
@@ -154,7 +194,7 @@ fn subscribe(replicas: &[&Replica], stop: &CancellationToken) -> watch::Receiver
         endpoints: endpoints.collect(),
         tls: ClientTls::default(),
         node: NodeIdentity {
-            id: "subscriber".to_owned(),
+            id: id.to_owned(),
             group: String::new(),
             zone: String::new(),
             role: NodeRole::Gateway,
@@ -177,30 +217,11 @@ fn subscribe(replicas: &[&Replica], stop: &CancellationToken) -> watch::Receiver
     seen
 }
 
-async fn runs(status: &mut watch::Receiver<SubscriptionStatus>, revision: u64) {
+pub(crate) async fn runs(status: &mut watch::Receiver<SubscriptionStatus>, revision: u64) {
     let reached = status.wait_for(|status| {
         status
             .running
             .is_some_and(|version| version.revision.0 == revision)
     });
     timeout(LIMIT, reached).await.unwrap().unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_subscriber_goes_on_with_another_replica_when_its_own_ends() {
-    let etcd = Etcd::start().await;
-    let (one, two) = (Replica::start(&etcd).await, Replica::start(&etcd).await);
-    assert_eq!(one.put("a", 1).await, 1);
-    let stop = CancellationToken::new();
-    let mut status = subscribe(&[&one, &two], &stop);
-    runs(&mut status, 1).await;
-    // What another replica commits comes over the stream of this one.
-    assert_eq!(two.put("b", 2).await, 2);
-    runs(&mut status, 2).await;
-    one.stop().await;
-    assert_eq!(two.put("c", 3).await, 3);
-    runs(&mut status, 3).await;
-    assert_eq!(status.borrow().updates_refused, 0);
-    stop.cancel();
-    two.stop().await;
 }
