@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use http::Uri;
 use tyrscale_client::{ApiToken, ClientTlsArgs, Credentials};
+use tyrscale_control_plane::store_command::StoreVerb;
 
 use crate::{
     Failure, Output,
@@ -214,6 +215,11 @@ pub(crate) enum Command {
     Whoami,
     /// An authority and certificates for those who have none.
     Certs(certs::Args),
+    /// The store of a control plane as it lies on the disk, while none runs over it.
+    Store {
+        #[command(subcommand)]
+        verb: StoreVerb,
+    },
     /// Runs control plane, gateway, exporter and recommender in this process.
     Up(Box<up::Args>),
 }

@@ -25,18 +25,22 @@ pub(crate) enum Failure {
     /// The control plane refused or could not, in its own words.
     #[error("{0}")]
     Refused(String),
+    /// A store or a file does not prove itself.
+    #[error("{0}")]
+    Damaged(String),
     /// A service of `tyrctl up` could not start or ended with an error.
     #[error("{service}: {error}")]
     Service { service: &'static str, error: String },
 }
 
 impl Failure {
-    /// 1 refused or failed, 2 wrong usage, 3 the control plane cannot be reached.
+    /// 1 refused or failed, 2 wrong usage, 3 the control plane cannot be reached, 4 a store or file is damaged.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Rejected(_) | Self::Refused(_) | Self::Service { .. } => ExitCode::from(1),
             Self::Usage(_) | Self::File { .. } => ExitCode::from(2),
             Self::Unreachable(..) => ExitCode::from(3),
+            Self::Damaged(_) => ExitCode::from(4),
         }
     }
 

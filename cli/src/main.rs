@@ -1,7 +1,7 @@
 //! `tyrctl`: the command line of TyrScale.
 //!
 //! Standard output carries data only; everything said to people goes to standard error. Exit codes: 0 done,
-//! 1 refused or failed, 2 wrong usage, 3 the control plane cannot be reached.
+//! 1 refused or failed, 2 wrong usage, 3 the control plane cannot be reached, 4 a store or file is damaged.
 
 mod access;
 mod apply;
@@ -17,6 +17,7 @@ mod rollout;
 mod run_record;
 mod secret;
 mod status;
+mod store;
 mod telemetry;
 mod top;
 mod trace;
@@ -85,6 +86,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Events(args) => access::events(args, &connection, output).await,
         Command::Whoami => access::whoami(&connection, output).await,
         Command::Certs(args) => certs::run(args, output),
+        Command::Store { verb } => Box::pin(store::run(verb, output)).await,
         Command::Up(args) => Box::pin(up::run(*args, output)).await,
     }
 }

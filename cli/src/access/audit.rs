@@ -1,6 +1,9 @@
 //! `tyrctl audit` and `tyrctl events`: what was written and what was refused.
 
-use std::fmt::Write as _;
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
 
 use clap::Subcommand;
 use serde::Serialize;
@@ -32,6 +35,18 @@ pub(crate) enum AuditVerb {
         /// A record known from elsewhere, as SEQUENCE:HASH, that must be there as it was.
         #[arg(long, value_name = "SEQUENCE:HASH")]
         known: Option<String>,
+        /// A file of --audit-log to prove instead, without a control plane; repeat it for more. Its first record is taken as
+        /// it is, unless it is the first of all.
+        #[arg(
+            long = "file",
+            value_name = "FILE",
+            requires = "pepper_file",
+            conflicts_with = "known"
+        )]
+        files: Vec<PathBuf>,
+        /// The control plane's pepper, for --file.
+        #[arg(long, value_name = "FILE", requires = "files")]
+        pepper_file: Option<PathBuf>,
     },
 }
 
@@ -86,10 +101,17 @@ struct Verdict {
 
 impl AuditVerb {
     pub(crate) async fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
-        let client = connect(connection).await?;
         match self {
-            Self::List { from } => list(&client, from, output).await,
-            Self::Verify { known } => verify(&client, known.as_deref(), output).await,
+            Self::List { from } => list(&connect(connection).await?, from, output).await,
+            Self::Verify {
+                files,
+                pepper_file: Some(pepper),
+                ..
+            } => verify_files(files, &pepper, output).await,
+            Self::Verify { known, .. } => {
+                let client = connect(connection).await?;
+                verify(&client, known.as_deref(), output).await
+            }
         }
     }
 }
@@ -126,17 +148,31 @@ async fn verify(client: &GrpcClient, known: Option<&str>, output: Output) -> Res
         records: answer.records,
         head: match answer.records {
             0 => String::new(),
-            sequence => format!("{sequence}:{}", hex(&answer.head_hash)),
+            _ => format!("{}:{}", answer.head_sequence, hex(&answer.head_hash)),
         },
     };
-    output.write_one(&verdict, &["intact", "records", "head"])?;
-    match answer.intact {
-        true => Ok(()),
-        false => Err(Failure::Refused(format!(
-            "the audit log is broken at record {}: {}",
-            answer.broken_sequence, answer.reason
-        ))),
-    }
+    let broken = (!answer.intact).then_some((answer.broken_sequence, answer.reason));
+    tell(&verdict, broken, output)
+}
+
+async fn verify_files(files: Vec<PathBuf>, pepper_file: &Path, output: Output) -> Result<(), Failure> {
+    let walked = tyrscale_control_plane::verify_audit_files(files, pepper_file).await;
+    let walked = walked.map_err(|error| Failure::Refused(error.to_string()))?;
+    let verdict = Verdict {
+        intact: walked.broken.is_none(),
+        records: walked.records,
+        head: format!("{}:{}", walked.sequence, hex(&walked.hash)),
+    };
+    tell(&verdict, walked.broken, output)
+}
+
+fn tell(verdict: &Verdict, broken: Option<(u64, String)>, output: Output) -> Result<(), Failure> {
+    output.write_one(verdict, &["intact", "records", "head"])?;
+    broken.map_or(Ok(()), |(sequence, reason)| {
+        Err(Failure::Refused(format!(
+            "the audit log is broken at record {sequence}: {reason}"
+        )))
+    })
 }
 
 /// `tyrctl events`: a line for each record as it is made, until interrupted.

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, error::Error, future::Future, path::Path};
 use clap::{Command, FromArgMatches};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tyrscale_control_plane::{AccessArgs, ControlPlaneConfig};
+use tyrscale_control_plane::{AccessArgs, BackupArgs, ControlPlaneConfig};
 use tyrscale_exporter::ExporterConfig;
 use tyrscale_recommender::RecommenderConfig;
 
@@ -147,11 +147,15 @@ impl Services {
 }
 
 fn control_plane_config(insecure: bool, data_dir: &Path) -> Result<ControlPlaneConfig, Failure> {
+    let mut backups: BackupArgs = defaults()?;
+    backups.examiner = std::env::current_exe().ok();
     Ok(ControlPlaneConfig {
         data_dir: data_dir.join("control-plane"),
+        backups,
         // The services meet on loopback, where nobody is asked.
         access: AccessArgs {
             insecure,
+            audit_keep: AccessArgs::AUDIT_KEEP,
             ..AccessArgs::default()
         },
         ..defaults()?

@@ -76,7 +76,7 @@ impl ControlPlane {
         )
     }
 
-    fn apply(&self, resources: &serde_json::Value) -> Ended {
+    pub(crate) fn apply(&self, resources: &serde_json::Value) -> Ended {
         let server = format!("http://{}", self.grpc);
         tyrctl_fed(&["--server", &server, "apply", "-f", "-"], &resources.to_string())
     }
@@ -94,7 +94,7 @@ impl ControlPlane {
     }
 
     /// How many updates of this form were sent.
-    async fn sent(&self, form: &str) -> f64 {
+    pub(crate) async fn sent(&self, form: &str) -> f64 {
         let metrics = get(self.admin, "/metrics").await;
         let lines = metrics
             .lines()
@@ -162,7 +162,7 @@ impl Gateway {
     }
 
     #[track_caller]
-    fn serves_from(&self, node: &str) {
+    pub(crate) fn serves_from(&self, node: &str) {
         let expected = Answer {
             status: 200,
             node: Some(node.to_owned()),
@@ -172,7 +172,7 @@ impl Gateway {
 }
 
 /// The route and its one upstream, at `node`.
-fn resources(node: &SimNode) -> serde_json::Value {
+pub(crate) fn resources(node: &SimNode) -> serde_json::Value {
     json!([
         {"kind": "route", "id": ROUTE, "host": "a.example", "path": "/eth", "load_balancer": "weight-round-robin"},
         {"kind": "upstream", "id": UPSTREAM, "route_id": ROUTE, "weight": 50,

@@ -1,9 +1,5 @@
 //! The audit log: what was written and what was refused, as a chain of durable records.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-
 use prost::Message as _;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -11,6 +7,7 @@ use tyrscale_proto::v1::{AuditOutcome, AuditRecord};
 use tyrscale_store::{Documents, Stamp, Store, StoreError};
 
 use crate::chain::{ChainKey, End, Verdict, Walk};
+use crate::lines::{AuditFiles, Lines};
 use crate::rows::{AuditHead, read};
 use crate::{AccessError, Caller, Note, Pepper};
 
@@ -25,6 +22,11 @@ const PAGE: usize = 1000;
 /// How often a write is tried again because another control plane wrote.
 const MAX_TRIES: usize = 16;
 const MAX_SUMMARY: usize = 1024;
+
+/// How many of the oldest records are removed at once; with [`GROUP`] new ones it fits one transaction of etcd.
+const REMOVED: u64 = 48;
+/// How often a walk begins anew because records were removed under it.
+const MAX_WALKS: usize = 8;
 
 /// How an attempt ended.
 pub type Outcome = AuditOutcome;
@@ -41,7 +43,8 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// Opens the log and starts what writes it, which ends when every clone is gone. Records go to `lines` as well, as JSON.
+    /// Opens the log and starts what writes it, which ends when every clone is gone. About `keep` records are kept, the
+    /// newest; 0: all. Records go to `lines` as well, as JSON.
     ///
     /// # Errors
     /// [`AccessError`] when the log's end cannot be read, or `lines` not be opened.
@@ -49,9 +52,9 @@ impl Audit {
         store: &Store,
         documents: Documents,
         pepper: &Pepper,
-        lines: Option<&Path>,
+        (keep, lines): (u64, Option<AuditFiles>),
     ) -> Result<(Self, JoinHandle<()>), AccessError> {
-        let (stamp, end) = read_end(&documents).await?;
+        let Ends { stamp, floor, end } = read_ends(&documents).await?;
         let (entries, inbox) = mpsc::channel(QUEUE);
         let (publish, published) = watch::channel(end);
         let lines = lines.map(Lines::open).transpose()?;
@@ -61,6 +64,8 @@ impl Audit {
             documents: documents.clone(),
             key: key.clone(),
             stamp,
+            floor,
+            keep,
             publish,
             lines,
         };
@@ -113,15 +118,42 @@ impl Audit {
         }
     }
 
-    /// Walks along all records. `known` is the sequence number and hash of one, as it is known from elsewhere.
+    /// Walks along all records that are kept. `known` is the sequence number and hash of one, as it is known from elsewhere.
     ///
     /// # Errors
-    /// [`AccessError::Store`].
+    /// [`AccessError::Store`]; [`AccessError::Invalid`] when the known one is not kept any more.
     pub async fn verify(&self, known: Option<(u64, [u8; 32])>) -> Result<Verdict, AccessError> {
-        let (_, stored) = read_end(&self.documents).await?;
         let known = known.map(|(sequence, hash)| End { sequence, hash });
-        let mut walk = Walk::new(self.key.clone(), known);
-        let mut after = String::new();
+        let mut verdict = self.walk(known).await?;
+        for _ in 1..MAX_WALKS {
+            let floor = read_ends(&self.documents).await?.floor;
+            let was_removed = |(place, _): &(u64, String)| *place <= floor.sequence;
+            if !verdict.broken.as_ref().is_some_and(was_removed) {
+                break;
+            }
+            verdict = self.walk(known).await?;
+        }
+        Ok(verdict)
+    }
+
+    async fn walk(&self, known: Option<End>) -> Result<Verdict, AccessError> {
+        let Ends {
+            floor, end: stored, ..
+        } = read_ends(&self.documents).await?;
+        if known.is_some_and(|known| known.sequence < floor.sequence) {
+            return Err(AccessError::Invalid {
+                field: "known_sequence",
+                rule: "must be that of a record which is kept, or of the last one before",
+            });
+        }
+        let mut walk = Walk::new(self.key.clone(), floor, known);
+        if let Some(broken) = walk.unlike_known() {
+            return Ok(walk.verdict(Some(broken)));
+        }
+        let mut after = match floor.sequence {
+            0 => String::new(),
+            sequence => key_of(sequence),
+        };
         loop {
             let documents = self.documents.list(RECORD, &after, PAGE).await?;
             let Some(last) = documents.last() else { break };
@@ -177,17 +209,38 @@ fn key_of(sequence: u64) -> String {
     format!("{RECORD}{sequence:020}")
 }
 
-async fn read_end(documents: &Documents) -> Result<(Stamp, End), AccessError> {
+/// Where the log begins and ends.
+struct Ends {
+    /// Of the document that says so.
+    stamp: Stamp,
+    /// The last record that was removed.
+    floor: End,
+    /// The newest.
+    end: End,
+}
+
+async fn read_ends(documents: &Documents) -> Result<Ends, AccessError> {
     let Some(document) = documents.get(HEAD).await? else {
-        return Ok((Stamp(0), End::BEGINNING));
+        return Ok(Ends {
+            stamp: Stamp(0),
+            floor: End::BEGINNING,
+            end: End::BEGINNING,
+        });
     };
     let unreadable = || AccessError::Unreadable("the audit log's end");
     let head: AuditHead = read(&document.value, "the audit log's end")?;
-    let end = End {
-        sequence: head.sequence,
-        hash: head.hash.try_into().map_err(|_| unreadable())?,
+    let end = |sequence, hash: Vec<u8>| {
+        let hash = hash.try_into().map_err(|_| unreadable())?;
+        Ok::<_, AccessError>(End { sequence, hash })
     };
-    Ok((document.stamp, end))
+    Ok(Ends {
+        stamp: document.stamp,
+        floor: match head.floor_sequence {
+            0 => End::BEGINNING,
+            sequence => end(sequence, head.floor_hash)?,
+        },
+        end: end(head.sequence, head.hash)?,
+    })
 }
 
 /// The one task that writes.
@@ -197,6 +250,10 @@ struct Writer {
     key: ChainKey,
     /// Of the document that says where the log ends.
     stamp: Stamp,
+    /// The last record that was removed.
+    floor: End,
+    /// How many records are kept, about; 0: all.
+    keep: u64,
     publish: watch::Sender<End>,
     lines: Option<Lines>,
 }
@@ -233,21 +290,29 @@ impl Writer {
                         .write(&key_of(record.sequence), Some(value), Some(Stamp(0))),
                 );
             }
+            let floor = self.next_floor(end).await?;
+            for sequence in self.floor.sequence + 1..=floor.sequence {
+                writes.push(self.documents.write(&key_of(sequence), None, None));
+            }
             let head = AuditHead {
                 sequence: end.sequence,
                 hash: end.hash.to_vec(),
+                floor_sequence: floor.sequence,
+                floor_hash: floor.hash.to_vec(),
             };
             let head = head.encode_to_vec().into();
             writes.push(self.documents.write(HEAD, Some(head), Some(self.stamp)));
             match self.store.write_documents(writes).await {
                 Ok(stamp) => {
                     self.stamp = stamp;
+                    self.floor = floor;
                     self.publish.send_replace(end);
                     return Ok(());
                 }
                 Err(StoreError::DocumentMoved { .. }) => {
-                    let (stamp, end) = read_end(&self.documents).await?;
+                    let Ends { stamp, floor, end } = read_ends(&self.documents).await?;
                     self.stamp = stamp;
+                    self.floor = floor;
                     self.publish.send_replace(end);
                 }
                 Err(error) => return Err(error.into()),
@@ -258,55 +323,22 @@ impl Writer {
                 .into(),
         )
     }
-}
 
-/// The log as lines of JSON.
-struct Lines {
-    path: PathBuf,
-    file: File,
-}
-
-impl Lines {
-    fn open(path: &Path) -> Result<Self, AccessError> {
-        let mut options = OpenOptions::new();
-        options.append(true).create(true);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::OpenOptionsExt as _;
-            options.mode(0o600);
+    /// The last record that is to be removed when the log ends there.
+    async fn next_floor(&self, end: End) -> Result<End, AccessError> {
+        let kept = end.sequence - self.floor.sequence;
+        if self.keep == 0 || kept < self.keep.saturating_add(REMOVED) {
+            return Ok(self.floor);
         }
-        let file = options.open(path).map_err(|error| StoreError::Io {
-            path: path.to_owned(),
-            message: error.to_string(),
-        })?;
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-        })
-    }
-
-    /// A line that cannot be written is logged: the record is in the store.
-    fn write(&mut self, record: &AuditRecord) {
-        let time = record.time.as_ref().and_then(|time| {
-            let time = jiff::Timestamp::new(time.seconds, time.nanos).ok()?;
-            Some(time.to_string())
-        });
-        let line = serde_json::json!({
-            "sequence": record.sequence,
-            "time": time,
-            "subject": record.subject,
-            "credential_id": record.credential_id,
-            "peer": record.peer,
-            "method": record.method,
-            "outcome": record.outcome().as_str_name().trim_start_matches("AUDIT_OUTCOME_").to_ascii_lowercase(),
-            "revision": record.revision,
-            "request_id": record.request_id,
-            "summary": record.summary,
-            "hash": blake3::Hash::from_slice(&record.hash).ok().map(|hash| hash.to_hex().to_string()),
-        });
-        if let Err(error) = writeln!(self.file, "{line}") {
-            tracing::error!(%error, path = %self.path.display(), "audit line could not be written");
-        }
+        let sequence = self.floor.sequence + REMOVED;
+        let Some(document) = self.documents.get(&key_of(sequence)).await? else {
+            // The log is broken there, which shows as long as nothing is removed.
+            return Ok(self.floor);
+        };
+        let record: AuditRecord = read(&document.value, "an audit record")?;
+        let hash = record.hash.as_ref().try_into();
+        let hash = hash.map_err(|_| AccessError::Unreadable("an audit record"))?;
+        Ok(End { sequence, hash })
     }
 }
 

@@ -61,7 +61,9 @@ impl ChainKey {
 pub struct Verdict {
     /// How many records fit.
     pub records: u64,
-    /// The hash of the last that fits.
+    /// The sequence number of the last that fits.
+    pub sequence: u64,
+    /// Its hash.
     pub hash: [u8; 32],
     /// The first place where something does not fit, and what.
     pub broken: Option<(u64, String)>,
@@ -70,18 +72,33 @@ pub struct Verdict {
 /// A walk along the chain.
 pub(crate) struct Walk {
     key: ChainKey,
+    begin: End,
     end: End,
     /// A record that must be found as it was.
     known: Option<End>,
 }
 
 impl Walk {
-    pub(crate) const fn new(key: ChainKey, known: Option<End>) -> Self {
+    /// A walk from the record after `begin`.
+    pub(crate) const fn new(key: ChainKey, begin: End, known: Option<End>) -> Self {
         Self {
             key,
-            end: End::BEGINNING,
+            begin,
+            end: begin,
             known,
         }
+    }
+
+    /// Whether the known record is the one the walk has come to, and another.
+    pub(crate) fn unlike_known(&self) -> Option<(u64, String)> {
+        let known = self.known.filter(|known| known.sequence == self.end.sequence)?;
+        let is_other = blake3::Hash::from_bytes(self.end.hash) != known.hash;
+        is_other.then(|| {
+            (
+                known.sequence,
+                "its hash is not the one known from elsewhere".to_owned(),
+            )
+        })
     }
 
     /// Takes the next record as it is stored.
@@ -104,12 +121,7 @@ impl Walk {
             sequence: place,
             hash,
         };
-        match self.known {
-            Some(known) if known.sequence == place && blake3::Hash::from_bytes(hash) != known.hash => {
-                Err((place, "its hash is not the one known from elsewhere".to_owned()))
-            }
-            _ => Ok(()),
-        }
+        self.unlike_known().map_or(Ok(()), Err)
     }
 
     /// Ends the walk where the records end; `end` is where they should.
@@ -131,7 +143,8 @@ impl Walk {
 
     pub(crate) const fn verdict(self, broken: Option<(u64, String)>) -> Verdict {
         Verdict {
-            records: self.end.sequence,
+            records: self.end.sequence - self.begin.sequence,
+            sequence: self.end.sequence,
             hash: self.end.hash,
             broken,
         }
@@ -163,7 +176,7 @@ mod tests {
     }
 
     fn verify(records: &[AuditRecord], end: End, known: Option<End>) -> Verdict {
-        let mut walk = Walk::new(key(), known);
+        let mut walk = Walk::new(key(), End::BEGINNING, known);
         for record in records {
             if let Err(broken) = walk.step(record) {
                 return walk.verdict(Some(broken));

@@ -13,6 +13,7 @@ mod chain;
 mod gate;
 mod guard;
 mod limiter;
+mod lines;
 mod nodes;
 #[cfg(feature = "oidc")]
 mod oidc;
@@ -34,6 +35,7 @@ pub use chain::Verdict;
 pub use gate::{Gate, GateRules};
 pub use guard::{Call, Guard};
 pub use limiter::Rate;
+pub use lines::{AuditFiles, verify_lines};
 pub use nodes::{RevokedNode, RevokedNodes};
 #[cfg(feature = "oidc")]
 pub use oidc::{KeySource, Oidc, OidcError, OidcRules, OidcUser};

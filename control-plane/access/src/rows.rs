@@ -46,13 +46,18 @@ pub(crate) struct NodeRow {
     pub(crate) reason: String,
 }
 
-/// Where the audit log ends.
+/// Where the audit log begins and ends.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct AuditHead {
     #[prost(uint64, tag = "1")]
     pub(crate) sequence: u64,
     #[prost(bytes = "vec", tag = "2")]
     pub(crate) hash: Vec<u8>,
+    /// The last record that was removed; 0 for none.
+    #[prost(uint64, tag = "3")]
+    pub(crate) floor_sequence: u64,
+    #[prost(bytes = "vec", tag = "4")]
+    pub(crate) floor_hash: Vec<u8>,
 }
 
 /// Reads a row.

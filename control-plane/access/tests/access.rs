@@ -7,8 +7,8 @@ use prost::Message as _;
 use tempfile::TempDir;
 use tokio::time::Instant;
 use tyrscale_access::{
-    AccessError, Audit, Call, Gate, GateRules, Guard, NewToken, Outcome, Peer, Pepper, Refusal, RevokedNodes,
-    Role, Scope, Tokens, permission_of,
+    AccessError, Audit, AuditFiles, Call, Gate, GateRules, Guard, NewToken, Outcome, Peer, Pepper, Refusal,
+    RevokedNodes, Role, Scope, Tokens, permission_of, verify_lines,
 };
 use tyrscale_proto::v1::AuditRecord;
 use tyrscale_store::{Store, StoreOptions, Table};
@@ -43,8 +43,12 @@ impl Place {
     }
 
     async fn audit(&self) -> Audit {
+        self.audit_with(0, None).await
+    }
+
+    async fn audit_with(&self, keep: u64, files: Option<AuditFiles>) -> Audit {
         let documents = self.store.documents(Table::Audit);
-        let opened = Audit::open(&self.store, documents, &Pepper::new([3; 32]), None).await;
+        let opened = Audit::open(&self.store, documents, &Pepper::new([3; 32]), (keep, files)).await;
         opened.unwrap().0
     }
 
@@ -348,4 +352,99 @@ fn caller() -> tyrscale_access::Caller {
         peer: "192.0.2.1:5".to_owned(),
         expires: None,
     }
+}
+
+/// Writes so many refused attempts, one after the other.
+async fn attempts(guard: &Guard, count: usize) {
+    for _ in 0..count {
+        guard
+            .refused(&caller(), READ, &Refusal::NoToken, String::new())
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn the_oldest_records_are_removed_and_the_chain_is_proved_from_there() {
+    let place = Place::new().await;
+    let audit = place.audit_with(100, None).await;
+    let gate = place.gate(&place.tokens().await).await;
+    let guard = Guard::new(gate.into(), audit.clone());
+    attempts(&guard, 60).await;
+    let known = {
+        let record = audit.list(50, 1).await.unwrap().remove(0);
+        (record.sequence, record.hash.as_ref().try_into().unwrap())
+    };
+    attempts(&guard, 240).await;
+    let verdict = audit.verify(None).await.unwrap();
+    assert_eq!((verdict.sequence, verdict.broken), (300, None));
+    assert!(
+        (100..148).contains(&verdict.records),
+        "{} are kept",
+        verdict.records
+    );
+    let first = audit.list(1, 1).await.unwrap().remove(0).sequence;
+    assert_eq!(first, 301 - verdict.records);
+    assert!(
+        matches!(audit.verify(Some(known)).await, Err(AccessError::Invalid { .. })),
+        "it cannot be told any more"
+    );
+    // A record that should be kept and is not shows, also the first of them.
+    let documents = place.store.documents(Table::Audit);
+    documents.delete(&format!("record/{first:020}")).await.unwrap();
+    assert_eq!(audit.verify(None).await.unwrap().broken.unwrap().0, first);
+}
+
+#[tokio::test]
+async fn lines_go_into_files_of_bounded_size_and_number_with_one_chain() {
+    let place = Place::new().await;
+    let path = place.dir.path().join("audit.jsonl");
+    let files = AuditFiles {
+        path: path.clone(),
+        max_bytes: 4096,
+        keep: 3,
+    };
+    let listed = || {
+        let entries = std::fs::read_dir(place.dir.path()).unwrap();
+        let mut files: Vec<_> = entries
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| {
+                path.file_name()
+                    .unwrap()
+                    .to_string_lossy()
+                    .starts_with("audit.jsonl")
+            })
+            .collect();
+        files.sort();
+        files
+    };
+    for _ in 0..2 {
+        // The second one goes on in the file of the first.
+        let audit = place.audit_with(0, Some(files.clone())).await;
+        let gate = place.gate(&place.tokens().await).await;
+        attempts(&Guard::new(gate.into(), audit), 100).await;
+    }
+    let files = listed();
+    assert_eq!(files.len(), 4, "{files:?}");
+    let sizes = files.iter().map(|file| file.metadata().unwrap().len());
+    assert!(sizes.max().unwrap() <= 4096);
+    let pepper = Pepper::new([3; 32]);
+    let verdict = verify_lines(&files, &pepper).unwrap();
+    assert_eq!((verdict.sequence, verdict.broken), (200, None));
+    let without = [files[0].clone(), files[1].clone(), files[3].clone()];
+    assert!(
+        verify_lines(&without, &pepper).unwrap().broken.is_some(),
+        "a file is missing"
+    );
+    assert!(
+        verify_lines(&files, &Pepper::new([4; 32]))
+            .unwrap()
+            .broken
+            .is_some()
+    );
+    let text = std::fs::read_to_string(&files[2]).unwrap();
+    std::fs::write(&files[2], text.replacen("192.0.2.1", "192.0.2.2", 1)).unwrap();
+    assert!(
+        verify_lines(&files, &pepper).unwrap().broken.is_some(),
+        "a line was changed"
+    );
 }

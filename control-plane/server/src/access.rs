@@ -55,9 +55,11 @@ impl Access {
         let pepper = pepper(args, data_dir).await?;
         let tokens = Tokens::open(store.documents(Table::Tokens), pepper.clone()).await?;
         let nodes = RevokedNodes::open(store.documents(Table::Tokens)).await?;
-        let lines = args.audit_log.as_deref();
-        let (audit, audit_writer) = Audit::open(store, store.documents(Table::Audit), &pepper, lines).await?;
-        if args.tokens && !tokens.has_admin(unix_now()) {
+        let documents = store.documents(Table::Audit);
+        let bounds = (args.audit_keep, args.audit_files());
+        let (audit, audit_writer) = Audit::open(store, documents, &pepper, bounds).await?;
+        let takes_writes = store.is_ready().is_ok();
+        if args.tokens && takes_writes && !tokens.has_admin(unix_now()) {
             write_first_token(&tokens, data_dir).await?;
         }
         if args.insecure {
@@ -112,7 +114,7 @@ impl Access {
     }
 }
 
-async fn tls(args: &AccessArgs, spoken: Spoken) -> Result<Option<PortTls>, ControlPlaneError> {
+pub(crate) async fn tls(args: &AccessArgs, spoken: Spoken) -> Result<Option<PortTls>, ControlPlaneError> {
     let Some(files) = args.certificate() else {
         return Ok(None);
     };

@@ -7,9 +7,11 @@ use tyrscale_model::RolloutPolicy;
 use tyrscale_store::Retention;
 
 mod access;
+mod backups;
 mod secrets;
 
 pub use access::AccessArgs;
+pub use backups::BackupArgs;
 pub use secrets::SecretsArgs;
 
 /// How a control plane runs.
@@ -64,6 +66,9 @@ pub struct ControlPlaneConfig {
     /// Milliseconds a subscriber may take to say hello; 10 to 600000.
     #[arg(long, env = "TYRSCALE_HELLO_DEADLINE_MS", default_value_t = 10_000)]
     pub hello_deadline_ms: u64,
+    /// How the store is kept safe.
+    #[command(flatten)]
+    pub backups: BackupArgs,
     /// Who may call.
     #[command(flatten)]
     pub access: AccessArgs,
@@ -140,6 +145,7 @@ impl ControlPlaneConfig {
         within("--heartbeat-ms", self.heartbeat_ms, 10, 600_000)?;
         within("--ack-deadline-ms", self.ack_deadline_ms, 10, 600_000)?;
         within("--hello-deadline-ms", self.hello_deadline_ms, 10, 600_000)?;
+        self.backups.check()?;
         self.access.check()?;
         self.access.check_listener("--grpc-listen", self.grpc_listen)?;
         self.access.check_listener("--rest-listen", self.rest_listen)?;
@@ -257,6 +263,11 @@ mod tests {
                 ["--hello-deadline-ms", "600001"],
                 "--hello-deadline-ms must be 10 to 600000",
             ),
+            (
+                ["--backup-interval-ms", "999"],
+                "--backup-interval-ms must be 1000 to 604800000, or 0",
+            ),
+            (["--backup-keep", "0"], "--backup-keep must be 1 to 1000"),
             (["--weights-floor", "0"], "--weights-floor must be 0.01 to 100"),
             (
                 ["--weights-max-step", "NaN"],

@@ -147,7 +147,6 @@ impl v1::discovery_service_server::DiscoveryService for Discovery {
         &self,
         request: Request<Streaming<v1::StreamConfigRequest>>,
     ) -> Result<Response<Self::StreamConfigStream>, Status> {
-        self.hub.store.is_ready().map_err(crate::grpc::store_status)?;
         let peer = Subject {
             address: peer_of(&request),
             admission: self

@@ -46,6 +46,15 @@ pub enum ControlPlaneError {
     /// Values of secrets cannot be sealed and opened.
     #[error(transparent)]
     Secrets(#[from] SecretsError),
+    /// There is nothing to restore from.
+    #[error("there is no backup that proves itself in {}", directory.display())]
+    NoBackup {
+        /// Where they should be.
+        directory: std::path::PathBuf,
+    },
+    /// What a gateway keeps on its disk is nothing to make a store of.
+    #[error(transparent)]
+    LastGood(#[from] tyrscale_client::LastGoodError),
     /// The store could not be opened.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -33,23 +33,35 @@ pub struct EtcdArgs {
 }
 
 impl EtcdArgs {
-    /// Opens the store in etcd; `None` when none is named.
-    ///
-    /// # Errors
-    /// [`StoreError`] when no member answers or an option breaks a rule.
-    pub(crate) async fn open(&self, options: StoreOptions) -> Result<Option<Store>, StoreError> {
+    /// Which cluster, and how to speak with it; `None` when none is named.
+    pub(crate) fn options(&self) -> Option<EtcdOptions> {
         if self.etcd.is_empty() {
-            return Ok(None);
+            return None;
         }
         let pair = self.etcd_cert.clone().zip(self.etcd_key.clone());
-        let etcd = EtcdOptions {
+        Some(EtcdOptions {
             endpoints: self.etcd.clone(),
             cluster: self.etcd_cluster.clone(),
             tls: ClientTls {
                 ca: self.etcd_ca.clone(),
                 pair: pair.map(|(certificate, key)| CertificateFiles { certificate, key }),
             },
-        };
-        Store::open_etcd(etcd, options).await.map(Some)
+        })
+    }
+
+    /// What the store is called in messages; `None` when no cluster is named.
+    pub(crate) fn name(&self) -> Option<String> {
+        (!self.etcd.is_empty()).then(|| format!("etcd:{}", self.etcd_cluster))
+    }
+
+    /// Opens the store in etcd; `None` when none is named.
+    ///
+    /// # Errors
+    /// [`StoreError`] when no member answers or an option breaks a rule.
+    pub(crate) async fn open(&self, options: StoreOptions) -> Result<Option<Store>, StoreError> {
+        match self.options() {
+            Some(etcd) => Store::open_etcd(etcd, options).await.map(Some),
+            None => Ok(None),
+        }
     }
 }

@@ -5,6 +5,8 @@
 //! subscriber the difference.
 
 mod access;
+mod audit_command;
+mod backups;
 mod config;
 pub mod coordination;
 mod discovery;
@@ -15,15 +17,19 @@ mod fleet;
 mod grpc;
 mod leader;
 mod metrics;
+mod opening;
 mod peers;
+mod refusing;
 mod rollout;
 mod runs;
 mod secrets;
 mod server;
+pub mod store_command;
 pub mod telemetry;
 mod weights;
 
-pub use config::{AccessArgs, ConfigError, ControlPlaneConfig, SecretsArgs, WeightRails};
+pub use audit_command::verify_audit_files;
+pub use config::{AccessArgs, BackupArgs, ConfigError, ControlPlaneConfig, SecretsArgs, WeightRails};
 pub use error::ControlPlaneError;
 #[cfg(feature = "etcd")]
 pub use etcd::EtcdArgs;

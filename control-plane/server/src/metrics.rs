@@ -78,6 +78,10 @@ pub(crate) fn set_up(
     metrics.observe_gauge(&catalogue::STORE_READY, move |gauge| {
         gauge.observe(f64::from(u8::from(read.is_ready().is_ok())), []);
     })?;
+    let is_backup = f64::from(u8::from(store.is_ready().is_err()));
+    metrics.observe_gauge(&catalogue::STORE_RECOVERY, move |gauge| {
+        gauge.observe(is_backup, []);
+    })?;
     let read = fleet.clone();
     metrics.observe_gauge(&catalogue::DISCOVERY_STREAMS, move |gauge| {
         gauge.observe(f64::from(u32::try_from(read.connected()).unwrap_or(u32::MAX)), []);

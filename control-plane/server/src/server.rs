@@ -22,6 +22,7 @@ use tyrscale_telemetry::{AdminState, Check, Metrics, Readiness, serve_admin};
 use self::services::{MAX_ANSWER, add_node_services, add_reflection, add_services, runs_of, set_serving};
 use crate::{
     access::{Access, AccessLayer},
+    backups,
     config::ControlPlaneConfig,
     coordination::Coordination,
     discovery::{Discovery, Hub},
@@ -30,7 +31,9 @@ use crate::{
     grpc::{configuration::Configuration, recommendation::Recommendations, status::FleetStatus},
     leader::Leader,
     metrics,
+    opening::{self, Opened},
     peers::Peers,
+    refusing::refuse,
     rollout::Rollouts,
     secrets::Vault,
     telemetry::Telemetry,
@@ -53,7 +56,7 @@ const MAX_HEADERS: u32 = 16 * 1024;
 /// Streams of a connection that its client or an error has reset and that are not cleared away yet.
 const MAX_RESETS: usize = 64;
 /// What strangers may hold open. A connection that has sent HTTP/2's preface is bounded by keep-alive.
-const GRPC_LIMITS: PortLimits = PortLimits {
+pub(crate) const GRPC_LIMITS: PortLimits = PortLimits {
     connections: 32 * 1024,
     handshake: Duration::from_secs(10),
     opening: (24, Duration::from_secs(10)),
@@ -77,9 +80,13 @@ pub async fn run(
         ..StoreOptions::default()
     };
     let plugins = options.policy.plugins.clone();
-    let store = open_store(&config, options).await?;
+    let opened = Box::pin(opening::open(&config, options)).await?;
     let stop = shutdown.child_token();
     let _stop_on_drop = stop.clone().drop_guard();
+    let store = match opened {
+        Opened::Whole(store) | Opened::Backup(store) => store,
+        Opened::Nothing(reason) => return Box::pin(refuse(&config, listeners, reason, stop)).await,
+    };
     let served = match open_doors(&config, &store).await {
         Ok((access, vault)) => {
             let served = Box::pin(serve(
@@ -111,27 +118,6 @@ async fn open_doors(
     Ok((access, vault))
 }
 
-#[cfg(feature = "etcd")]
-async fn open_store(config: &ControlPlaneConfig, options: StoreOptions) -> Result<Store, ControlPlaneError> {
-    match config.etcd.open(options.clone()).await? {
-        Some(store) => {
-            // What is not in etcd lies there; sled's store would have made it.
-            let directory = config.data_dir.clone();
-            let made = std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700)
-                .recursive(true)
-                .create(&directory);
-            made.map_err(|source| ControlPlaneError::DataDirectory { directory, source })?;
-            Ok(store)
-        }
-        None => Ok(Store::open(&config.data_dir, options).await?),
-    }
-}
-
-#[cfg(not(feature = "etcd"))]
-async fn open_store(config: &ControlPlaneConfig, options: StoreOptions) -> Result<Store, ControlPlaneError> {
-    Ok(Store::open(&config.data_dir, options).await?)
-}
-
 async fn serve(
     config: &ControlPlaneConfig,
     listeners: Listeners,
@@ -152,6 +138,7 @@ async fn serve(
     let peers = Peers::new(store, fleet.clone(), coordination.clone(), leader.clone());
     let reported = (&telemetry, &coordination);
     let (metrics, counts) = metrics::set_up(store, (&fleet, reported), &rollouts, &book)?;
+    let backing_up = backups::keep(&config.backups, &config.data_dir, store, &metrics, &stop)?;
     let (stored, pushed) = (
         (store.clone(), vault.clone()),
         (book.clone(), fleet.clone(), rollouts.clone()),
@@ -162,8 +149,7 @@ async fn serve(
     let (health, health_service) = tonic_health::server::health_reporter();
     let mut routes = Routes::new(health_service);
     add_reflection(&mut routes)?;
-    let nodes = (fleet, store.clone());
-    let status = FleetStatus::new(nodes, rollouts, book.clone(), stop.clone());
+    let status = FleetStatus::new((fleet, store.clone()), rollouts, book.clone(), stop.clone());
     let configuration = Configuration::new(stored.clone(), stop.clone());
     let recommendations = Recommendations::new(stored.clone(), book.clone(), coordination.clone());
     add_services(&mut routes, &stored, configuration, status, recommendations);
@@ -188,16 +174,17 @@ async fn serve(
         infallible(admin),
         infallible(Box::pin(delivering)),
         infallible(report_health(health, store.clone(), stop.clone())),
+        infallible(backing_up),
         infallible(until(&stop, coordination.keep())),
         infallible(weights::keep(book, store.clone(), leader, stop.clone())),
         infallible(peers.keep(&stop)),
     );
-    stop.cancel();
-    end_streams(&streams).await;
+    end_streams(&streams, &stop).await;
     outcome.map(|_| ())
 }
 
-async fn end_streams(streams: &TaskTracker) {
+async fn end_streams(streams: &TaskTracker, stop: &CancellationToken) {
+    stop.cancel();
     streams.close();
     if timeout(DRAIN_TIMEOUT, streams.wait()).await.is_err() {
         tracing::warn!(streams = streams.len(), "streams did not end in time");
@@ -237,7 +224,11 @@ async fn until(stop: &CancellationToken, work: impl Future<Output = ()>) {
 }
 
 /// Ends with `served`, or a bounded time after `stop`.
-async fn drained<T>(served: impl Future<Output = T>, stop: CancellationToken, server: &str) -> Option<T> {
+pub(crate) async fn drained<T>(
+    served: impl Future<Output = T>,
+    stop: CancellationToken,
+    server: &str,
+) -> Option<T> {
     let overdue = async {
         stop.cancelled().await;
         tokio::time::sleep(DRAIN_TIMEOUT).await;
@@ -300,14 +291,23 @@ async fn serve_admin_endpoints(
     serve_admin(listener, AdminState::new(metrics, ready), stop).await;
 }
 
-/// Keeps the standard health service true to the store until the service stops.
+/// Keeps the standard health service true to the store until the service stops: everything serves while the store takes
+/// writes, and subscribers are served all the time.
 async fn report_health(health: HealthReporter, store: Store, stop: CancellationToken) {
+    health.set_serving::<DiscoveryServiceServer<Discovery>>().await;
     loop {
-        set_serving(&health, store.is_ready().is_ok()).await;
+        let is_ready = store.is_ready().is_ok();
+        if !is_ready {
+            store.try_again();
+        }
+        set_serving(&health, is_ready).await;
         tokio::select! {
             () = stop.cancelled() => break,
             () = tokio::time::sleep(HEALTH_INTERVAL) => {}
         }
     }
     set_serving(&health, false).await;
+    health
+        .set_not_serving::<DiscoveryServiceServer<Discovery>>()
+        .await;
 }

@@ -2,6 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use tyrscale_model::Lineage;
+
+#[cfg(feature = "etcd")]
+use crate::engine::EngineError;
 use crate::{
     Archive,
     archive::write,
@@ -13,12 +17,24 @@ use crate::{
 };
 
 impl Store {
+    /// Whether a directory holds a store, or what is left of one.
+    #[must_use]
+    pub fn is_in(dir: &Path) -> bool {
+        SledEngine::is_in(dir)
+    }
+
+    /// The lineage of the store in a directory, as it was noted beside it.
+    #[must_use]
+    pub fn acknowledged_lineage(dir: &Path) -> Option<Lineage> {
+        SledEngine::acknowledged_lineage(dir)
+    }
+
     /// Opens the store that is in a directory and proves its content. As [`Store::open`], but makes none.
     ///
     /// # Errors
     /// [`StoreError::Missing`]; else as [`Store::open`].
     pub async fn open_existing(dir: &Path, options: StoreOptions) -> Result<Self, StoreError> {
-        if SledEngine::is_in(dir) {
+        if Self::is_in(dir) {
             Self::open(dir, options).await
         } else {
             Err(StoreError::Missing { path: dir.to_owned() })
@@ -31,6 +47,25 @@ impl Store {
     /// [`StoreError::Exists`], [`StoreError::Io`].
     pub async fn import(dir: &Path, archive: Archive) -> Result<(), StoreError> {
         installed(dir, archive, Present::Refused).await.map(drop)
+    }
+
+    /// Makes the store of an archive in an etcd cluster that has none, with its lineage and revisions.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`], [`StoreError::Unavailable`].
+    #[cfg(feature = "etcd")]
+    pub async fn import_etcd(etcd: crate::EtcdOptions, archive: Archive) -> Result<(), StoreError> {
+        let path: PathBuf = format!("etcd:{}", etcd.cluster).into();
+        let importing = tokio::task::spawn_blocking(move || crate::etcd_engine::import(&etcd, &archive));
+        let imported = importing
+            .await
+            .map_err(|error| StoreError::Unavailable(format!("importing failed: {error}")))?;
+        match imported {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(StoreError::Exists { path }),
+            Err(EngineError::Damaged(reason)) => Err(StoreError::Damaged { path, reason }),
+            Err(EngineError::Unavailable(reason)) => Err(StoreError::Unavailable(reason)),
+        }
     }
 
     /// Makes the store of an archive in a directory, in the place of one that may be there, which is moved aside: where to

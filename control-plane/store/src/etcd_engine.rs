@@ -6,9 +6,12 @@
 
 mod appending;
 mod checkpoint;
+mod importing;
 mod keys;
 mod members;
 mod watching;
+
+pub(crate) use importing::import;
 
 use std::{fmt, sync::Mutex};
 
@@ -117,17 +120,30 @@ impl EtcdEngine {
         })
     }
 
-    /// The head, also kept as the one seen.
+    /// The head, also kept as the one seen. Reads of etcd see every write that was answered before them, so a head below
+    /// one that was seen before is that of a cluster which was restored.
     fn look(&self) -> Result<(Revision, i64), EngineError> {
+        let broken = |_| damaged("a write broke off");
+        let (before, _) = *self.seen.lock().map_err(broken)?;
         let (head, at) = head_of(&self.members, &self.keys)?;
         if head.lineage != self.lineage.0.as_slice() {
             return Err(damaged(
                 "the store in etcd was replaced by another; restart to take it",
             ));
         }
-        let seen = (Revision(head.revision), at);
-        *self.seen.lock().map_err(|_| damaged("a write broke off"))? = seen;
-        Ok(seen)
+        if Revision(head.revision) < before {
+            return Err(damaged(format!(
+                "the store in etcd went back from revision {before} to {}; restart to take it",
+                head.revision
+            )));
+        }
+        let found = (Revision(head.revision), at);
+        let mut seen = self.seen.lock().map_err(broken)?;
+        // Others look meanwhile, and may have seen a newer one.
+        if found.0 >= seen.0 {
+            *seen = found;
+        }
+        Ok(found)
     }
 
     fn put(&self, key: Bytes, value: &impl prost::Message) -> Result<(), EngineError> {

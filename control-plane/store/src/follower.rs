@@ -1,12 +1,17 @@
 //! The thread that hears of what other processes write.
 
-use std::sync::{Arc, Weak};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use tokio::sync::{mpsc, watch};
 use tracing::{error, warn};
 use tyrscale_model::Revision;
 
 use crate::{engine::Engine, head::Head, writer::Command};
+
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Waits for what other processes write, where there can be any.
 pub(crate) fn spawn_follower(
@@ -33,7 +38,10 @@ pub(crate) fn spawn_follower(
                     told = newer;
                 }
                 Ok(Some(_)) => {}
-                Err(error) => warn!(%error, "store cannot hear of other processes"),
+                Err(error) => {
+                    warn!(%error, "store cannot hear of other processes");
+                    pause();
+                }
             }
         }
     };
@@ -43,4 +51,13 @@ pub(crate) fn spawn_follower(
     if let Err(error) = spawned {
         error!(%error, "store follower thread cannot be started");
     }
+}
+
+/// Between two tries.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the follower's own thread, which has nothing else to do"
+)]
+fn pause() {
+    std::thread::sleep(PAUSE);
 }

@@ -56,3 +56,4 @@ pub use store::{Store, StoreOptions};
 pub use table::Table;
 pub use tags::Tag;
 pub use verify::Verified;
+pub use writer::now;

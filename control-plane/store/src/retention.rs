@@ -29,6 +29,13 @@ impl Default for Retention {
 }
 
 impl Retention {
+    /// Nothing is forgotten.
+    pub const EVERYTHING: Self = Self {
+        revisions: usize::MAX,
+        age: Duration::ZERO,
+        most: usize::MAX,
+    };
+
     /// How many revisions may wait to be forgotten, so that not every change forgets one.
     const SLACK: usize = 256;
 

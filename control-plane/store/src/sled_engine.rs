@@ -29,7 +29,7 @@ pub(crate) use self::building::{Present, install};
 use self::{
     files::Files,
     layout::{HeadRecord, Trees, Write, document_key},
-    witness::{Note, Witness},
+    witness::{Found, Note, Witness},
 };
 use crate::{
     engine::{Append, Appended, Document, DocumentWrite, Engine, EngineError, Loaded, Stamp},
@@ -100,6 +100,14 @@ impl SledEngine {
         ["db", witness::FILE, building::RESTORING]
             .iter()
             .any(|file| dir.join(file).exists())
+    }
+
+    /// The lineage that was noted beside the database of a directory.
+    pub(crate) fn acknowledged_lineage(dir: &Path) -> Option<Lineage> {
+        match Witness::find(dir).ok()? {
+            Found::Note(note, _) => note.lineage.as_ref().try_into().map(Lineage).ok(),
+            Found::Missing | Found::Unreadable => None,
+        }
     }
 
     /// Works with the open database. sled panics over some damage and some refusals of the disk, so it is fenced.

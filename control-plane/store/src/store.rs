@@ -69,7 +69,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when it is locked, damaged, of a newer format, or the disk refuses. A damaged store is
-    /// left as it is.
+    /// not mended.
     pub async fn open(dir: &Path, options: StoreOptions) -> Result<Self, StoreError> {
         let (dir, cache_bytes) = (dir.to_owned(), options.cache_bytes);
         let opening = tokio::task::spawn_blocking(move || SledEngine::open(&dir, cache_bytes));

@@ -4,6 +4,7 @@ use tyrscale_model::{Digest, Lineage, Revision, View};
 
 use crate::{
     engine::{Document, Engine, EngineError},
+    head::Head,
     load::{CHUNK, load},
     past::undone,
     table::Table,
@@ -27,6 +28,21 @@ pub struct Verified {
     pub resources: usize,
     /// How many documents there are beside.
     pub documents: usize,
+}
+
+impl Verified {
+    /// What a start has proved of a store; its documents are not counted.
+    #[must_use]
+    pub fn at_start(head: &Head) -> Self {
+        Self {
+            lineage: head.snapshot.lineage(),
+            revision: head.snapshot.revision(),
+            floor: head.history.floor(),
+            digest: head.snapshot.version(View::ALL).digest,
+            resources: head.snapshot.len(),
+            documents: 0,
+        }
+    }
 }
 
 /// Reads every row and holds them against each other: what a start proves, and that undoing the log from the newest
@@ -55,12 +71,8 @@ pub(crate) fn verify(engine: &dyn Engine) -> Result<Verified, EngineError> {
         }
     }
     Ok(Verified {
-        lineage: head.snapshot.lineage(),
-        revision: head.snapshot.revision(),
-        floor,
-        digest: head.snapshot.version(View::ALL).digest,
-        resources: head.snapshot.len(),
         documents: all_documents(engine)?.len(),
+        ..Verified::at_start(&head)
     })
 }
 

@@ -182,7 +182,11 @@ impl Writer {
                     self.published.send_replace(Arc::new(self.head.clone()));
                 }
             }
-            Err(reason) => self.fail(reason.clone()),
+            Err(reason) => {
+                // What is not durable is not to be published by what comes next.
+                self.head = Head::clone(&self.published.borrow());
+                self.fail(reason.clone());
+            }
         }
         for settle in settling {
             settle(&durable);
@@ -351,7 +355,8 @@ fn release(engine: Arc<dyn Engine>) {
 }
 
 /// The wall clock, read where a change happens and nowhere else.
-pub(crate) fn now() -> UnixMillis {
+#[must_use]
+pub fn now() -> UnixMillis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -18,7 +18,7 @@ use crate::{
 /// The largest message asked for, in bytes.
 const MAX_MESSAGE: u32 = 1 << 20;
 /// Where in the data directory the last good content is kept.
-const LAST_GOOD: &str = "config";
+pub(crate) const LAST_GOOD: &str = "config";
 
 /// A service that follows.
 #[derive(Debug, Clone)]

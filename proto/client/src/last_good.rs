@@ -44,17 +44,60 @@ const DAMAGED: &str = "damaged.snap";
 
 /// Why a generation gives no content.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum LoadError {
+pub enum LoadError {
+    /// It cannot be read.
     #[error("last good content could not be read")]
     Io(#[from] io::Error),
+    /// It is not as it was written.
     #[error("last good content is damaged: {0}")]
     Damaged(&'static str),
+    /// Another version made it.
     #[error("last good content has format {0}, made by another version")]
     OtherFormat(u32),
+    /// It is not what this subscriber sees.
     #[error("last good content is of another view")]
     OtherView,
+    /// It is not to be taken again.
     #[error("the process died with it")]
     Quarantined,
+}
+
+/// Why the directory of a subscriber gives no content.
+#[derive(Debug, thiserror::Error)]
+#[error("{} has no last good content", data_dir.display())]
+pub struct LastGoodError {
+    /// The directory.
+    pub data_dir: PathBuf,
+    /// What is wrong with the newest generation, if there is one.
+    pub source: Option<LoadError>,
+}
+
+/// The newest content that a subscriber keeps below its data directory and that proves itself, whatever it sees. It may
+/// run meanwhile.
+///
+/// # Errors
+/// [`LastGoodError`] when there is none.
+pub fn last_good_content(data_dir: &Path) -> Result<Snapshot, LastGoodError> {
+    let directory = data_dir.join(crate::follow::LAST_GOOD);
+    let mut kept = LastGood::new(directory, View::ALL, "");
+    let mut newest = None;
+    for name in kept.generations() {
+        let view = read_bounded(&kept.file(&name, "snap"))
+            .map_err(LoadError::from)
+            .and_then(|bytes| snapshot_file::view_of(&bytes));
+        let loaded = view.and_then(|view| {
+            kept.view = view;
+            kept.load(&name)
+        });
+        match loaded {
+            Ok(snapshot) => return Ok(snapshot),
+            Err(error) => newest = newest.or(Some(error)),
+        }
+    }
+    Err(LastGoodError {
+        data_dir: data_dir.to_owned(),
+        source: newest,
+    })
 }
 
 /// The generation that updates are appended to.

@@ -16,6 +16,7 @@ mod uplink;
 pub use api::{Connection, ControlPlane};
 pub use credentials::{ApiToken, Bearer, Credentials, TokenTextError};
 pub use error::ClientError;
+pub use last_good::{LastGoodError, LoadError, last_good_content};
 pub use subscription::{
     Consumer, NackReason, NodeIdentity, NodeRole, Refusal, SubscriptionConfig, SubscriptionStatus, Timing,
     Update, WeightChange, WeightsStatus,

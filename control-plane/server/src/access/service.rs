@@ -251,6 +251,7 @@ impl AccessService for Access {
             },
             broken_sequence,
             reason,
+            head_sequence: verdict.sequence,
         }))
     }
 }

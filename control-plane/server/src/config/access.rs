@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
-use tyrscale_access::{GateRules, Rate};
+use tyrscale_access::{AuditFiles, GateRules, Rate};
 #[cfg(feature = "oidc")]
 use tyrscale_access::{OidcRules, Role};
 use tyrscale_tls::CertificateFiles;
@@ -38,6 +38,16 @@ pub struct AccessArgs {
     /// File that gets each audit record as a line of JSON, besides the store.
     #[arg(long, env = "TYRSCALE_AUDIT_LOG", value_name = "FILE")]
     pub audit_log: Option<PathBuf>,
+    /// Bytes after which another --audit-log file is begun; at least 4096, or 0 for never. A full one has the number of its last
+    /// record behind its name.
+    #[arg(long, env = "TYRSCALE_AUDIT_LOG_BYTES", default_value_t = 64 * 1024 * 1024)]
+    pub audit_log_bytes: u64,
+    /// Full --audit-log files kept, the newest.
+    #[arg(long, env = "TYRSCALE_AUDIT_LOG_FILES", default_value_t = 10)]
+    pub audit_log_files: usize,
+    /// Audit records kept in the store, the newest; at least 1000, or 0 for all.
+    #[arg(long, env = "TYRSCALE_AUDIT_KEEP", default_value_t = AccessArgs::AUDIT_KEEP)]
+    pub audit_keep: u64,
     /// Calls a second of one token, or of one address without a token, with --tokens; four times as many at once.
     /// 0: any number.
     #[arg(long, env = "TYRSCALE_MAX_CALLS_PER_SECOND", default_value_t = 200)]
@@ -105,6 +115,9 @@ impl OidcArgs {
 }
 
 impl AccessArgs {
+    /// Audit records kept in the store unless it is said otherwise.
+    pub const AUDIT_KEEP: u64 = 100_000;
+
     /// The files of the certificate that clients are shown.
     pub(crate) fn certificate(&self) -> Option<CertificateFiles> {
         let pair = self.tls_cert.clone().zip(self.tls_key.clone());
@@ -124,11 +137,26 @@ impl AccessArgs {
         }
     }
 
+    /// Where audit records go besides the store.
+    pub(crate) fn audit_files(&self) -> Option<AuditFiles> {
+        self.audit_log.clone().map(|path| AuditFiles {
+            path,
+            max_bytes: self.audit_log_bytes,
+            keep: self.audit_log_files,
+        })
+    }
+
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let refuse = |flag, rule: &str| {
             let rule = rule.to_owned();
             Err(ConfigError { flag, rule })
         };
+        if (1..4096).contains(&self.audit_log_bytes) {
+            return refuse("--audit-log-bytes", "must be at least 4096, or 0");
+        }
+        if (1..1000).contains(&self.audit_keep) {
+            return refuse("--audit-keep", "must be at least 1000, or 0");
+        }
         #[cfg(feature = "oidc")]
         match (&self.oidc.oidc_issuer, &self.oidc.oidc_jwks) {
             (Some(_), None) => return refuse("--oidc-issuer", "needs --oidc-jwks"),

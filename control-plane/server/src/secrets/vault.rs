@@ -55,7 +55,9 @@ impl Vault {
                 masters: Arc::new(masters),
                 ring: Arc::new(RwLock::new(Arc::new(ring.clone()))),
             };
-            if !is_stale || vault.write(&ring, stamp).await? {
+            // A backup that is served in the place of a damaged store takes no writes.
+            let is_backup = store.is_ready().is_err();
+            if !is_stale || is_backup || vault.write(&ring, stamp).await? {
                 return Ok(vault);
             }
         }

@@ -10,8 +10,7 @@ use tyrscale_proto::{
     v1::{
         self, access_service_server::AccessServiceServer,
         configuration_service_server::ConfigurationServiceServer,
-        coordination_service_server::CoordinationServiceServer,
-        discovery_service_server::DiscoveryServiceServer, network_service_server::NetworkServiceServer,
+        coordination_service_server::CoordinationServiceServer, network_service_server::NetworkServiceServer,
         plugin_service_server::PluginServiceServer,
         recommendation_run_service_server::RecommendationRunServiceServer,
         recommendation_service_server::RecommendationServiceServer, route_service_server::RouteServiceServer,
@@ -25,7 +24,6 @@ use tyrscale_store::Store;
 use crate::{
     access::AccessService,
     coordination::{Coordination, Coordinator},
-    discovery::Discovery,
     error::ControlPlaneError,
     grpc::{
         configuration::Configuration, crud::Crud, recommendation::Recommendations, runs::Runs,
@@ -116,7 +114,7 @@ pub(super) async fn runs_of(
     Ok(RecommendationRunServiceServer::new(runs).max_decoding_message_size(MAX_REQUEST))
 }
 
-/// Tells of all services whether they serve.
+/// Tells of all services but that for subscribers whether they serve.
 pub(super) async fn set_serving(health: &HealthReporter, serving: bool) {
     let status = if serving {
         tonic_health::ServingStatus::Serving
@@ -134,7 +132,6 @@ pub(super) async fn set_serving(health: &HealthReporter, serving: bool) {
         <PluginServiceServer<Crud<v1::PluginAttachment>> as NamedService>::NAME,
         <ConfigurationServiceServer<Configuration> as NamedService>::NAME,
         <StatusServiceServer<FleetStatus> as NamedService>::NAME,
-        <DiscoveryServiceServer<Discovery> as NamedService>::NAME,
         <AccessServiceServer<AccessService> as NamedService>::NAME,
         <TelemetryServiceServer<TelemetryReader> as NamedService>::NAME,
         <CoordinationServiceServer<Coordinator> as NamedService>::NAME,

@@ -16,7 +16,10 @@ use tyrscale_client::{
     ClientTls, ControlPlane, Credentials, NodeIdentity, NodeRole, SubscriptionConfig, SubscriptionStatus,
     Timing, Update,
 };
-use tyrscale_control_plane::{ControlPlaneConfig, ControlPlaneError, Listeners, run};
+use tyrscale_control_plane::{
+    ControlPlaneConfig, ControlPlaneError, Listeners, run,
+    store_command::{StoreReport, StoreVerb},
+};
 use tyrscale_model::{Expectation, Network, Operation, Resource, View, wire};
 use tyrscale_proto::v1;
 
@@ -24,7 +27,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 pub(crate) struct Etcd {
     child: Child,
-    endpoint: String,
+    pub(crate) endpoint: String,
     _data: TempDir,
 }
 
@@ -81,27 +84,47 @@ struct Cli {
     config: ControlPlaneConfig,
 }
 
+#[derive(Parser)]
+struct StoreCli {
+    #[command(subcommand)]
+    verb: StoreVerb,
+}
+
+/// `store WORDS`.
+pub(crate) async fn store_command(words: &[&str]) -> StoreReport {
+    let words = ["store"].into_iter().chain(words.iter().copied());
+    let verb = StoreCli::try_parse_from(words).unwrap().verb;
+    verb.run().await.unwrap()
+}
+
 pub(crate) struct Replica {
     pub(crate) grpc: SocketAddr,
     stop: CancellationToken,
     task: JoinHandle<Result<(), ControlPlaneError>>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Replica {
     pub(crate) async fn start(etcd: &Etcd) -> Self {
+        Self::start_at("127.0.0.1:0", &["--etcd", &etcd.endpoint]).await
+    }
+
+    /// With these flags, over its own directory unless they say otherwise.
+    pub(crate) async fn start_at(grpc: &str, words: &[&str]) -> Self {
         let dir = TempDir::new().unwrap();
         let data = dir.path().join("data");
-        let words = [
+        let own = [
             "test",
-            "--etcd",
-            &etcd.endpoint,
+            "--grpc-listen",
+            grpc,
+            "--rest-listen",
+            "127.0.0.1:0",
+            "--backup-interval-ms",
+            "0",
             "--data-dir",
             data.to_str().unwrap(),
         ];
-        let words = words
-            .into_iter()
-            .chain(["--grpc-listen", "127.0.0.1:0", "--rest-listen", "127.0.0.1:0"]);
+        let words = own.into_iter().chain(words.iter().copied());
         let config = Cli::try_parse_from(words).unwrap().config;
         let listeners = Listeners::bind(&config).await.unwrap();
         let grpc = listeners.grpc.local_addr().unwrap();
@@ -111,7 +134,7 @@ impl Replica {
             grpc,
             stop,
             task,
-            _dir: dir,
+            dir,
         }
     }
 
@@ -176,9 +199,11 @@ impl Replica {
         assert!(self.task.await.unwrap_err().is_cancelled());
     }
 
-    pub(crate) async fn stop(self) {
+    /// Stops it; its data stays as long as what is returned.
+    pub(crate) async fn stop(self) -> TempDir {
         self.stop.cancel();
         timeout(LIMIT, self.task).await.unwrap().unwrap().unwrap();
+        self.dir
     }
 }
 

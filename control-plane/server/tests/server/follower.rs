@@ -143,6 +143,15 @@ impl Follower {
         (follower, welcome.lanes.pop().unwrap())
     }
 
+    /// Whether a hello is taken at all.
+    pub(crate) async fn try_greet(channel: &Channel, node: &str) -> Result<(), Status> {
+        let mut client = DiscoveryServiceClient::new(channel.clone());
+        let message = Some(request::Message::Hello(hello(node, "boot")));
+        let hello = tokio_stream::once(v1::StreamConfigRequest { message });
+        let mut inbox = client.stream_config(hello).await?.into_inner();
+        inbox.message().await.map(drop)
+    }
+
     /// Leaves, and comes back with what it has.
     pub(crate) async fn reconnect(&mut self, channel: &Channel, node: &str) -> v1::LanePlan {
         let hello = v1::Hello {

@@ -11,7 +11,7 @@ use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, transport::Channel};
 use tyrscale_control_plane::{
-    AccessArgs, ControlPlaneConfig, ControlPlaneError, Listeners, SecretsArgs, WeightRails, run,
+    AccessArgs, BackupArgs, ControlPlaneConfig, ControlPlaneError, Listeners, SecretsArgs, WeightRails, run,
 };
 use tyrscale_model::RolloutPolicy;
 use tyrscale_proto::v1::{self, apply_request::Part, resource::Resource as Wire};
@@ -42,6 +42,10 @@ pub(crate) fn config(dir: &TempDir) -> ControlPlaneConfig {
         ack_deadline_ms: 10_000,
         take_over: false,
         rollout: RolloutPolicy::at_once(),
+        backups: BackupArgs {
+            backup_interval_ms: 0,
+            ..BackupArgs::default()
+        },
         access: AccessArgs::default(),
         stream_age_ms: 86_400_000,
         snapshot_room: 256 * 1024 * 1024,

@@ -98,7 +98,7 @@ impl EtcdEngine {
         self.forget(self.keys.resources(Revision(0)), self.keys.resources(head))
     }
 
-    fn write_resources(
+    pub(super) fn write_resources(
         &self,
         revision: Revision,
         token: &[u8],

@@ -112,6 +112,11 @@ impl Keys {
         format!("{}{rest}", self.prefix).into()
     }
 
+    /// What every key begins with.
+    pub(super) fn everything(&self) -> Bytes {
+        self.prefix.clone().into()
+    }
+
     pub(super) fn head(&self) -> Bytes {
         self.key(format_args!("head"))
     }

@@ -32,7 +32,7 @@ const BUILDING: &str = "building";
 pub(super) const RESTORING: &str = "restoring";
 /// The files of a store; the directory holds others beside.
 const FILES: [&str; 5] = ["db", "conf", "blobs", "lineage", witness::FILE];
-const INDEX: &str = "snap.";
+const INDEXES: [&str; 2] = ["snap.", "damaged-snap."];
 const CACHE: u64 = 16 * 1024 * 1024;
 
 /// What becomes of a store that is there already.
@@ -103,7 +103,9 @@ fn files_of(dir: &Path) -> io::Result<Vec<PathBuf>> {
         let entry = entry?;
         let name = entry.file_name();
         let is_ours = FILES.iter().any(|file| name == *file)
-            || name.to_str().is_some_and(|name| name.starts_with(INDEX));
+            || name
+                .to_str()
+                .is_some_and(|name| INDEXES.iter().any(|prefix| name.starts_with(prefix)));
         if is_ours {
             files.push(entry.path());
         }

@@ -2,6 +2,7 @@
 
 use std::{
     net::TcpListener,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -33,6 +34,26 @@ impl Member {
         self.child.wait().unwrap();
     }
 
+    fn data(&self) -> PathBuf {
+        let place = self
+            .arguments
+            .iter()
+            .position(|word| word == "--data-dir")
+            .unwrap();
+        self.arguments[place + 1].clone().into()
+    }
+
+    /// Copies the data of a member that does not run.
+    pub(crate) fn keep_data(&self) {
+        copy(&self.data(), &self.data().with_extension("kept"));
+    }
+
+    /// Puts the copy in the place of the data.
+    pub(crate) fn put_data_back(&self) {
+        std::fs::remove_dir_all(self.data()).unwrap();
+        copy(&self.data().with_extension("kept"), &self.data());
+    }
+
     /// Starts it again with the data it had.
     pub(crate) fn restart(&mut self) {
         self.child = spawn(&self.arguments);
@@ -45,6 +66,11 @@ impl Drop for Member {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").args([from, to]).status();
+    assert!(copied.unwrap().success());
 }
 
 fn spawn(arguments: &[String]) -> Child {

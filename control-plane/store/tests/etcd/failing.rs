@@ -1,6 +1,7 @@
 //! Members that die.
 
 use tyrscale_model::{Revision, View};
+use tyrscale_store::StoreError;
 
 use crate::cluster::{Cluster, put, reaches};
 
@@ -63,4 +64,40 @@ async fn writes_are_refused_without_a_majority_and_taken_again_with_it() {
         assert!(tries < 5, "writes are not taken again");
     }
     assert!(store.is_ready().is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_was_restored_to_an_earlier_state_is_noticed_and_nothing_is_written_over_it() {
+    let mut cluster = Cluster::start(1);
+    let store = cluster.store().await;
+    put(&store, "before").await.unwrap();
+    cluster.members[0].kill();
+    cluster.members[0].keep_data();
+    cluster.members[0].restart();
+    let mut tries = 0;
+    while put(&store, "lost").await.is_err() {
+        tries += 1;
+        assert!(tries < 5, "writes are not taken again");
+    }
+    let told = store.head().snapshot.version(View::ALL);
+    cluster.members[0].kill();
+    cluster.members[0].put_data_back();
+    cluster.members[0].restart();
+    // The first one may only find that the member had gone.
+    let mut refused = put(&store, "after").await;
+    for _ in 0..5 {
+        if matches!(refused, Err(StoreError::Damaged { .. })) {
+            break;
+        }
+        refused = put(&store, "after").await;
+    }
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("went back from revision 2 to 1"), "{refused}");
+    assert_eq!(
+        store.head().snapshot.version(View::ALL),
+        told,
+        "what is served stays"
+    );
+    let again = cluster.store().await;
+    assert_eq!(again.head().snapshot.revision(), Revision(1));
 }

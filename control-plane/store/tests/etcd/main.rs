@@ -3,4 +3,5 @@
 
 mod cluster;
 mod failing;
+mod moving;
 mod sharing;

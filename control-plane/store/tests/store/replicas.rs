@@ -99,6 +99,11 @@ async fn after_a_failed_flush_nothing_is_shown_and_no_write_is_taken_until_it_re
         store.commit(create("c")).await,
         Err(StoreError::Unavailable(_))
     ));
+    assert_eq!(
+        store.head().snapshot.revision(),
+        Revision(1),
+        "what is not durable is not shown by a later failure either"
+    );
     assert!(store.is_ready().is_err());
     engine.breaks.store(false, Ordering::SeqCst);
     store.commit(create("c")).await.unwrap();

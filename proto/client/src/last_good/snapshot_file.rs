@@ -10,7 +10,7 @@
 
 use bytes::{Buf, BufMut, Bytes};
 use prost::Message;
-use tyrscale_model::{Digest, Lineage, Revision, Row, Snapshot, View, wire};
+use tyrscale_model::{Digest, Kind, Lineage, Revision, Row, Snapshot, View, wire};
 use tyrscale_proto::v1::DiscoveryResource;
 
 use super::LoadError;
@@ -18,11 +18,27 @@ use super::LoadError;
 const MAGIC: &[u8; 8] = b"tyrscale";
 const FORMAT: u32 = 1;
 const CHECKSUM: usize = 32;
+/// Where the view lies.
+const VIEW: usize = 8 + 4;
 /// Everything before the checksum.
 const HEADER: usize = 8 + 4 + 4 + 16 + 8 + 32 + 8;
 
 fn view_bits(view: View) -> u32 {
     view.kinds().fold(0, |bits, kind| bits | (1 << kind.number()))
+}
+
+/// What a file is of.
+pub(super) fn view_of(bytes: &[u8]) -> Result<View, LoadError> {
+    let (header, _) = bytes
+        .split_at_checked(HEADER)
+        .ok_or(LoadError::Damaged("header is cut off"))?;
+    let mut bits = header.get(VIEW..).unwrap_or_default();
+    let bits = bits.get_u32_le();
+    let kinds: Vec<Kind> = Kind::ALL
+        .into_iter()
+        .filter(|kind| bits & (1 << kind.number()) != 0)
+        .collect();
+    Ok(View::of(&kinds))
 }
 
 fn checksum(header: &[u8], body: &[u8]) -> [u8; CHECKSUM] {

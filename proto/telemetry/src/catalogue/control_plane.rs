@@ -76,6 +76,30 @@ pub const STORE_READY: Metric<Gauge, 0> = Metric::new(
     CONTROL_PLANE,
     "1 while the store is open and verified, else 0.",
 );
+/// Whether a backup is served in place of the store.
+pub const STORE_RECOVERY: Metric<Gauge, 0> = Metric::new(
+    "tyrscale_store_recovery",
+    Unit::One,
+    &[],
+    CONTROL_PLANE,
+    "1 while the store is damaged and a backup, or nothing, is served in its place, else 0.",
+);
+/// Backups.
+pub const STORE_BACKUPS_TOTAL: Metric<Counter, 1> = Metric::new(
+    "tyrscale_store_backups_total",
+    Unit::One,
+    &["outcome"],
+    CONTROL_PLANE,
+    "Backups of the store, by outcome: verified, which is read back and proved, or failed.",
+);
+/// The age of the newest backup.
+pub const STORE_BACKUP_AGE: Metric<Gauge, 0> = Metric::new(
+    "tyrscale_store_backup_age_seconds",
+    Unit::Seconds,
+    &[],
+    CONTROL_PLANE,
+    "Time since the newest verified backup; no series before the first.",
+);
 /// Nodes whose reports stand.
 pub const TELEMETRY_NODES: Metric<Gauge, 0> = Metric::new(
     "tyrscale_telemetry_nodes",
@@ -135,6 +159,9 @@ pub(super) const METRICS: &[MetricInfo] = &[
     DISCOVERY_NACKS_TOTAL.info(),
     DISCOVERY_DIGEST_MISMATCHES_TOTAL.info(),
     STORE_READY.info(),
+    STORE_RECOVERY.info(),
+    STORE_BACKUPS_TOTAL.info(),
+    STORE_BACKUP_AGE.info(),
     TELEMETRY_NODES.info(),
     EXPORTER_MEMBERS.info(),
     ROLLOUT_STAGE.info(),

@@ -1,0 +1,236 @@
+//! `store`: the store as it lies on the disk, while no control plane runs over it.
+
+mod report;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use tyrscale_client::last_good_content;
+use tyrscale_store::{Archive, Store, StoreError, StoreOptions, Verified};
+
+pub use self::report::StoreReport;
+use crate::{backups::Backups, error::ControlPlaneError};
+
+/// The exit code of [`StoreVerb::run`] failing with this error: 4 when the store, or a file, is damaged, else 1.
+#[must_use]
+pub const fn exit_code(error: &ControlPlaneError) -> u8 {
+    match error {
+        ControlPlaneError::Store(
+            StoreError::Damaged { .. } | StoreError::Archive(tyrscale_store::ArchiveError::Damaged { .. }),
+        ) => crate::opening::DAMAGED,
+        _ => 1,
+    }
+}
+
+/// What can be done with a store.
+#[derive(Debug, Clone, Subcommand)]
+pub enum StoreVerb {
+    /// Writes everything to a file: resources, history and documents, as they are stored. Secrets in it are not masked.
+    Export(Export),
+    /// Makes the store of a file, with its lineage and revisions, where there is none: to move a store. Subscribers go on
+    /// where they are.
+    Import(Import),
+    /// Proves a store or a file, row by row and revision by revision.
+    Verify(Verify),
+    /// Makes the store of a file, with a lineage of its own, in the place of the one that is there, which is moved aside.
+    Restore(Restore),
+    /// Makes the store of the content that a gateway keeps on its disk, in the place of the one that is there, which is
+    /// moved aside.
+    Adopt(Adopt),
+}
+
+/// Where a store is.
+#[derive(Debug, Clone, Args)]
+pub struct Place {
+    /// The directory of the store.
+    #[arg(
+        long,
+        env = "TYRSCALE_CONTROL_PLANE_DATA_DIR",
+        default_value = "./tyrscale-data/control-plane"
+    )]
+    data_dir: PathBuf,
+    #[cfg(feature = "etcd")]
+    #[command(flatten)]
+    etcd: crate::etcd::EtcdArgs,
+}
+
+/// `store export`.
+#[derive(Debug, Clone, Args)]
+pub struct Export {
+    /// The file to write; what is there is replaced once the new one is verified.
+    file: PathBuf,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// `store import`.
+#[derive(Debug, Clone, Args)]
+pub struct Import {
+    /// The file to read.
+    file: PathBuf,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// `store verify`.
+#[derive(Debug, Clone, Args)]
+pub struct Verify {
+    /// A file to prove, instead of a store.
+    file: Option<PathBuf>,
+    /// Prove what a start proves, and not each revision.
+    #[arg(long, conflicts_with = "file")]
+    quick: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// `store restore`.
+#[derive(Debug, Clone, Args)]
+pub struct Restore {
+    /// The file to read; the newest verified one of the backups when absent.
+    file: Option<PathBuf>,
+    /// Where the backups are; "backups" in the data directory when absent.
+    #[arg(long, env = "TYRSCALE_BACKUP_DIR", value_name = "DIRECTORY")]
+    backup_dir: Option<PathBuf>,
+    /// The directory of the store.
+    #[arg(
+        long,
+        env = "TYRSCALE_CONTROL_PLANE_DATA_DIR",
+        default_value = "./tyrscale-data/control-plane"
+    )]
+    data_dir: PathBuf,
+}
+
+/// `store adopt`.
+#[derive(Debug, Clone, Args)]
+pub struct Adopt {
+    /// The data directory of a gateway.
+    gateway_data_dir: PathBuf,
+    /// The directory of the store.
+    #[arg(
+        long,
+        env = "TYRSCALE_CONTROL_PLANE_DATA_DIR",
+        default_value = "./tyrscale-data/control-plane"
+    )]
+    data_dir: PathBuf,
+}
+
+impl StoreVerb {
+    /// Does it, and tells what is there now.
+    ///
+    /// # Errors
+    /// [`ControlPlaneError`]; nothing was changed then.
+    pub async fn run(self) -> Result<StoreReport, ControlPlaneError> {
+        match self {
+            Self::Export(Export { file, place }) => {
+                let store = place.open().await?;
+                let written = store.write_archive(&file).await;
+                store.close().await;
+                Ok(StoreReport::of(&file, &written?))
+            }
+            Self::Import(Import { file, place }) => {
+                let (archive, verified) = read(file).await?;
+                place.import(archive).await?;
+                Ok(StoreReport::of(&place.name(), &verified))
+            }
+            Self::Verify(Verify { file: Some(file), .. }) => {
+                let (_, verified) = read(file.clone()).await?;
+                Ok(StoreReport::of(&file, &verified))
+            }
+            Self::Verify(Verify { place, quick, .. }) => {
+                let store = place.open().await?;
+                let verified = if quick {
+                    Ok(Verified::at_start(&store.head()))
+                } else {
+                    store.verify().await
+                };
+                store.close().await;
+                Ok(StoreReport::of(&place.name(), &verified?))
+            }
+            Self::Restore(restore) => restore.run().await,
+            Self::Adopt(Adopt {
+                gateway_data_dir,
+                data_dir,
+            }) => {
+                let snapshot = blocking(move || Ok(last_good_content(&gateway_data_dir)?)).await?;
+                replace(&data_dir, Archive::of_content(&snapshot, tyrscale_store::now())).await
+            }
+        }
+    }
+}
+
+impl Restore {
+    async fn run(self) -> Result<StoreReport, ControlPlaneError> {
+        let archive = match self.file {
+            Some(file) => read(file).await?.0,
+            None => {
+                let directory = self.backup_dir.unwrap_or_else(|| self.data_dir.join("backups"));
+                let place = directory.clone();
+                let newest = blocking(move || Ok(Backups::new(place, 1).newest(None))).await?;
+                newest.ok_or(ControlPlaneError::NoBackup { directory })?.1
+            }
+        };
+        replace(&self.data_dir, archive.forked()).await
+    }
+}
+
+impl Place {
+    fn name(&self) -> PathBuf {
+        #[cfg(feature = "etcd")]
+        if let Some(name) = self.etcd.name() {
+            return name.into();
+        }
+        self.data_dir.clone()
+    }
+
+    async fn open(&self) -> Result<Store, ControlPlaneError> {
+        // Nothing is forgotten by looking.
+        let options = StoreOptions {
+            retention: tyrscale_store::Retention::EVERYTHING,
+            ..StoreOptions::default()
+        };
+        #[cfg(feature = "etcd")]
+        if let Some(store) = self.etcd.open(options.clone()).await? {
+            return Ok(store);
+        }
+        Ok(Store::open_existing(&self.data_dir, options).await?)
+    }
+
+    async fn import(&self, archive: Archive) -> Result<(), ControlPlaneError> {
+        #[cfg(feature = "etcd")]
+        if let Some(options) = self.etcd.options() {
+            return Ok(Store::import_etcd(options, archive).await?);
+        }
+        Ok(Store::import(&self.data_dir, archive).await?)
+    }
+}
+
+/// A file, proved.
+async fn read(file: PathBuf) -> Result<(Archive, Verified), ControlPlaneError> {
+    blocking(move || {
+        let archive = Archive::read(&file).map_err(StoreError::from)?;
+        let verified = archive.verify().map_err(StoreError::from)?;
+        Ok((archive, verified))
+    })
+    .await
+}
+
+async fn replace(data_dir: &Path, archive: Archive) -> Result<StoreReport, ControlPlaneError> {
+    let (archive, verified) = blocking(move || {
+        let verified = archive.verify().map_err(StoreError::from)?;
+        Ok((archive, verified))
+    })
+    .await?;
+    let set_aside = Store::restore(data_dir, archive).await?;
+    Ok(StoreReport {
+        set_aside,
+        ..StoreReport::of(data_dir, &verified)
+    })
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ControlPlaneError> + Send + 'static,
+) -> Result<T, ControlPlaneError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| StoreError::Unavailable(error.to_string()))?
+}

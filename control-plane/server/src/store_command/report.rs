@@ -1,0 +1,62 @@
+//! What is said of a store.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use serde::Serialize;
+use tyrscale_store::Verified;
+
+/// A store, or a file, that proved itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StoreReport {
+    /// Where it is.
+    pub place: PathBuf,
+    /// Whose order the revisions are in.
+    pub lineage: String,
+    /// The newest revision.
+    pub revision: u64,
+    /// The oldest whose content can be had.
+    pub floor: u64,
+    /// What proves the content.
+    pub digest: String,
+    /// How many resources there are.
+    pub resources: usize,
+    /// How many documents there are beside; none is counted in a quick look.
+    pub documents: usize,
+    /// Where what was there before is now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set_aside: Option<PathBuf>,
+}
+
+impl StoreReport {
+    pub(super) fn of(place: &Path, verified: &Verified) -> Self {
+        Self {
+            place: place.to_owned(),
+            lineage: verified.lineage.to_string(),
+            revision: verified.revision.0,
+            floor: verified.floor.0,
+            digest: verified.digest.to_string(),
+            resources: verified.resources,
+            documents: verified.documents,
+            set_aside: None,
+        }
+    }
+}
+
+impl fmt::Display for StoreReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "place: {}", self.place.display())?;
+        writeln!(f, "lineage: {}", self.lineage)?;
+        writeln!(f, "revision: {}", self.revision)?;
+        writeln!(f, "floor: {}", self.floor)?;
+        writeln!(f, "digest: {}", self.digest)?;
+        writeln!(f, "resources: {}", self.resources)?;
+        write!(f, "documents: {}", self.documents)?;
+        if let Some(aside) = &self.set_aside {
+            write!(f, "\nset_aside: {}", aside.display())?;
+        }
+        Ok(())
+    }
+}
