@@ -4,6 +4,8 @@ mod audit;
 mod node;
 mod token;
 
+use std::collections::BTreeMap;
+
 use prost_types::Timestamp;
 use serde::Serialize;
 use tyrscale_proto::v1;
@@ -24,6 +26,7 @@ struct Me {
     subject: String,
     role: String,
     networks: Vec<String>,
+    labels: BTreeMap<String, String>,
     credential: String,
     identity: String,
     expires: Option<String>,
@@ -38,15 +41,21 @@ pub(crate) async fn whoami(connection: &Connection, output: Output) -> Result<()
         .who_am_i(signed(v1::WhoAmIRequest {}))
         .await;
     let answer = answer.map_err(|status| client.failure(status))?.into_inner();
+    let role = role_word(answer.role()).to_owned();
+    let scope = answer.scope.unwrap_or_default();
     let me = Me {
-        role: role_word(answer.role()).to_owned(),
+        role,
         subject: answer.subject,
-        networks: answer.scope.unwrap_or_default().networks,
+        networks: scope.networks,
+        labels: scope.labels,
         credential: answer.credential_id,
         identity: answer.identity,
         expires: answer.expire_time.map(time),
     };
-    output.write_one(&me, &["subject", "role", "networks", "credential", "expires"])
+    output.write_one(
+        &me,
+        &["subject", "role", "networks", "labels", "credential", "expires"],
+    )
 }
 
 async fn connect(connection: &Connection) -> Result<GrpcClient, Failure> {

@@ -29,6 +29,12 @@ pub(crate) fn read_many(path: &Path) -> Result<Vec<Value>, Failure> {
     Ok(members.collect())
 }
 
+/// Reads a label on the command line: `NAME=VALUE`.
+pub(crate) fn parse_label(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = text.split_once('=').ok_or("must be NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
 /// Reads a line from a file, or from standard input when it is `-`; what ends it is left out.
 pub(crate) fn read_line(path: &Path) -> Result<String, Failure> {
     let text = read_text(path)?;

@@ -37,7 +37,7 @@ pub(crate) enum Verb {
         #[arg(long, value_name = "FILE", default_value = "-")]
         from_file: PathBuf,
         /// A label as NAME=VALUE; repeat it for more. They replace those there are.
-        #[arg(long = "label", value_name = "NAME=VALUE", value_parser = label)]
+        #[arg(long = "label", value_name = "NAME=VALUE", value_parser = input::parse_label)]
         labels: Vec<(String, String)>,
         /// Check everything, change nothing.
         #[arg(long)]
@@ -68,11 +68,6 @@ struct Shown {
     modified_by: String,
     labels: BTreeMap<String, String>,
     used_by: Vec<String>,
-}
-
-fn label(text: &str) -> Result<(String, String), &'static str> {
-    let (name, value) = text.split_once('=').ok_or("must be NAME=VALUE")?;
-    Ok((name.to_owned(), value.to_owned()))
 }
 
 impl Shown {

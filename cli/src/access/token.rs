@@ -1,6 +1,6 @@
 //! `tyrctl token`.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use clap::{Subcommand, ValueEnum};
 use serde::Serialize;
@@ -9,12 +9,13 @@ use tyrscale_proto::v1;
 use super::{connect, role_word, time};
 use crate::{
     Connection, Failure, Output,
+    input::parse_label,
     output::{say, write_data},
     transport::{GrpcClient, signed},
 };
 
 const COLUMNS: &[&str] = &[
-    "id", "subject", "role", "networks", "created", "expires", "last_use", "revoked",
+    "id", "subject", "role", "networks", "labels", "created", "expires", "last_use", "revoked",
 ];
 
 /// What can be done with tokens.
@@ -30,6 +31,10 @@ pub(crate) enum TokenVerb {
         /// A network that it is for; repeat it for more. Everything without any.
         #[arg(long = "network")]
         networks: Vec<String>,
+        /// A label as NAME=VALUE that it is for: what it writes must carry it, and the route of upstreams too; repeat it
+        /// for more. Everything without any.
+        #[arg(long = "label", value_name = "NAME=VALUE", value_parser = parse_label)]
+        labels: Vec<(String, String)>,
         /// Days until it ends.
         #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=365))]
         days: u32,
@@ -71,6 +76,7 @@ struct Token {
     subject: String,
     role: String,
     networks: Vec<String>,
+    labels: BTreeMap<String, String>,
     created: Option<String>,
     expires: Option<String>,
     last_use: Option<String>,
@@ -80,11 +86,14 @@ struct Token {
 
 impl From<v1::Token> for Token {
     fn from(token: v1::Token) -> Self {
+        let role = role_word(token.role()).to_owned();
+        let scope = token.scope.unwrap_or_default();
         Self {
-            role: role_word(token.role()).to_owned(),
+            role,
             id: token.id,
             subject: token.subject,
-            networks: token.scope.unwrap_or_default().networks,
+            networks: scope.networks,
+            labels: scope.labels,
             created: token.create_time.map(time),
             expires: token.expire_time.map(time),
             last_use: token.last_use_time.map(time),
@@ -110,8 +119,13 @@ impl TokenVerb {
                 subject,
                 role,
                 networks,
+                labels,
                 days,
-            } => create(&client, request(subject, role, networks, days), output).await,
+            } => {
+                let labels = labels.into_iter().collect();
+                let scope = v1::AccessScope { networks, labels };
+                create(&client, request(subject, role, scope, days), output).await
+            }
             Self::List { all } => list(&client, all, output).await,
             Self::Rotate { id } => rotate(&client, id, output).await,
             Self::Revoke { id } => revoke(&client, id, output).await,
@@ -119,7 +133,7 @@ impl TokenVerb {
     }
 }
 
-fn request(subject: String, role: Role, networks: Vec<String>, days: u32) -> v1::CreateTokenRequest {
+fn request(subject: String, role: Role, scope: v1::AccessScope, days: u32) -> v1::CreateTokenRequest {
     let role = match role {
         Role::Viewer => v1::AccessRole::Viewer,
         Role::Operator => v1::AccessRole::Operator,
@@ -130,7 +144,7 @@ fn request(subject: String, role: Role, networks: Vec<String>, days: u32) -> v1:
     v1::CreateTokenRequest {
         subject,
         role: role.into(),
-        scope: Some(v1::AccessScope { networks }),
+        scope: Some(scope),
         lifetime: lifetime.try_into().ok(),
     }
 }

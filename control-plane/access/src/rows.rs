@@ -26,6 +26,8 @@ pub(crate) struct TokenRow {
     pub(crate) revoked: Option<i64>,
     #[prost(string, tag = "8")]
     pub(crate) created_by: String,
+    #[prost(btree_map = "string, string", tag = "9")]
+    pub(crate) labels: std::collections::BTreeMap<String, String>,
 }
 
 /// When a token was last used.

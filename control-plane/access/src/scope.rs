@@ -1,20 +1,24 @@
 //! Where a caller may act.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tyrscale_model::{
     Kind, Name, Rejection, Resource, ResourceKey, RouteId, Snapshot, Target, Violation, ViolationCode,
+    label_violations,
 };
 
 use crate::AccessError;
 
 /// How many networks a scope may name.
 const MAX_NETWORKS: usize = 100;
+/// How many labels a scope may name.
+const MAX_LABELS: usize = 16;
 
-/// Where a caller may act: everywhere, or on what belongs to some networks and to no other.
+/// Where a caller may act: everywhere, or on what belongs to some networks and to no other, and carries some labels.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Scope {
     networks: BTreeSet<Name>,
+    labels: BTreeMap<String, String>,
 }
 
 impl Scope {
@@ -34,31 +38,70 @@ impl Scope {
         if networks.len() > MAX_NETWORKS {
             return Err(invalid());
         }
-        Ok(Self { networks })
+        Ok(Self {
+            networks,
+            labels: BTreeMap::new(),
+        })
+    }
+
+    /// The same, on what carries these labels.
+    ///
+    /// # Errors
+    /// [`AccessError::Invalid`] when one cannot be a label, or they are too many.
+    pub fn with_labels(self, labels: BTreeMap<String, String>) -> Result<Self, AccessError> {
+        if labels.len() > MAX_LABELS || !label_violations(&labels).is_empty() {
+            return Err(AccessError::Invalid {
+                field: "scope.labels",
+                rule: "must be at most 16 labels, with names of 1 to 63 letters, digits, \"-\", \"_\", \".\" and \"/\"",
+            });
+        }
+        Ok(Self { labels, ..self })
     }
 
     /// Whether there is no bound.
     #[must_use]
     pub fn is_everywhere(&self) -> bool {
-        self.networks.is_empty()
+        self.networks.is_empty() && self.labels.is_empty()
     }
 
-    /// The networks; none when there is no bound.
+    /// The labels; none when they are no bound.
+    #[must_use]
+    pub const fn labels(&self) -> &BTreeMap<String, String> {
+        &self.labels
+    }
+
+    /// The networks; none when they are no bound.
     pub fn networks(&self) -> impl Iterator<Item = &Name> {
         self.networks.iter()
     }
 
-    /// Whether the resource is inside. One that belongs to no network is not.
+    /// Whether the resource is inside. One that belongs to no network is in the scope of none.
     #[must_use]
     pub fn admits(&self, snapshot: &Snapshot, key: &ResourceKey) -> bool {
-        if self.is_everywhere() {
-            return true;
-        }
-        let networks = networks_of(snapshot, key);
-        !networks.is_empty() && networks.is_subset(&self.networks)
+        let is_of_networks = self.networks.is_empty() || {
+            let networks = networks_of(snapshot, key);
+            !networks.is_empty() && networks.is_subset(&self.networks)
+        };
+        is_of_networks && (self.labels.is_empty() || self.is_labelled(snapshot, key))
     }
 
-    /// Whether a change of these resources is inside, as they were before it and as they are after it.
+    /// Whether a resource carries the labels, and the route that it acts on.
+    fn is_labelled(&self, snapshot: &Snapshot, key: &ResourceKey) -> bool {
+        let Some(entry) = snapshot.get(key) else {
+            return false;
+        };
+        let carries = |(name, value)| entry.meta.labels.get(name) == Some(value);
+        let route = match &entry.resource {
+            Resource::Upstream(upstream) => Some(upstream.route_id),
+            Resource::Plugin(plugin) => Some(plugin.route_id),
+            Resource::Recommendation(recommendation) => Some(recommendation.route_id),
+            Resource::Network(_) | Resource::Secret(_) | Resource::Rpc(_) | Resource::Route(_) => None,
+        };
+        self.labels.iter().all(carries) && route.is_none_or(|route| self.is_labelled(snapshot, &route.key()))
+    }
+
+    /// Whether a change of these resources is inside, as they were before it and as they are after it; and the secrets
+    /// that they begin to refer to, as those were before it: else their values could be sent anywhere.
     ///
     /// # Errors
     /// A [`Rejection`] naming the resources that are not.
@@ -73,11 +116,31 @@ impl Scope {
                 .into_iter()
                 .any(|snapshot| snapshot.get(key).is_some() && !self.admits(snapshot, key))
         };
-        let outside: Vec<Violation> = keys
-            .into_iter()
-            .filter(is_outside)
+        if self.is_everywhere() {
+            return Ok(());
+        }
+        let keys: Vec<&ResourceKey> = keys.into_iter().collect();
+        let secrets = |snapshot: &Snapshot, key| {
+            let entry = snapshot.get(key);
+            entry.map(|entry| entry.resource.secrets()).unwrap_or_default()
+        };
+        let borrowed: BTreeSet<ResourceKey> = keys
+            .iter()
+            .flat_map(|key| &secrets(after, key) - &secrets(before, key))
+            .filter(|secret| {
+                let known = if before.get(secret).is_some() {
+                    before
+                } else {
+                    after
+                };
+                !self.admits(known, secret)
+            })
+            .collect();
+        let changed = keys.iter().copied().filter(is_outside);
+        let outside: Vec<Violation> = changed
+            .chain(&borrowed)
             .map(|key| {
-                let message = "is outside of the networks that the token is for";
+                let message = "is outside of what the token is for";
                 Violation::new("", ViolationCode::OutOfScope, message).of(key.clone())
             })
             .collect();

@@ -231,6 +231,7 @@ impl Tokens {
             subject: new.subject,
             role: new.role.to_wire().into(),
             networks: new.scope.networks().map(ToString::to_string).collect(),
+            labels: new.scope.labels().clone(),
             created: now,
             expires: now.saturating_add(lifetime),
             revoked: None,
@@ -273,6 +274,7 @@ impl Tokens {
             subject: token.subject.clone(),
             role: token.role.to_wire().into(),
             networks: token.scope.networks().map(ToString::to_string).collect(),
+            labels: token.scope.labels().clone(),
             created: token.created,
             expires: token.expires,
             revoked: Some(token.revoked.unwrap_or(now)),
@@ -376,7 +378,9 @@ fn kept_of(id: TokenId, row: TokenRow, (used, noted): (i64, i64)) -> Option<Kept
         id,
         subject: row.subject,
         role,
-        scope: Scope::of(row.networks.iter().map(String::as_str)).ok()?,
+        scope: Scope::of(row.networks.iter().map(String::as_str))
+            .and_then(|scope| scope.with_labels(row.labels))
+            .ok()?,
         created: row.created,
         expires: row.expires,
         last_use: None,

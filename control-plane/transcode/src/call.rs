@@ -1,10 +1,14 @@
 //! A call of a gRPC method within this process.
 
-use std::convert::Infallible;
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex, PoisonError},
+};
 
+use futures_util::stream;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header};
-use http_body::Body as _;
-use http_body_util::{BodyExt as _, Full};
+use http_body::{Body as _, Frame};
+use http_body_util::{BodyExt as _, StreamBody};
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor};
 use tonic::body::Body;
 use tower::{ServiceExt as _, util::BoxCloneSyncService};
@@ -43,19 +47,29 @@ pub(crate) struct Answers {
     ended: bool,
 }
 
-/// Calls a method. The answer may still be an error: it comes as the first of the answers.
+/// Why there are no messages to send.
+type Fault = Arc<Mutex<Option<ApiError>>>;
+
+/// Calls a method. The messages are made when the services ask for them, and not for who may not call. The answer may
+/// still be an error: it comes as the first of the answers.
 pub(crate) async fn call(
     services: Services,
     method: MethodDescriptor,
-    messages: &[DynamicMessage],
+    messages: impl Future<Output = Result<Vec<DynamicMessage>, ApiError>> + Send + 'static,
     caller: Caller,
 ) -> Result<Answers, ApiError> {
     let pool = method.parent_pool().clone();
-    let request = request(&method, messages, caller)?;
+    let fault = Fault::default();
+    let body = body_of(messages, Arc::clone(&fault));
+    let request = request(&method, body, caller)?;
     let response = match services.oneshot(request).await {
         Ok(response) => response,
         Err(never) => match never {},
     };
+    let failed = fault.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(error) = failed {
+        return Err(error);
+    }
     let (head, body) = response.into_parts();
     // An error without messages has its status in the head.
     match tonic::Status::from_header_map(&head.headers) {
@@ -70,14 +84,27 @@ pub(crate) async fn call(
     }
 }
 
-fn request(
-    method: &MethodDescriptor,
-    messages: &[DynamicMessage],
-    caller: Caller,
-) -> Result<Request<Body>, ApiError> {
+fn body_of(
+    messages: impl Future<Output = Result<Vec<DynamicMessage>, ApiError>> + Send + 'static,
+    fault: Fault,
+) -> Body {
+    let frames = stream::once(async move {
+        match messages.await {
+            Ok(messages) => Ok(Frame::data(frame::encode(&messages))),
+            Err(error) => {
+                let status = tonic::Status::invalid_argument(error.to_string());
+                *fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                Err(status)
+            }
+        }
+    });
+    Body::new(StreamBody::new(frames))
+}
+
+fn request(method: &MethodDescriptor, body: Body, caller: Caller) -> Result<Request<Body>, ApiError> {
     let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
     let uri: Uri = path.parse().map_err(|_| internal("the method has no path"))?;
-    let mut request = Request::new(Body::new(Full::new(frame::encode(messages))));
+    let mut request = Request::new(body);
     *request.method_mut() = http::Method::POST;
     *request.uri_mut() = uri;
     *request.version_mut() = http::Version::HTTP_2;

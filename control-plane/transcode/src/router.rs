@@ -69,7 +69,7 @@ async fn serve(State(api): State<Arc<Api>>, request: Request) -> Response {
         return axum::Json(&api.document).into_response();
     }
     let answered = match find(&api.operations, &head.method, &path) {
-        Ok((operation, id)) => answer(&api, operation, id.as_deref(), head, body).await,
+        Ok((operation, id)) => answer(&api, operation, id, head, body).await,
         Err(error) => Err(error),
     };
     answered.unwrap_or_else(ApiError::into_response)
@@ -110,25 +110,31 @@ fn find<'a>(
 async fn answer(
     api: &Api,
     operation: &Operation,
-    id: Option<&str>,
+    id: Option<String>,
     head: request::Parts,
     body: axum::body::Body,
 ) -> Result<Response, ApiError> {
-    let body = to_bytes(body, MAX_BODY).await.map_err(unread)?;
     let etag = etag_of(&head.headers)?;
-    let parts = Parts {
-        id,
-        query: head.uri.query().unwrap_or_default(),
-        body: &body,
-        etag: etag.as_deref(),
+    let has_etag = etag.is_some();
+    let query = head.uri.query().unwrap_or_default().to_owned();
+    let asked = operation.clone();
+    // Not read before the services have let the caller in.
+    let messages = async move {
+        let body = to_bytes(body, MAX_BODY).await.map_err(unread)?;
+        let parts = Parts {
+            id: id.as_deref(),
+            query: &query,
+            body: &body,
+            etag: etag.as_deref(),
+        };
+        messages(&asked, parts)
     };
-    let messages = messages(operation, parts)?;
     let caller = Caller {
         headers: head.headers,
         extensions: head.extensions,
     };
-    let conditional = |error| on_condition(error, etag.is_some());
-    let answers = call::call(api.services.clone(), operation.method.clone(), &messages, caller);
+    let conditional = |error| on_condition(error, has_etag);
+    let answers = call::call(api.services.clone(), operation.method.clone(), messages, caller);
     let answers = answers.await.map_err(conditional)?;
     if operation.method.is_server_streaming() {
         return Ok(answer::lines(answers));

@@ -53,8 +53,11 @@ fn tell(summary: String) {
 }
 
 fn read_scope(scope: Option<v1::AccessScope>) -> Result<Scope, Status> {
-    let networks = scope.unwrap_or_default().networks;
-    Scope::of(networks.iter().map(String::as_str)).map_err(words::status)
+    let v1::AccessScope { networks, labels } = scope.unwrap_or_default();
+    let scope = Scope::of(networks.iter().map(String::as_str));
+    scope
+        .and_then(|scope| scope.with_labels(labels))
+        .map_err(words::status)
 }
 
 fn read_new(request: v1::CreateTokenRequest) -> Result<NewToken, Status> {

@@ -15,6 +15,7 @@ pub(super) fn time(seconds: i64) -> Timestamp {
 pub(super) fn scope(scope: &Scope) -> Option<v1::AccessScope> {
     (!scope.is_everywhere()).then(|| v1::AccessScope {
         networks: scope.networks().map(ToString::to_string).collect(),
+        labels: scope.labels().clone(),
     })
 }
 

@@ -165,12 +165,24 @@ impl Guarded {
 
     /// A client with a new token.
     pub(crate) async fn user(&self, role: v1::AccessRole, networks: &[&str]) -> (ControlPlane, v1::Token) {
+        let scope = v1::AccessScope {
+            networks: networks.iter().map(ToString::to_string).collect(),
+            ..v1::AccessScope::default()
+        };
+        self.user_of(role, &networks.join("-"), scope).await
+    }
+
+    /// The same, of any scope.
+    pub(crate) async fn user_of(
+        &self,
+        role: v1::AccessRole,
+        name: &str,
+        scope: v1::AccessScope,
+    ) -> (ControlPlane, v1::Token) {
         let request = v1::CreateTokenRequest {
-            subject: format!("{}-{}", role.as_str_name().to_lowercase(), networks.join("-")),
+            subject: format!("{}-{name}", role.as_str_name().to_lowercase()),
             role: role.into(),
-            scope: Some(v1::AccessScope {
-                networks: networks.iter().map(ToString::to_string).collect(),
-            }),
+            scope: Some(scope),
             lifetime: None,
         };
         let answer = self.admin().await.access().create_token(request).await;

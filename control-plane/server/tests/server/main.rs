@@ -28,6 +28,7 @@ mod rest_v2;
 mod resuming;
 mod rollout;
 mod runs;
+mod scopes;
 mod secrets;
 mod services;
 mod status;

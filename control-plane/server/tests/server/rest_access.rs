@@ -35,6 +35,29 @@ async fn send(plane: &Guarded, method: &str, path: &str, token: Option<&str>, bo
     (status, answer)
 }
 
+/// A body is announced and never sent: who may not call is told at once.
+#[tokio::test]
+async fn strangers_are_refused_before_their_body_is_read() {
+    let plane = Guarded::start().await;
+    let stream = TcpStream::connect(plane.rest).await.unwrap();
+    let tls = ClientTls {
+        ca: Some(plane.authority.file()),
+        pair: None,
+    };
+    let mut stream = tls.connect("localhost", &[b"http/1.1"], stream).await.unwrap();
+    let head = "POST /api/v2/networks HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 67108864\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    timeout(LIMIT, stream.read_exact(&mut answer))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 401");
+    let (status, answer) = send(&plane, "POST", "/api/v2/networks", Some(&plane.admin_token), "[").await;
+    assert_eq!(status, 400, "{answer}");
+    plane.stop().await;
+}
+
 #[tokio::test]
 async fn routes_need_the_roles_of_the_table() {
     let plane = Guarded::start().await;
