@@ -7,15 +7,17 @@
 mod connection;
 mod document;
 mod fleet;
+mod limits;
 mod node;
 mod plane;
 mod prover;
 mod report;
+mod reporting;
 mod scenes;
 
 use std::path::PathBuf;
 
-use crate::discovery::{document::Shape, fleet::Fleet, plane::Plane, report::Report};
+use crate::discovery::{document::Shape, fleet::Fleet, plane::Plane, report::Report, scenes::Edit};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -46,6 +48,12 @@ pub(crate) struct Args {
     /// Writers at once in the part without subscribers; 0 leaves it out.
     #[arg(long, default_value_t = 1_000)]
     writers: u32,
+    /// Upstreams in the reports of each gateway, in the part with reports; 0 leaves it out.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=1_000))]
+    samples: u32,
+    /// Exit with 1 when a change costs more bytes or CPU than it may.
+    #[arg(long)]
+    check: bool,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
@@ -54,7 +62,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         .enable_all()
         .build()?;
     let report = runtime.block_on(measure(args))?;
-    crate::tell(&report)
+    crate::tell(&report)?;
+    let excesses = if args.check { report.excesses() } else { Vec::new() };
+    anyhow::ensure!(excesses.is_empty(), "{}", excesses.join("; "));
+    Ok(())
 }
 
 async fn measure(args: &Args) -> anyhow::Result<Report> {
@@ -71,26 +82,24 @@ async fn measure(args: &Args) -> anyhow::Result<Report> {
     report.cold_start_ms = Some(plane.restart().await?);
     let mut fleet = Fleet::start(&plane, args.nodes, args.prove);
     report.first_sync = Some(scenes::first_sync(&plane, &mut fleet).await?);
-    report.recommended =
-        Some(scenes::changes(&plane, &mut fleet, args.changes, shape, scenes::Edit::Recommended).await?);
-    report.weight =
-        Some(scenes::changes(&plane, &mut fleet, args.changes, shape, scenes::Edit::Weight).await?);
-    report.route = Some(
-        scenes::changes(
-            &plane,
-            &mut fleet,
-            args.changes / 4 + 1,
-            shape,
-            scenes::Edit::Route,
-        )
-        .await?,
-    );
+    let few = args.changes / 4 + 1;
+    for (edit, count) in [
+        (Edit::Recommended, args.changes),
+        (Edit::Weight, args.changes),
+        (Edit::Route, few),
+    ] {
+        let changes = scenes::changes(&plane, &mut fleet, count, shape, edit).await?;
+        *report.of(edit) = Some(changes);
+    }
     if args.sustained_s > 0 {
         report.sustained =
             Some(scenes::sustained(&plane, &mut fleet, args.rate, args.sustained_s, shape).await?);
     }
-    report.stopped = Some(scenes::stopped(&plane, &mut fleet, args.changes / 4 + 1, shape).await?);
+    if args.samples > 0 {
+        report.reporting = Some(scenes::reporting(&plane, &mut fleet, (args.samples, few), shape).await?);
+    }
     report.resumed = Some(scenes::resume(&plane, &mut fleet).await?);
+    report.stopped = Some(scenes::stopped(&plane, &mut fleet, few, shape).await?);
     report.mismatches = fleet.mismatches();
     plane.stop().await?;
     Ok(report)

@@ -83,6 +83,8 @@ pub(crate) struct Head {
     /// Since when it is the newest.
     pub(crate) published: Instant,
     notes: RedBlackTreeMapSync<UpstreamId, Note>,
+    /// Every stream asks for it at every change.
+    nothing: Digest,
 }
 
 impl Head {
@@ -90,6 +92,7 @@ impl Head {
     pub(crate) fn new(lineage: Lineage, now: Instant) -> Self {
         let weights = Weights::empty(lineage);
         Self {
+            nothing: weights.digest(),
             history: History::beginning_with(&weights),
             weights,
             published: now,
@@ -98,8 +101,8 @@ impl Head {
     }
 
     /// The digest of no weights at all.
-    pub(crate) fn nothing(&self) -> Digest {
-        Weights::empty(self.weights.lineage()).digest()
+    pub(crate) const fn nothing(&self) -> Digest {
+        self.nothing
     }
 
     /// What is known of the weight recommended for an upstream.
@@ -180,6 +183,7 @@ impl Head {
             weights,
             published: now,
             notes: self.notes.clone(),
+            nothing: self.nothing,
         };
         for upstream in &gone {
             next.notes.remove_mut(upstream);

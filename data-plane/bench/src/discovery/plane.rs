@@ -14,6 +14,7 @@ use tokio::{
     process::{Child, Command},
 };
 use tonic::transport::Channel;
+use tyrscale_proto::v1::{self, network_service_client::NetworkServiceClient};
 
 use crate::process;
 
@@ -65,12 +66,7 @@ impl Plane {
 
     /// A connection for calls.
     pub(crate) async fn connect(&self) -> anyhow::Result<Channel> {
-        Ok(
-            tonic::transport::Endpoint::from_shared(format!("http://{}", self.grpc))?
-                .tcp_nodelay(true)
-                .connect()
-                .await?,
-        )
+        connect(self.grpc).await
     }
 
     /// What it has used so far.
@@ -113,17 +109,39 @@ async fn launch(program: &Path, data: &Path) -> anyhow::Result<(Child, SocketAdd
             &rest.to_string(),
             "--weights-min-interval-ms",
             "0",
+            "--telemetry-interval-ms",
+            "10000",
         ])
         .env("TYRSCALE_LOG", "error")
         .stdout(Stdio::null())
         .kill_on_drop(true)
         .spawn()
         .with_context(|| format!("{} cannot be started", program.display()))?;
-    while tokio::net::TcpStream::connect(grpc).await.is_err() {
+    while !serves(grpc).await {
         anyhow::ensure!(began.elapsed() < START_LIMIT, "the control plane does not serve");
         tokio::time::sleep(LOOK).await;
     }
     Ok((child, grpc, began.elapsed()))
+}
+
+/// Whether it answers: it listens before it has read its store.
+async fn serves(grpc: SocketAddr) -> bool {
+    let Ok(channel) = connect(grpc).await else {
+        return false;
+    };
+    let request = v1::ListNetworksRequest {
+        page_size: 1,
+        ..Default::default()
+    };
+    NetworkServiceClient::new(channel)
+        .list_networks(request)
+        .await
+        .is_ok()
+}
+
+async fn connect(grpc: SocketAddr) -> anyhow::Result<Channel> {
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{grpc}"))?;
+    Ok(endpoint.tcp_nodelay(true).connect().await?)
 }
 
 async fn free_address() -> anyhow::Result<SocketAddr> {

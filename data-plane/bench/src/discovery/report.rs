@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::document::Shape;
+use super::{document::Shape, scenes::Edit};
 use crate::histogram::Histogram;
 
 /// Everything.
@@ -21,6 +21,8 @@ pub(crate) struct Report {
     pub(crate) weight: Option<Changes>,
     pub(crate) route: Option<Changes>,
     pub(crate) sustained: Option<Sustained>,
+    /// One recommended weight while all report.
+    pub(crate) reporting: Option<Reporting>,
     /// One recommended weight while a tenth of the subscribers does not read.
     pub(crate) stopped: Option<Stopped>,
     pub(crate) resumed: Option<Resumed>,
@@ -41,9 +43,21 @@ impl Report {
             weight: None,
             route: None,
             sustained: None,
+            reporting: None,
             stopped: None,
             resumed: None,
             mismatches: 0,
+        }
+    }
+}
+
+impl Report {
+    /// Where what changes of a kind cost is noted.
+    pub(crate) const fn of(&mut self, edit: Edit) -> &mut Option<Changes> {
+        match edit {
+            Edit::Recommended => &mut self.recommended,
+            Edit::Weight => &mut self.weight,
+            Edit::Route => &mut self.route,
         }
     }
 }
@@ -97,6 +111,15 @@ pub(crate) struct Sustained {
     pub(crate) cores: f64,
     pub(crate) updates_per_node_and_second: f64,
     pub(crate) rss_mib: f64,
+}
+
+/// While all report.
+#[derive(Debug, Serialize)]
+pub(crate) struct Reporting {
+    pub(crate) samples_each: u32,
+    /// Without any change.
+    pub(crate) cores: f64,
+    pub(crate) changes: Changes,
 }
 
 /// While some do not read.

@@ -19,7 +19,8 @@ use super::{
     document::{self, Shape, apply},
     fleet::Fleet,
     plane::{Plane, Usage},
-    report::{Changes, Filled, Quantiles, Resumed, Stopped, Sustained, Synced, Writes},
+    report::{Changes, Filled, Quantiles, Reporting, Resumed, Stopped, Sustained, Synced, Writes},
+    reporting::Reporters,
 };
 use crate::histogram::Histogram;
 
@@ -27,6 +28,10 @@ use crate::histogram::Histogram;
 const SINGLE_WRITES: u32 = 300;
 /// Writes of each of many writers.
 const WRITES_EACH: u32 = 5;
+/// All have reported once, and as long again is measured.
+const REPORTED: Duration = Duration::from_secs(11);
+/// Before each change: longer than the control plane leaves between two updates of one subscriber.
+const PAUSE: Duration = Duration::from_millis(30);
 /// Connections that many writers share.
 const WRITER_CONNECTIONS: usize = 8;
 
@@ -132,6 +137,7 @@ pub(crate) async fn changes(
         if number == warm_up {
             before = (plane.usage()?, fleet.payload(), fleet.shared.received.bytes());
         }
+        tokio::time::sleep(PAUSE).await;
         let start = Instant::now();
         let revision = make(&channel, shape, edit, number).await?;
         let took = fleet.reached(edit.lane(), revision, start).await?;
@@ -188,6 +194,28 @@ pub(crate) async fn sustained(
         cores: after.cpu.saturating_sub(before.cpu).as_secs_f64() / elapsed,
         updates_per_node_and_second: updates / fleet.nodes.len() as f64 / elapsed,
         rss_mib: mib(after),
+    })
+}
+
+/// Lets all subscribers report, waits until each has, and makes changes meanwhile.
+pub(crate) async fn reporting(
+    plane: &Plane,
+    fleet: &mut Fleet,
+    (samples, count): (u32, u32),
+    shape: Shape,
+) -> anyhow::Result<Reporting> {
+    let nodes = u32::try_from(fleet.nodes.len())?;
+    let _reporters = Reporters::start(plane, nodes, samples, shape).await?;
+    tokio::time::sleep(REPORTED).await;
+    let (before, start) = (plane.usage()?, Instant::now());
+    tokio::time::sleep(REPORTED).await;
+    let cpu = plane.usage()?.cpu.saturating_sub(before.cpu);
+    let cores = cpu.as_secs_f64() / start.elapsed().as_secs_f64();
+    let changes = changes(plane, fleet, count, shape, Edit::Recommended).await?;
+    Ok(Reporting {
+        samples_each: samples,
+        cores,
+        changes,
     })
 }
 
