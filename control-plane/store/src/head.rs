@@ -1,6 +1,10 @@
 //! What readers see: the newest durable snapshot, and the history in memory.
 
-use std::{collections::BTreeSet, ops::RangeBounds, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    ops::RangeBounds,
+    sync::{Arc, LazyLock},
+};
 
 use rpds::RedBlackTreeMapSync;
 use tyrscale_model::{KindHashes, ResourceKey, Revision, Snapshot};
@@ -87,7 +91,10 @@ impl History {
     /// The hashes of no content at all.
     #[must_use]
     pub fn nothing(&self) -> KindHashes {
-        tyrscale_model::ContentDigest::default().hashes()
+        // Every stream asks at every change, and a digest of nothing costs as much as any other.
+        static NOTHING: LazyLock<KindHashes> =
+            LazyLock::new(|| tyrscale_model::ContentDigest::default().hashes());
+        *NOTHING
     }
 
     /// The hashes of the content at a revision, from which any view's digest is had; `None` below the floor and
