@@ -38,6 +38,8 @@ const MAX_RECORDS: u32 = 1_000;
 /// So does one longer than this and than a quarter of its snapshot, in bytes.
 const SMALL_LOG: u64 = 64 * 1024;
 
+/// Where in its data directory a gateway keeps it.
+const OF_GATEWAY: &str = "last-good";
 const CURRENT: &str = "CURRENT";
 const UNFINISHED: &str = "unfinished";
 const DAMAGED: &str = "damaged.snap";
@@ -78,7 +80,13 @@ pub struct LastGoodError {
 /// # Errors
 /// [`LastGoodError`] when there is none.
 pub fn last_good_content(data_dir: &Path) -> Result<Snapshot, LastGoodError> {
-    let directory = data_dir.join(crate::follow::LAST_GOOD);
+    // Gateways keep it under another name than the rest.
+    let of_gateway = data_dir.join(OF_GATEWAY);
+    let directory = if of_gateway.exists() {
+        of_gateway
+    } else {
+        data_dir.join(crate::follow::LAST_GOOD)
+    };
     let mut kept = LastGood::new(directory, View::ALL, "");
     let mut newest = None;
     for name in kept.generations() {
