@@ -100,7 +100,7 @@ async fn chaos(args: &Args) -> anyhow::Result<()> {
     // A last change, so that who lags must move.
     oracle.step(&cluster, calm + SETTLE).await?;
     watched.reach(&oracle.version(), SETTLE).await?;
-    cluster.all_run(&oracle.version(), gateways, SETTLE).await?;
+    cluster.all_run(&oracle.versions(), gateways, SETTLE).await?;
     let settled_ms = calm.elapsed().as_millis();
     oracle.is_what_they_hold(&cluster).await?;
     stop.cancel();

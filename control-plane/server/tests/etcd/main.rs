@@ -63,3 +63,49 @@ async fn a_subscriber_stays_in_sync_while_the_store_moves_into_etcd() {
     stop.cancel();
     two.stop().await;
 }
+
+/// Changes are made on both in turn, and twenty subscribers move from one to the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn c93_revisions_are_dense_and_nobody_goes_backwards_who_moves() {
+    let etcd = Etcd::start().await;
+    let (one, two) = (Replica::start(&etcd).await, Replica::start(&etcd).await);
+    let stop = CancellationToken::new();
+    let mut subscribers = Vec::new();
+    let mut watching = tokio::task::JoinSet::new();
+    for number in 0..20 {
+        let order = if number % 2 == 0 {
+            [&one, &two]
+        } else {
+            [&two, &one]
+        };
+        let status = subscribe(&format!("gw-{number}"), &order, &stop);
+        let mut seen = status.clone();
+        watching.spawn(async move {
+            let mut highest = None;
+            while seen.changed().await.is_ok() {
+                let running = seen.borrow_and_update().running.map(|version| version.revision);
+                assert!(running >= highest, "from {highest:?} back to {running:?}");
+                highest = running;
+            }
+        });
+        subscribers.push(status);
+    }
+    for revision in 1..=10 {
+        let writer = if revision % 2 == 0 { &one } else { &two };
+        assert_eq!(writer.put(&format!("n{revision}"), revision).await, revision);
+    }
+    one.kill().await;
+    for revision in 11..=20 {
+        assert_eq!(two.put(&format!("n{revision}"), revision).await, revision);
+    }
+    for status in &mut subscribers {
+        runs(status, 20).await;
+        assert_eq!(status.borrow().updates_refused, 0);
+    }
+    stop.cancel();
+    drop(subscribers);
+    while let Some(watched) = watching.join_next().await {
+        watched.unwrap();
+    }
+    two.stop().await;
+}

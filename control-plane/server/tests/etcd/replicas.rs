@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
+    fs::Permissions,
     net::SocketAddr,
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -28,12 +31,17 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 pub(crate) struct Etcd {
     child: Child,
     pub(crate) endpoint: String,
+    /// The master key of secrets, which all control planes need.
+    key: PathBuf,
     _data: TempDir,
 }
 
 impl Etcd {
     pub(crate) async fn start() -> Self {
         let data = TempDir::new().unwrap();
+        let key = data.path().join("master.key");
+        std::fs::write(&key, "5a".repeat(32)).unwrap();
+        std::fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
         let (client, peer) = (free_address().await, free_address().await);
         let (endpoint, peer) = (format!("http://{client}"), format!("http://{peer}"));
         let child = Command::new("etcd")
@@ -58,6 +66,7 @@ impl Etcd {
         Self {
             child,
             endpoint,
+            key,
             _data: data,
         }
     }
@@ -106,7 +115,9 @@ pub(crate) struct Replica {
 
 impl Replica {
     pub(crate) async fn start(etcd: &Etcd) -> Self {
-        Self::start_at("127.0.0.1:0", &["--etcd", &etcd.endpoint]).await
+        let key = etcd.key.to_str().unwrap();
+        let words = ["--etcd", &etcd.endpoint, "--secrets-key-file", key];
+        Self::start_at("127.0.0.1:0", &words).await
     }
 
     /// With these flags, over its own directory unless they say otherwise.

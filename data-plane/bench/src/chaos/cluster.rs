@@ -1,6 +1,8 @@
 //! The programs: members of etcd and control planes, with the ways to them, and what befalls them.
 
+use std::fs::Permissions;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -145,6 +147,9 @@ impl Cluster {
     pub(crate) async fn start(control_plane: &Path, gateways: usize) -> anyhow::Result<Self> {
         let dir = TempDir::new()?;
         let (etcd, endpoints) = start_etcd(&dir).await?;
+        let key = dir.path().join("master.key");
+        std::fs::write(&key, "5a".repeat(32))?;
+        std::fs::set_permissions(&key, Permissions::from_mode(0o600))?;
         let (mut planes, mut addresses) = (Vec::new(), Vec::new());
         for number in 0..SIZE {
             let address = free_address().await?;
@@ -152,6 +157,7 @@ impl Cluster {
             let arguments = [
                 ("--etcd", endpoints.join(",")),
                 ("--data-dir", data),
+                ("--secrets-key-file", key.display().to_string()),
                 ("--grpc-listen", address.to_string()),
                 ("--rest-listen", free_address().await?.to_string()),
                 ("--admin-listen", free_address().await?.to_string()),
@@ -271,10 +277,10 @@ impl Cluster {
         self.mend(Duration::MAX).await
     }
 
-    /// Waits until one control plane lists every gateway at a version.
+    /// Waits until one control plane lists every gateway at one of these versions.
     pub(crate) async fn all_run(
         &self,
-        version: &Version,
+        versions: &[Version],
         gateways: usize,
         within: Duration,
     ) -> anyhow::Result<()> {
@@ -285,14 +291,14 @@ impl Cluster {
                 && let Ok(listed) = client.status().list_nodes(v1::ListNodesRequest {}).await
             {
                 seen = listed.into_inner().nodes;
-                let level = seen.iter().filter(|node| runs(node, version));
+                let level = seen.iter().filter(|node| runs(node, versions));
                 if level.count() == gateways {
                     return Ok(());
                 }
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        bail!("not every gateway runs {version:?}: {seen:#?}")
+        bail!("not every gateway runs one of {versions:?}: {seen:#?}")
     }
 }
 
@@ -302,11 +308,12 @@ fn well(programs: &mut [Program], which: usize) -> Option<&mut Program> {
     programs.get_mut(which).filter(|_| all_are)
 }
 
-fn runs(node: &v1::NodeStatus, version: &Version) -> bool {
+fn runs(node: &v1::NodeStatus, versions: &[Version]) -> bool {
     let config = i32::from(v1::Lane::Config);
     let lane = node.lanes.iter().find(|lane| lane.lane == config);
     let running = lane.and_then(|lane| lane.running.as_ref());
-    node.connected_since.is_some() && running.and_then(wire::version_from_wire).as_ref() == Some(version)
+    let running = running.and_then(wire::version_from_wire);
+    node.connected_since.is_some() && running.is_some_and(|running| versions.contains(&running))
 }
 
 async fn start_etcd(dir: &TempDir) -> anyhow::Result<(Vec<Program>, Vec<String>)> {

@@ -10,9 +10,9 @@ use fastrand::Rng;
 use tokio::time::timeout;
 use tyrscale_client::ClientError;
 use tyrscale_model::{
-    Address, ChainId, ChangeSet, Expectation, LoadBalancer, Network, Operation, Policy, Rejection, Resource,
-    ResourceKey, Revision, Route, Scheme, Snapshot, Target, UnixMillis, Upstream, Version, View, Weight,
-    apply, wire,
+    Address, ChainId, ChangeSet, Expectation, Kind, LoadBalancer, Network, Operation, Policy, Rejection,
+    Resource, ResourceKey, Revision, Route, Scheme, Snapshot, Target, UnixMillis, Upstream, Version, View,
+    Weight, apply, wire,
 };
 use tyrscale_proto::v1;
 use uuid::Uuid;
@@ -26,6 +26,15 @@ const BOOT: Duration = Duration::from_secs(90);
 const PAUSE: Duration = Duration::from_millis(100);
 /// Networks, and routes besides that of the clients.
 const FEW: u32 = 20;
+/// What the gateway's program runs from.
+const GATEWAY: [Kind; 6] = [
+    Kind::Network,
+    Kind::Secret,
+    Kind::Rpc,
+    Kind::Upstream,
+    Kind::Route,
+    Kind::Plugin,
+];
 
 pub(crate) struct Oracle {
     snapshot: Snapshot,
@@ -59,6 +68,11 @@ impl Oracle {
     /// What every gateway is to run.
     pub(crate) fn version(&self) -> Version {
         self.snapshot.version(View::ALL)
+    }
+
+    /// The same as each kind of gateway sees it: those in this process everything, the programs what they run from.
+    pub(crate) fn versions(&self) -> [Version; 2] {
+        [self.version(), self.snapshot.version(View::of(&GATEWAY))]
     }
 
     /// Makes a change, until `end` at most.
