@@ -31,7 +31,8 @@ async fn a_subscriber_goes_on_with_another_replica_when_its_own_ends() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subscriber_stays_in_sync_while_the_store_moves_into_etcd() {
     let etcd = Etcd::start().await;
-    let one = Replica::start_at("127.0.0.1:0", &[]).await;
+    let key = ["--secrets-key-file", etcd.key.to_str().unwrap()];
+    let one = Replica::start_at("127.0.0.1:0", &key).await;
     for number in 1..=5 {
         one.put(&format!("n{number}"), number).await;
     }
@@ -49,7 +50,8 @@ async fn a_subscriber_stays_in_sync_while_the_store_moves_into_etcd() {
     assert_eq!((&verified.lineage, verified.revision), (&exported.lineage, 5));
 
     // The control plane over etcd is where the other one was.
-    let two = Replica::start_at(&address, &["--etcd", &etcd.endpoint]).await;
+    let words = [&key[..], &["--etcd", &etcd.endpoint]].concat();
+    let two = Replica::start_at(&address, &words).await;
     let current = status.wait_for(|status| status.current_at > before.current_at && status.connected);
     timeout(LIMIT, current).await.unwrap().unwrap();
     let now = status.borrow().clone();

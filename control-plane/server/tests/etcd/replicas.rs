@@ -32,7 +32,7 @@ pub(crate) struct Etcd {
     child: Child,
     pub(crate) endpoint: String,
     /// The master key of secrets, which all control planes need.
-    key: PathBuf,
+    pub(crate) key: PathBuf,
     _data: TempDir,
 }
 

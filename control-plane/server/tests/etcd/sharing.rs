@@ -182,7 +182,7 @@ async fn c97_a_leader_of_the_past_is_refused_and_weights_are_one_line_on_all() {
     let etcd = Etcd::start().await;
     let (one, two) = (Replica::start(&etcd).await, Replica::start(&etcd).await);
     let (first, second) = (one.channel().await, two.channel().await);
-    one.apply(route_and_upstreams()).await;
+    two.apply(route_and_upstreams()).await;
     let old = campaign(&first, "old").await;
     assert!(old.leader);
     let version = set_weight(&second, old.fencing_token, 40.0).await.unwrap();
