@@ -25,6 +25,8 @@ mod resources;
 mod revisions;
 #[path = "cli/rollout.rs"]
 mod rollout;
+#[path = "cli/secrets.rs"]
+mod secrets;
 #[path = "cli/store.rs"]
 mod store;
 #[path = "cli/traffic.rs"]
