@@ -42,7 +42,7 @@ pub const WEIGHTS_REVISION: Metric<Gauge, 0> = Metric::new(
     Unit::One,
     &[],
     CONTROL_PLANE,
-    "Newest revision of the recommended weights; starts over with the process.",
+    "Newest revision of the recommended weights; starts over with the process unless control planes share the store.",
 );
 /// Recommended weights that hold.
 pub const RECOMMENDED_WEIGHTS: Metric<Gauge, 0> = Metric::new(
