@@ -11,6 +11,7 @@ mod service;
 mod steering;
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -19,7 +20,7 @@ use std::{
 };
 
 use tokio::time::Instant;
-use tyrscale_model::Name;
+use tyrscale_model::{Name, RpcId, UpstreamId};
 use tyrscale_proto::v1;
 use tyrscale_store::Store;
 
@@ -30,7 +31,7 @@ pub use self::{
 };
 
 use self::{
-    ledger::{Ledger, LedgerFull},
+    ledger::{Ledger, LedgerFull, RpcSight},
     picture::Picture,
     report::Report,
     steering::Steering,
@@ -52,6 +53,7 @@ struct Shared {
     base: Duration,
     ledger: Mutex<Ledger>,
     picture: Mutex<Kept<Picture>>,
+    rpcs: Mutex<Kept<BTreeMap<RpcId, RpcSight>>>,
     heads: Mutex<Kept<Vec<v1::NetworkHead>>>,
     streams: AtomicU64,
 }
@@ -68,6 +70,7 @@ impl Telemetry {
                 base,
                 ledger: Mutex::new(Ledger::new(Instant::now())),
                 picture: Mutex::new(None),
+                rpcs: Mutex::new(None),
                 heads: Mutex::new(None),
                 streams: AtomicU64::new(0),
             }),
@@ -115,11 +118,20 @@ impl Telemetry {
         })
     }
 
+    /// What exporters see of each rpc, not older than half a second.
+    fn rpcs(&self) -> Arc<BTreeMap<RpcId, RpcSight>> {
+        kept(&self.shared.rpcs, |now| self.ledger().rpcs(now))
+    }
+
+    /// The heads of the rpcs behind these upstreams.
+    fn upstream_heads(&self, upstreams: &[UpstreamId]) -> Vec<v1::UpstreamHead> {
+        picture::upstream_heads(upstreams, &self.rpcs(), &self.shared.store.head().snapshot)
+    }
+
     /// The heads of the networks, not older than half a second.
     fn heads(&self) -> Arc<Vec<v1::NetworkHead>> {
-        kept(&self.shared.heads, |now| {
-            let rpcs = self.ledger().rpcs(now);
-            let heads = picture::heads(&rpcs, &self.shared.store.head().snapshot);
+        kept(&self.shared.heads, |_| {
+            let heads = picture::heads(&self.rpcs(), &self.shared.store.head().snapshot);
             let message = |(network, (height, age)): (Name, (u64, Duration))| v1::NetworkHead {
                 network: network.to_string(),
                 block_height: height,

@@ -27,7 +27,7 @@ use tyrscale_client::{
     ClientError, ClientTlsArgs, NodeRole, Timing,
     follow::{self, FollowError, FollowerConfig},
     membership::{self, MemberConfig},
-    reporting::{self, ReporterConfig},
+    reporting::{self, Heads, ReporterConfig},
 };
 use tyrscale_model::{Kind, View};
 use tyrscale_telemetry::{Metrics, Service, TelemetryError};
@@ -133,7 +133,7 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), ExporterError> {
     let board = Arc::new(Board::default());
-    let (heads_sender, heads) = watch::channel(Vec::new());
+    let (heads_sender, heads) = watch::channel(Heads::default());
     let metrics = Metrics::new(Service::Exporter)?;
     metrics::register(&metrics, &board, heads)?;
     let asker = Asker::new(Duration::from_millis(config.timeout_ms))?;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::sync::watch;
-use tyrscale_client::reporting::NetworkHead;
+use tyrscale_client::reporting::Heads;
 use tyrscale_model::Collector;
 use tyrscale_telemetry::{Gauge, Metric, Metrics, TelemetryError, catalogue};
 
@@ -60,7 +60,7 @@ const GAUGES: [(&Metric<Gauge, 4>, Level); 12] = [
 pub(crate) fn register(
     metrics: &Metrics,
     board: &Arc<Board>,
-    heads: watch::Receiver<Vec<NetworkHead>>,
+    heads: watch::Receiver<Heads>,
 ) -> Result<(), TelemetryError> {
     for (metric, level) in GAUGES {
         let board = Arc::clone(board);
@@ -87,12 +87,12 @@ pub(crate) fn register(
 fn register_lag(
     metrics: &Metrics,
     board: &Arc<Board>,
-    heads: watch::Receiver<Vec<NetworkHead>>,
+    heads: watch::Receiver<Heads>,
 ) -> Result<(), TelemetryError> {
     let board = Arc::clone(board);
     metrics.observe_gauge(&catalogue::RPC_LAG_BLOCKS, move |gauge| {
         let mut best: BTreeMap<Arc<str>, u64> = board.heads();
-        for head in heads.borrow().iter() {
+        for head in &heads.borrow().networks {
             let own = best.entry(head.network.as_str().into()).or_default();
             *own = head.height.max(*own);
         }

@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tyrscale_client::reporting::UpstreamHead;
 use tyrscale_model::{Rejection, Snapshot, SoftWeight, UpstreamId, Version, View};
 use tyrscale_telemetry::{Metrics, Page, Service};
 
@@ -148,6 +149,18 @@ impl Gateway {
             route.weigh(&changing.weights, now);
         }
         tracing::debug!(weights = changes.len(), routes = routes.len(), "weights changed");
+    }
+
+    /// Takes in how high exporters see the rpcs behind upstreams, where that is newer than what was seen from here. So
+    /// what a node lacks is learnt also on a route whose upstreams are not probed for their heights.
+    pub fn hear(&self, heads: &[UpstreamHead]) {
+        let running = self.live.load();
+        let now = Instant::now();
+        for head in heads {
+            if let Some(route) = running.table.route_of(head.upstream) {
+                route.hear(head, now);
+            }
+        }
     }
 
     /// The version it serves from.

@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 use http::HeaderName;
 use tokio::time::Instant;
 use tyrscale_balance::{Member, RetryBudget, Selector, SelectorSettings};
+use tyrscale_client::reporting::UpstreamHead;
 use tyrscale_model::{
     ChainId, Consistency, EffectiveWeight, HealthCheck, HttpUrl, Network, OperatorWeight, Resource, RouteId,
     RouteKey, Rpc, Snapshot, Target, Upstream, UpstreamHeaders, UpstreamId, Violation, ViolationCode,
@@ -164,6 +165,21 @@ impl Route {
             .selector
             .rebuilt(self.selection, &members, &carried, now.into_std());
         self.turns.store(Arc::new(Shares { selector, effective }));
+    }
+
+    /// Takes in how high an exporter saw the rpc behind an upstream to be, if that is newer than what is known and as
+    /// believable as its own word.
+    pub(crate) fn hear(&self, head: &UpstreamHead, now: Instant) {
+        let position = self.position(head.upstream);
+        let Some(endpoint) = position.and_then(|position| self.endpoints.get(position)) else {
+            return;
+        };
+        let age = now.saturating_duration_since(head.seen);
+        let known = endpoint.head_with_age(now.into_std());
+        let is_newer = known.is_none_or(|(_, known)| age < known);
+        if is_newer && self.heads.believes(head.height, self.trust()) {
+            endpoint.saw_head(head.height, head.seen.into_std());
+        }
     }
 
     /// Each endpoint's weight by its operator and the one that counts.

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tyrscale_client::reporting::{self, ReporterConfig};
+use tyrscale_client::reporting::{self, Heads, ReporterConfig};
 use tyrscale_client::{
     ClientError, Consumer, NodeIdentity, NodeRole, SubscriptionConfig, SubscriptionStatus, Timing, Update,
     WeightChange, subscription,
@@ -164,8 +164,15 @@ async fn report(
 ) -> Result<(), ClientError> {
     let reported = Arc::clone(gateway);
     let make = move |room| reporter::report(&reported, room);
-    let (heads, _) = watch::channel(Vec::new());
-    reporting::run(config, make, heads, stop.clone()).await
+    let (told, mut heads) = watch::channel(Heads::default());
+    let hear = async {
+        while heads.changed().await.is_ok() {
+            let heads = heads.borrow_and_update().clone();
+            gateway.hear(&heads.upstreams);
+        }
+    };
+    let (reported, ()) = tokio::join!(reporting::run(config, make, told, stop.clone()), hear);
+    reported
 }
 
 /// What the configuration asks for that this gateway does not do.

@@ -96,15 +96,34 @@ pub struct NetworkHead {
     pub seen: Instant,
 }
 
-/// Reports until `shutdown`: `make` makes a report of at most so many samples. `heads` is told the heads of the
-/// networks.
+/// The head of the rpc behind an upstream, as the exporters see it.
+#[derive(Debug, Clone, Copy)]
+pub struct UpstreamHead {
+    /// Which.
+    pub upstream: UpstreamId,
+    /// In blocks.
+    pub height: u64,
+    /// When it was read.
+    pub seen: Instant,
+}
+
+/// How high exporters see the chain to be.
+#[derive(Debug, Clone, Default)]
+pub struct Heads {
+    /// Of all networks.
+    pub networks: Vec<NetworkHead>,
+    /// Of the rpcs behind the upstreams that were in the last report.
+    pub upstreams: Vec<UpstreamHead>,
+}
+
+/// Reports until `shutdown`: `make` makes a report of at most so many samples. `heads` is told what exporters see.
 ///
 /// # Errors
 /// [`ClientError::NoEndpoint`], [`ClientError::InvalidEndpoint`] or [`ClientError::InvalidNodeId`], at once.
 pub async fn run(
     config: ReporterConfig,
     mut make: impl FnMut(usize) -> Report,
-    heads: watch::Sender<Vec<NetworkHead>>,
+    heads: watch::Sender<Heads>,
     shutdown: CancellationToken,
 ) -> Result<(), ClientError> {
     let mut uplink = Uplink::new(
@@ -146,7 +165,7 @@ impl Reporter {
         &self,
         channel: Channel,
         make: &mut impl FnMut(usize) -> Report,
-        heads: &watch::Sender<Vec<NetworkHead>>,
+        heads: &watch::Sender<Heads>,
     ) -> Result<(), UplinkError> {
         let (outbound, requests) = mpsc::channel(1);
         let mut client = TelemetryServiceClient::new(channel);
@@ -165,13 +184,15 @@ impl Reporter {
             let answer = answer.ok_or(UplinkError::Closed)?;
             room = usize::try_from(answer.max_samples).unwrap_or(usize::MAX).max(1);
             let now = Instant::now();
-            heads.send_replace(
-                answer
-                    .networks
-                    .iter()
-                    .filter_map(|head| read_head(head, now))
-                    .collect(),
-            );
+            let networks = answer.networks.iter().filter_map(|head| network_head(head, now));
+            let upstreams = answer
+                .upstreams
+                .iter()
+                .filter_map(|head| upstream_head(head, now));
+            heads.send_replace(Heads {
+                networks: networks.collect(),
+                upstreams: upstreams.collect(),
+            });
             let (shortest, longest) = INTERVAL;
             let told = answer.interval.and_then(|told| Duration::try_from(told).ok());
             let interval = told.unwrap_or(longest).clamp(shortest, longest);
@@ -220,11 +241,24 @@ fn sample(sample: UpstreamSample) -> v1::UpstreamSample {
     }
 }
 
-fn read_head(message: &v1::NetworkHead, now: Instant) -> Option<NetworkHead> {
-    let age = message.height_age.and_then(|age| Duration::try_from(age).ok());
+fn network_head(message: &v1::NetworkHead, now: Instant) -> Option<NetworkHead> {
     Some(NetworkHead {
         network: message.network.parse().ok()?,
         height: message.block_height,
-        seen: now.checked_sub(age.unwrap_or_default())?,
+        seen: seen(message.height_age, now)?,
     })
+}
+
+fn upstream_head(message: &v1::UpstreamHead, now: Instant) -> Option<UpstreamHead> {
+    Some(UpstreamHead {
+        upstream: message.upstream_id.parse().ok()?,
+        height: message.block_height,
+        seen: seen(message.height_age, now)?,
+    })
+}
+
+/// When that was which is so old.
+fn seen(age: Option<prost_types::Duration>, now: Instant) -> Option<Instant> {
+    let age = age.and_then(|age| Duration::try_from(age).ok());
+    now.checked_sub(age.unwrap_or_default())
 }

@@ -45,6 +45,29 @@ pub(super) fn heads(
     heads
 }
 
+/// The heads of the rpcs behind `upstreams`, as far as exporters read them; of none that is on another chain.
+pub(super) fn upstream_heads(
+    upstreams: &[UpstreamId],
+    rpcs: &BTreeMap<RpcId, RpcSight>,
+    snapshot: &Snapshot,
+) -> Vec<v1::UpstreamHead> {
+    let head = |id: &UpstreamId| {
+        let Target::Rpc(target) = &snapshot.upstream(*id)?.target else {
+            return None;
+        };
+        let rpc = rpcs.get(target)?;
+        if rpc.sample.chain_matches == Some(false) {
+            return None;
+        }
+        Some(v1::UpstreamHead {
+            upstream_id: id.to_string(),
+            block_height: rpc.sample.block_height?,
+            height_age: wire(height_age(rpc)),
+        })
+    };
+    upstreams.iter().filter_map(head).collect()
+}
+
 /// Everything that is known and still configured.
 pub(super) fn picture(sight: Sight, snapshot: &Snapshot) -> Picture {
     let heads = heads(&sight.rpcs, snapshot);

@@ -248,6 +248,7 @@ impl Stream {
             let Some(message) = message else { return Ok(()) };
             let report = report::read(message)?;
             let sequence = report.sequence;
+            let upstreams: Vec<_> = report.upstreams.keys().copied().collect();
             if self.process.is_none() {
                 self.admission.admit(Claim::of_id(&report.process.node)).await?;
             }
@@ -270,6 +271,7 @@ impl Stream {
                 interval: picture::wire(steering.interval),
                 max_samples: u32::try_from(steering.max_samples).unwrap_or(u32::MAX),
                 networks: self.telemetry.heads().to_vec(),
+                upstreams: self.telemetry.upstream_heads(&upstreams),
                 acknowledged_sequence: sequence,
             };
             if self.outbox.send(Ok(answer)).await.is_err() {

@@ -182,6 +182,16 @@ async fn a_node_is_told_how_to_report_and_how_high_the_networks_are() {
     };
     let answer = timeout(LIMIT, told).await.unwrap();
     assert_eq!(answer.networks[0].block_height, 100);
+    let heads: Vec<_> = answer
+        .upstreams
+        .iter()
+        .map(|head| (&*head.upstream_id, head.block_height))
+        .collect();
+    assert_eq!(
+        heads,
+        [(&*id(30), 100)],
+        "of the rpc behind the upstream that was reported"
+    );
     assert_eq!(
         answer.interval,
         Some(prost_types::Duration {

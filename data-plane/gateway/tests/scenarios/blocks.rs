@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 use serde_json::{Value, json};
+use tokio::time::Instant;
+use tyrscale_client::reporting::UpstreamHead;
 use tyrscale_model::{Consistency, HealthCheckType, Resource, Route};
 use tyrscale_simnode::{RpcError, SimNode};
 
@@ -417,6 +419,31 @@ async fn state_that_a_node_has_pruned_is_no_longer_asked_of_it() {
         "a revert is no bound"
     );
     assert!(second.hits_of("eth_call") >= 5);
+}
+
+/// On a route that nobody probes, what exporters read of its upstreams tells pruned blocks from those that no node has.
+#[tokio::test]
+async fn what_exporters_read_teaches_what_a_node_has_pruned() {
+    let (first, second, harness) = two_behind(in_order()).await;
+    first.set_lowest_state(900);
+    let old = json!([{}, "0x64"]);
+    for _ in 0..2 {
+        assert_eq!(harness.ask("eth_call", &old).await.node(), "second");
+    }
+    assert_eq!(first.hits_of("eth_call"), 2, "nothing is known of its head");
+    let head = |number, height| UpstreamHead {
+        upstream: upstream_id(number),
+        height,
+        seen: Instant::now(),
+    };
+    harness
+        .gateway
+        .hear(&[head(1, 1_000), head(2, 1_000), head(9, 1)]);
+    for _ in 0..3 {
+        assert_eq!(harness.ask("eth_call", &old).await.node(), "second");
+    }
+    assert_eq!(first.hits_of("eth_call"), 3, "asked once more, and not again");
+    assert_eq!(second.hits_of("eth_call"), 5);
 }
 
 /// Scenario L15: the bound of state is not that of blocks.
