@@ -1,8 +1,9 @@
 //! How tokens and revoked nodes are stored.
 
 use prost::Message;
+use tyrscale_model::Network;
 
-use crate::AccessError;
+use crate::{AccessError, Scope};
 
 /// A token.
 #[derive(Clone, PartialEq, Message)]
@@ -15,6 +16,7 @@ pub(crate) struct TokenRow {
     /// The number of the role on the wire.
     #[prost(int32, tag = "3")]
     pub(crate) role: i32,
+    /// What readers that know no labels go by: the networks of the scope, or nowhere when labels bound it too.
     #[prost(string, repeated, tag = "4")]
     pub(crate) networks: Vec<String>,
     /// Seconds of Unix time, as all times here.
@@ -28,6 +30,39 @@ pub(crate) struct TokenRow {
     pub(crate) created_by: String,
     #[prost(btree_map = "string, string", tag = "9")]
     pub(crate) labels: std::collections::BTreeMap<String, String>,
+    /// The networks of a scope with labels.
+    #[prost(string, repeated, tag = "10")]
+    pub(crate) labelled_networks: Vec<String>,
+}
+
+impl TokenRow {
+    /// The same with this scope.
+    pub(crate) fn with_scope(self, scope: &Scope) -> Self {
+        let networks = scope.networks().map(ToString::to_string).collect();
+        let (networks, labelled_networks) = if scope.labels().is_empty() {
+            (networks, Vec::new())
+        } else {
+            (vec![Network::NOWHERE.to_owned()], networks)
+        };
+        Self {
+            networks,
+            labels: scope.labels().clone(),
+            labelled_networks,
+            ..self
+        }
+    }
+
+    /// Its scope.
+    ///
+    /// # Errors
+    /// [`AccessError::Invalid`].
+    pub(crate) fn scope(&self) -> Result<Scope, AccessError> {
+        let names = self.networks.iter().chain(&self.labelled_networks);
+        let names = names.map(String::as_str);
+        let is_marked = !self.labels.is_empty();
+        Scope::of(names.filter(|name| !(is_marked && *name == Network::NOWHERE)))?
+            .with_labels(self.labels.clone())
+    }
 }
 
 /// When a token was last used.

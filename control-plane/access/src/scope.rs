@@ -1,11 +1,10 @@
 //! Where a caller may act.
 
+mod admission;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use tyrscale_model::{
-    Kind, Name, Rejection, Resource, ResourceKey, RouteId, Snapshot, Target, Violation, ViolationCode,
-    label_violations,
-};
+use tyrscale_model::{Kind, Name, Resource, ResourceKey, RouteId, Snapshot, Target, label_violations};
 
 use crate::AccessError;
 
@@ -91,64 +90,18 @@ impl Scope {
             return false;
         };
         let carries = |(name, value)| entry.meta.labels.get(name) == Some(value);
-        let route = match &entry.resource {
-            Resource::Upstream(upstream) => Some(upstream.route_id),
-            Resource::Plugin(plugin) => Some(plugin.route_id),
-            Resource::Recommendation(recommendation) => Some(recommendation.route_id),
-            Resource::Network(_) | Resource::Secret(_) | Resource::Rpc(_) | Resource::Route(_) => None,
-        };
+        let route = route_of(&entry.resource);
         self.labels.iter().all(carries) && route.is_none_or(|route| self.is_labelled(snapshot, &route.key()))
     }
+}
 
-    /// Whether a change of these resources is inside, as they were before it and as they are after it; and the secrets
-    /// that they begin to refer to, as those were before it: else their values could be sent anywhere.
-    ///
-    /// # Errors
-    /// A [`Rejection`] naming the resources that are not.
-    pub fn admit_change<'a>(
-        &self,
-        before: &Snapshot,
-        after: &Snapshot,
-        keys: impl IntoIterator<Item = &'a ResourceKey>,
-    ) -> Result<(), Rejection> {
-        let is_outside = |key: &&ResourceKey| {
-            [before, after]
-                .into_iter()
-                .any(|snapshot| snapshot.get(key).is_some() && !self.admits(snapshot, key))
-        };
-        if self.is_everywhere() {
-            return Ok(());
-        }
-        let keys: Vec<&ResourceKey> = keys.into_iter().collect();
-        let secrets = |snapshot: &Snapshot, key| {
-            let entry = snapshot.get(key);
-            entry.map(|entry| entry.resource.secrets()).unwrap_or_default()
-        };
-        let borrowed: BTreeSet<ResourceKey> = keys
-            .iter()
-            .flat_map(|key| &secrets(after, key) - &secrets(before, key))
-            .filter(|secret| {
-                let known = if before.get(secret).is_some() {
-                    before
-                } else {
-                    after
-                };
-                !self.admits(known, secret)
-            })
-            .collect();
-        let changed = keys.iter().copied().filter(is_outside);
-        let outside: Vec<Violation> = changed
-            .chain(&borrowed)
-            .map(|key| {
-                let message = "is outside of what the token is for";
-                Violation::new("", ViolationCode::OutOfScope, message).of(key.clone())
-            })
-            .collect();
-        if outside.is_empty() {
-            Ok(())
-        } else {
-            Err(outside.into())
-        }
+/// The route that a resource acts on.
+const fn route_of(resource: &Resource) -> Option<RouteId> {
+    match resource {
+        Resource::Upstream(upstream) => Some(upstream.route_id),
+        Resource::Plugin(plugin) => Some(plugin.route_id),
+        Resource::Recommendation(recommendation) => Some(recommendation.route_id),
+        Resource::Network(_) | Resource::Secret(_) | Resource::Rpc(_) | Resource::Route(_) => None,
     }
 }
 

@@ -230,13 +230,12 @@ impl Tokens {
             hash: text.hash(&self.pepper).as_bytes().to_vec(),
             subject: new.subject,
             role: new.role.to_wire().into(),
-            networks: new.scope.networks().map(ToString::to_string).collect(),
-            labels: new.scope.labels().clone(),
             created: now,
             expires: now.saturating_add(lifetime),
-            revoked: None,
             created_by: by.to_owned(),
-        };
+            ..TokenRow::default()
+        }
+        .with_scope(&new.scope);
         let token = self.put(text.id, row).await?;
         Ok((token, text))
     }
@@ -273,13 +272,13 @@ impl Tokens {
             hash: kept.hash.as_bytes().to_vec(),
             subject: token.subject.clone(),
             role: token.role.to_wire().into(),
-            networks: token.scope.networks().map(ToString::to_string).collect(),
-            labels: token.scope.labels().clone(),
             created: token.created,
             expires: token.expires,
             revoked: Some(token.revoked.unwrap_or(now)),
             created_by: token.created_by.clone(),
-        };
+            ..TokenRow::default()
+        }
+        .with_scope(&token.scope);
         self.put(token.id, row).await
     }
 
@@ -373,14 +372,13 @@ fn shown(kept: &Kept) -> Token {
 
 fn kept_of(id: TokenId, row: TokenRow, (used, noted): (i64, i64)) -> Option<Kept> {
     let role = AccessRole::try_from(row.role).ok().and_then(Role::from_wire)?;
+    let scope = row.scope().ok()?;
     let hash: [u8; 32] = row.hash.try_into().ok()?;
     let token = Token {
         id,
         subject: row.subject,
         role,
-        scope: Scope::of(row.networks.iter().map(String::as_str))
-            .and_then(|scope| scope.with_labels(row.labels))
-            .ok()?,
+        scope,
         created: row.created,
         expires: row.expires,
         last_use: None,

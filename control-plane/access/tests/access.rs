@@ -10,6 +10,7 @@ use tyrscale_access::{
     AccessError, Audit, AuditFiles, Call, Gate, GateRules, Guard, NewToken, Outcome, Peer, Pepper, Refusal,
     RevokedNodes, Role, Scope, Tokens, permission_of, verify_lines,
 };
+use tyrscale_model::Network;
 use tyrscale_proto::v1::AuditRecord;
 use tyrscale_store::{Store, StoreOptions, Table};
 use tyrscale_tls::{Identity, PeerCertificate};
@@ -179,6 +180,56 @@ async fn a_subject_has_two_live_tokens_at_most_and_fields_are_checked() {
             matches!(refused, Err(AccessError::Invalid { field, .. }) if field == wrong),
             "{wrong}"
         );
+    }
+}
+
+/// A token as it was read before there were labels.
+#[derive(Clone, PartialEq, prost::Message)]
+struct RowWithoutLabels {
+    #[prost(string, tag = "2")]
+    subject: String,
+    #[prost(string, repeated, tag = "4")]
+    networks: Vec<String>,
+}
+
+#[tokio::test]
+async fn a_reader_that_knows_no_labels_takes_a_token_with_some_for_one_of_nothing() {
+    let place = Place::new().await;
+    let tokens = place.tokens().await;
+    let labels = [("team".to_owned(), "a".to_owned())];
+    let labelled = |scope: Scope| scope.with_labels(labels.clone().into()).unwrap();
+    let scopes = [
+        ("labels", labelled(Scope::default())),
+        ("both", labelled(Scope::of(["eth", "pol"]).unwrap())),
+        ("networks", Scope::of(["eth"]).unwrap()),
+    ];
+    for (subject, scope) in scopes.clone() {
+        let scoped = NewToken {
+            scope,
+            ..new(subject, Role::Editor)
+        };
+        let (token, _) = tokens.create(scoped, "me", NOW).await.unwrap();
+        tokens.revoke(&token.id.to_string(), NOW).await.unwrap();
+    }
+    for document in place
+        .store
+        .documents(Table::Tokens)
+        .list("", "", 100)
+        .await
+        .unwrap()
+    {
+        let row = RowWithoutLabels::decode(&*document.value).unwrap();
+        let networks = if row.subject == "networks" {
+            "eth"
+        } else {
+            Network::NOWHERE
+        };
+        assert_eq!(row.networks, [networks], "{}", row.subject);
+    }
+    let read = place.tokens().await.list(NOW, true);
+    for (subject, scope) in scopes {
+        let token = read.iter().find(|token| token.subject == subject).unwrap();
+        assert_eq!(token.scope, scope);
     }
 }
 

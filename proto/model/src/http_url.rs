@@ -158,7 +158,7 @@ impl HttpUrl {
     /// The URL with the values of the secrets it refers to, which cannot leave the part of the URL they stand in.
     ///
     /// # Errors
-    /// A [`Violation`] naming the secret whose value is not there.
+    /// A [`Violation`] naming the secret whose value is not there, or when one makes `.` or `..` of a segment of the path.
     pub fn filled(&self, snapshot: &Snapshot) -> Result<Self, Violation> {
         if !reference::is_in(&self.text) {
             return Ok(self.clone());
@@ -169,10 +169,12 @@ impl HttpUrl {
         };
         let fill_part = |part: &Option<String>| part.as_deref().map(fill).transpose();
         let filled = || {
+            let path = fill(&self.path)?;
+            check_segments(&self.path, &path)?;
             Ok(Self {
                 text: fill(&self.text)?,
                 user_info: fill_part(&self.user_info)?,
-                path: fill(&self.path)?,
+                path,
                 query: fill_part(&self.query)?,
                 scheme: self.scheme,
                 host: self.host.clone(),
@@ -218,6 +220,22 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
 
 fn encoded(value: &SecretValue) -> Cow<'_, str> {
     utf8_percent_encode(value.expose(), RESERVED).into()
+}
+
+/// Whether no secret makes a segment that leads elsewhere. Source: RFC 3986, section 5.2.4.
+///
+/// # Errors
+/// A violation of no field.
+fn check_segments(template: &str, filled: &str) -> Result<(), Violation> {
+    // Values hold no slash once they are encoded, so the segments are as many as before.
+    for (template, filled) in template.split('/').zip(filled.split('/')) {
+        let decoded: Cow<'_, [u8]> = percent_decode_str(filled).into();
+        if reference::is_in(template) && matches!(&*decoded, b"." | b"..") {
+            let message = "refers to a secret whose value makes a segment of the path \".\" or \"..\"";
+            return Err(Violation::new("", ViolationCode::Invalid, message));
+        }
+    }
+    Ok(())
 }
 
 /// What stands for references while a URL is taken apart: a word that the text does not hold. No end of it is a

@@ -41,6 +41,18 @@ pub struct Network {
 }
 
 impl Network {
+    /// The name that no network can have: what is bound to it reaches nothing.
+    pub const NOWHERE: &'static str = "_no_network_is_named_this_";
+
+    /// The rules that the types do not hold already.
+    pub(crate) fn violations(&self) -> Vec<Violation> {
+        if self.name.as_str() == Self::NOWHERE {
+            vec![Violation::new("name", ViolationCode::Invalid, "is reserved")]
+        } else {
+            Vec::new()
+        }
+    }
+
     /// The key of the network of this name.
     #[must_use]
     pub fn key_of(name: &Name) -> ResourceKey {

@@ -118,7 +118,7 @@ impl Resource {
             Self::Upstream(upstream) => upstream.violations(),
             Self::Recommendation(recommendation) => recommendation.violations(),
             Self::Secret(secret) => secret.violations(),
-            Self::Network(_) => Vec::new(),
+            Self::Network(network) => network.violations(),
         };
         if self.payload().len() > Self::MAX_PAYLOAD {
             found.push(Violation::new(

@@ -136,6 +136,18 @@ fn filled() -> Snapshot {
 }
 
 #[test]
+fn no_network_is_named_nowhere() {
+    let refused = change(
+        &Snapshot::empty(LINEAGE),
+        vec![put(network(tyrscale_model::Network::NOWHERE))],
+    );
+    assert_eq!(
+        codes(&refused.unwrap_err()),
+        [("name".into(), ViolationCode::Invalid)]
+    );
+}
+
+#[test]
 fn references_count_after_the_last_step() {
     let snapshot = filled();
     assert_eq!(snapshot.revision(), Revision(1));

@@ -152,6 +152,34 @@ fn a_value_that_is_not_there_is_named() {
     assert!(violation.message.contains("secret/b"), "{violation}");
 }
 
+#[test]
+fn a_value_does_not_lead_to_another_path() {
+    for (template, value) in [
+        ("http://h/v2/${secret:a}/x", ".."),
+        ("http://h/v2/${secret:a}", "."),
+        ("http://h/v2/.${secret:a}?x=1", "."),
+        ("http://h/v2/%2E${secret:a}/x", "."),
+        ("http://h/${secret:a}${secret:a}/x", "."),
+    ] {
+        let violation = url(template).filled(&holding("a", value)).unwrap_err();
+        assert_eq!(violation.field, "url");
+        assert!(violation.message.contains("segment"), "{template}: {violation}");
+    }
+    for (template, value, path) in [
+        ("http://h/v2/${secret:a}/x", "...", "/v2/.../x"),
+        ("http://h/v2/${secret:a}/x", "%2e%2e", "/v2/%252e%252e/x"),
+        ("http://h/v2/${secret:a}/x", "../y", "/v2/..%2Fy/x"),
+        ("http://h/v2/../${secret:a}", "k", "/v2/../k"),
+    ] {
+        let filled = url(template).filled(&holding("a", value)).unwrap();
+        assert_eq!(filled.expose_path(), path);
+    }
+    let query = url("http://h/?k=${secret:a}")
+        .filled(&holding("a", ".."))
+        .unwrap();
+    assert_eq!(query.expose_query(), Some("k=.."));
+}
+
 proptest! {
     #[test]
     fn a_value_stays_in_its_part_and_is_not_shown(value in "[!-~]{4,40}") {
