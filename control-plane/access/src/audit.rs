@@ -68,6 +68,7 @@ impl Audit {
             keep,
             publish,
             lines,
+            is_failing: false,
         };
         let written = tokio::spawn(writer.run(inbox));
         let audit = Self {
@@ -83,8 +84,10 @@ impl Audit {
     /// is done.
     pub async fn record(&self, entry: AuditRecord) {
         let (answer, written) = oneshot::channel();
-        if self.entries.send((entry, answer)).await.is_err() || written.await.ok().flatten().is_none() {
-            tracing::error!("audit record could not be written");
+        match self.entries.send((entry, answer)).await {
+            // Why it was not written the writer has logged.
+            Ok(()) => drop(written.await),
+            Err(_) => tracing::error!("audit record could not be written: the log is closed"),
         }
     }
 
@@ -256,6 +259,8 @@ struct Writer {
     keep: u64,
     publish: watch::Sender<End>,
     lines: Option<Lines>,
+    /// Whether the last records could not be written: that is logged once, until some can.
+    is_failing: bool,
 }
 
 impl Writer {
@@ -264,8 +269,13 @@ impl Writer {
         while inbox.recv_many(&mut waiting, GROUP).await > 0 {
             let (mut records, answers): (Vec<_>, Vec<_>) = waiting.drain(..).unzip();
             let written = self.write(&mut records).await;
-            if let Err(error) = &written {
-                tracing::error!(%error, "audit records could not be written");
+            match &written {
+                Ok(()) => self.is_failing = false,
+                Err(error) if !self.is_failing => {
+                    tracing::error!(%error, "audit records cannot be written");
+                    self.is_failing = true;
+                }
+                Err(_) => {}
             }
             for (record, answer) in records.into_iter().zip(answers) {
                 if let Some(lines) = self.lines.as_mut().filter(|_| written.is_ok()) {

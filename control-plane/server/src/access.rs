@@ -39,6 +39,7 @@ pub(crate) struct Access {
     pub(crate) tokens: Tokens,
     pub(crate) grpc_tls: Option<PortTls>,
     pub(crate) rest_tls: Option<PortTls>,
+    store: Store,
     audit_writer: JoinHandle<()>,
     _tasks: Vec<AbortOnDropHandle<()>>,
 }
@@ -75,15 +76,14 @@ impl Access {
         };
         let follow = [&grpc_tls, &rest_tls].into_iter().flatten();
         let mut tasks: Vec<_> = follow.map(PortTls::follow_files).collect();
-        tasks.push(AbortOnDropHandle::new(tokio::spawn(upkeep(
-            tokens.clone(),
-            nodes,
-        ))));
+        let upkeep = upkeep(store.clone(), tokens.clone(), nodes);
+        tasks.push(AbortOnDropHandle::new(tokio::spawn(upkeep)));
         Ok(Self {
             guard: Guard::new(Arc::new(gate), audit),
             tokens,
             grpc_tls,
             rest_tls,
+            store: store.clone(),
             audit_writer,
             _tasks: tasks,
         })
@@ -101,7 +101,7 @@ impl Access {
 
     /// Ends once what waits for the audit log is written, if everything that writes to it is gone.
     pub(crate) async fn close(self) {
-        if let Err(error) = self.tokens.note_uses().await {
+        if let Err(error) = note_uses(&self.store, &self.tokens).await {
             tracing::warn!(%error, "uses of tokens could not be stored");
         }
         let Self {
@@ -160,14 +160,22 @@ async fn write_first_token(tokens: &Tokens, data_dir: &Path) -> Result<(), Contr
     Ok(())
 }
 
+/// Stores uses of tokens, unless nothing can be stored: they wait.
+async fn note_uses(store: &Store, tokens: &Tokens) -> Result<(), AccessError> {
+    match store.is_ready() {
+        Ok(()) => tokens.note_uses().await,
+        Err(_) => Ok(()),
+    }
+}
+
 /// Stores uses of tokens and takes over what other control planes have stored, until it is dropped.
-async fn upkeep(tokens: Tokens, nodes: RevokedNodes) {
+async fn upkeep(store: Store, tokens: Tokens, nodes: RevokedNodes) {
     let mut tick = tokio::time::interval(UPKEEP);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
         let kept: Result<(), AccessError> = async {
-            tokens.note_uses().await?;
+            note_uses(&store, &tokens).await?;
             tokens.reload().await?;
             nodes.reload().await
         }
@@ -175,5 +183,46 @@ async fn upkeep(tokens: Tokens, nodes: RevokedNodes) {
         if let Err(error) = kept {
             tracing::warn!(%error, "tokens and revoked nodes could not be brought up to date");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tyrscale_store::{Archive, StoreOptions};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn uses_of_tokens_wait_while_the_store_takes_no_writes() {
+        let dir = tempfile::tempdir().unwrap();
+        let pepper = Pepper::read_or_make(None, dir.path()).unwrap();
+        let path = dir.path().join("store");
+        let store = Store::open(&path, StoreOptions::default()).await.unwrap();
+        let tokens = Tokens::open(store.documents(Table::Tokens), pepper.clone())
+            .await
+            .unwrap();
+        let new = NewToken {
+            subject: "ci".to_owned(),
+            role: Role::Admin,
+            scope: Scope::default(),
+            lifetime: FIRST_LIFETIME,
+        };
+        let (_, text) = tokens.create(new, "test", unix_now()).await.unwrap();
+        let file = dir.path().join("backup");
+        store.write_archive(&file).await.unwrap();
+        store.close().await;
+
+        let archive = Archive::read(&file).unwrap().served_because("it is damaged");
+        let backup = Store::over(Arc::new(archive), StoreOptions::default())
+            .await
+            .unwrap();
+        let tokens = Tokens::open(backup.documents(Table::Tokens), pepper)
+            .await
+            .unwrap();
+        tokens.verify(&text, unix_now()).unwrap();
+        assert!(tokens.note_uses().await.is_err(), "there is a use to store");
+        note_uses(&backup, &tokens).await.unwrap();
+        tokens.reload().await.unwrap();
+        backup.close().await;
     }
 }

@@ -194,7 +194,7 @@ impl Coordination {
                 }
             }
         }
-        Err(too_many_races().into())
+        Err(StoreError::outpaced().into())
     }
 
     async fn renew(&self, member: &str, capacity: u32, ttl: Duration) -> Result<(), CoordinationError> {
@@ -265,7 +265,7 @@ impl Coordination {
             state.leases = next;
             return Ok(leadership);
         }
-        Err(too_many_races().into())
+        Err(StoreError::outpaced().into())
     }
 
     pub(crate) async fn resign(&self, election: &str, candidate: &str) -> Leadership {
@@ -313,10 +313,6 @@ impl State {
         }
         Ok(())
     }
-}
-
-fn too_many_races() -> StoreError {
-    StoreError::Unavailable("other control planes were faster every time".into())
 }
 
 fn shares_of(leases: &Leases, store: &Store) -> Shares {

@@ -105,6 +105,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Others wrote the same each time it was tried.
+    #[must_use]
+    pub fn outpaced() -> Self {
+        Self::Unavailable("other processes were faster every time".into())
+    }
+
     pub(crate) fn io(path: &Path, error: &io::Error) -> Self {
         Self::Io {
             path: path.to_owned(),

@@ -240,9 +240,7 @@ impl Writer {
                 }
             }
         }
-        Err(StoreError::Unavailable(
-            "other processes were faster every time".into(),
-        ))
+        Err(StoreError::outpaced())
     }
 
     fn plan(&self, plan: &Plan, now: UnixMillis) -> Result<(Committed, Option<LogRecord>), StoreError> {

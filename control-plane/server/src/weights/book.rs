@@ -204,7 +204,7 @@ impl Book {
             route.last_set = Some(now);
             return Ok(outcome);
         }
-        Err(too_many_races().into())
+        Err(StoreError::outpaced().into())
     }
 
     /// Whether the route may be set now, by this leader.
@@ -321,7 +321,7 @@ impl Book {
                 Err(error) => return Err(error),
             }
         }
-        Err(too_many_races())
+        Err(StoreError::outpaced())
     }
 
     fn publish(&self, head: Head) -> Version {
@@ -345,10 +345,6 @@ fn notes_of(proposal: &Proposal, now: Instant) -> impl Fn(&SoftWeight) -> Option
             set_time,
         })
     }
-}
-
-fn too_many_races() -> StoreError {
-    StoreError::Unavailable("other control planes were faster every time".into())
 }
 
 #[cfg(test)]
