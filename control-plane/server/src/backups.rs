@@ -165,7 +165,8 @@ fn names(directory: &Path) -> Vec<(u64, String)> {
     backups
 }
 
-fn make_directory(path: &Path) -> io::Result<()> {
+/// Makes a directory that is its owner's alone, where there is none.
+pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
     std::os::unix::fs::DirBuilderExt::mode(&mut fs::DirBuilder::new(), 0o700)
         .recursive(true)
         .create(path)

@@ -24,6 +24,8 @@ use tyrscale_client::rejection;
 use tyrscale_model::{Rejection, Violation};
 use tyrscale_store::StoreError;
 
+use crate::secrets::SecretsError;
+
 /// Metadata with which a client names itself for `meta.modified_by`.
 const AUTHOR: &str = "x-tyrscale-author";
 /// The longest text taken from metadata, in bytes.
@@ -100,6 +102,11 @@ pub(crate) fn store_status(error: StoreError) -> Status {
         }
         other => Status::unavailable(other.to_string()),
     }
+}
+
+/// The status of keys of secrets that cannot be had.
+pub(crate) fn secrets_status(error: SecretsError) -> Status {
+    Status::unavailable(error.to_string())
 }
 
 #[cfg(test)]

@@ -10,7 +10,11 @@ use std::{
 
 use tyrscale_store::{Store, StoreError, StoreOptions};
 
-use crate::{backups::Backups, config::ControlPlaneConfig, error::ControlPlaneError};
+use crate::{
+    backups::{Backups, make_directory},
+    config::ControlPlaneConfig,
+    error::ControlPlaneError,
+};
 
 /// How long the look at the store may take.
 const LOOK_LIMIT: Duration = Duration::from_secs(60);
@@ -37,12 +41,7 @@ pub(crate) async fn open(
 ) -> Result<Opened, ControlPlaneError> {
     #[cfg(feature = "etcd")]
     if let Some(store) = config.etcd.open(options.clone()).await? {
-        // What is not in etcd lies there; sled's store would have made it.
-        let directory = config.data_dir.clone();
-        let made = std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700)
-            .recursive(true)
-            .create(&directory);
-        made.map_err(|source| ControlPlaneError::DataDirectory { directory, source })?;
+        make_data_directory(&config.data_dir)?;
         return Ok(Opened::Whole(store));
     }
     let looked = match is_lost(config) {
@@ -61,6 +60,14 @@ pub(crate) async fn open(
         Err(error @ StoreError::Damaged { .. }) => recover(config, options, &error.to_string()).await,
         Err(error) => Err(error.into()),
     }
+}
+
+/// Keys lie in it beside the store; a store of sled makes it by itself.
+fn make_data_directory(path: &Path) -> Result<(), ControlPlaneError> {
+    make_directory(path).map_err(|source| ControlPlaneError::DataDirectory {
+        directory: path.to_owned(),
+        source,
+    })
 }
 
 /// Whether there was a store that is not there any more.
@@ -169,6 +176,7 @@ async fn recover(
         reason,
         "recovery mode: reads and subscribers are served, writes are refused"
     );
+    make_data_directory(&config.data_dir)?;
     let engine = Arc::new(archive.served_because(reason));
     Ok(Opened::Backup(Store::over(engine, options).await?))
 }

@@ -7,6 +7,7 @@
 mod cipher;
 mod keyring;
 mod master;
+mod unset;
 mod vault;
 
 use std::io;
@@ -14,7 +15,7 @@ use std::io;
 use tyrscale_store::StoreError;
 
 pub(crate) use self::master::MasterKeysError;
-pub(crate) use self::{master::Source, vault::Vault};
+pub(crate) use self::{master::Source, unset::Keyless, vault::Vault};
 
 /// Why values cannot be sealed or opened.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,9 @@ pub enum SecretsError {
     /// A value was sealed with a data key that another control plane made a moment ago.
     #[error("a secret was sealed with the data key {0}, which is not known here yet")]
     UnknownKey(u32),
+    /// A backup is served, and its keys are not there.
+    #[error("values of secrets stay closed: {0}")]
+    Locked(String),
     /// It is not what was sealed.
     #[error("{0} does not open")]
     Damaged(String),

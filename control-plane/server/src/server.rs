@@ -167,7 +167,8 @@ async fn serve(
     listeners.tell(config, store);
     let grpc = Port::new(listeners.grpc, access.grpc_tls.clone(), GRPC_LIMITS);
     let port = tyrscale_rest::port(listeners.rest, access.rest_tls.clone());
-    let admin = serve_admin_endpoints(listeners.admin, metrics, store.clone(), stop.clone());
+    let looked_at = (store.clone(), vault.clone());
+    let admin = serve_admin_endpoints(listeners.admin, metrics, looked_at, stop.clone());
     let outcome = tokio::try_join!(
         serve_grpc(grpc, (routes, layer), stop.clone()),
         infallible(serve_rest(port, rest, stop.clone())),
@@ -270,7 +271,7 @@ async fn serve_rest(port: Port, router: axum::Router, stop: CancellationToken) {
 async fn serve_admin_endpoints(
     listener: Option<TcpListener>,
     metrics: Arc<Metrics>,
-    store: Store,
+    (store, vault): (Store, Vault),
     stop: CancellationToken,
 ) {
     let Some(listener) = listener else { return };
@@ -280,13 +281,17 @@ async fn serve_admin_endpoints(
             Ok(()) => format!("revision {}", store.head().snapshot.revision()),
             Err(error) => error.to_string(),
         };
-        Readiness {
-            checks: vec![Check {
-                name: "store",
-                ready: ready.is_ok(),
-                detail,
-            }],
-        }
+        let mut checks = vec![Check {
+            name: "store",
+            ready: ready.is_ok(),
+            detail,
+        }];
+        checks.extend(vault.locked().map(|reason| Check {
+            name: "secrets",
+            ready: false,
+            detail: reason.to_owned(),
+        }));
+        Readiness { checks }
     };
     serve_admin(listener, AdminState::new(metrics, ready), stop).await;
 }

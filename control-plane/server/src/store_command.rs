@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use tyrscale_client::last_good_content;
-use tyrscale_store::{Archive, Store, StoreError, StoreOptions, Verified};
+use tyrscale_model::Snapshot;
+use tyrscale_store::{Archive, Store, StoreError, StoreOptions, Table, Verified};
 
 pub use self::report::StoreReport;
-use crate::{backups::Backups, error::ControlPlaneError};
+use crate::{backups::Backups, error::ControlPlaneError, secrets::Keyless};
 
 /// The exit code of [`StoreVerb::run`] failing with this error: 4 when the store, or a file, is damaged, else 1.
 #[must_use]
@@ -153,10 +154,24 @@ impl StoreVerb {
                 data_dir,
             }) => {
                 let snapshot = blocking(move || Ok(last_good_content(&gateway_data_dir)?)).await?;
-                replace(&data_dir, Archive::of_content(&snapshot, tyrscale_store::now())).await
+                adopt(&snapshot, &data_dir).await
             }
         }
     }
+}
+
+/// Values of secrets are sealed with keys that a gateway does not have: they count as unset.
+async fn adopt(snapshot: &Snapshot, data_dir: &Path) -> Result<StoreReport, ControlPlaneError> {
+    let mut archive = Archive::of_content(snapshot, tyrscale_store::now());
+    let mut unset_secrets = Vec::new();
+    if let Some(Keyless { names, document }) = Keyless::of(snapshot) {
+        archive = archive.with_document(Table::Secrets, document.0, document.1);
+        unset_secrets = names;
+    }
+    Ok(StoreReport {
+        unset_secrets,
+        ..replace(data_dir, archive).await?
+    })
 }
 
 impl Restore {

@@ -109,10 +109,11 @@ impl Archive {
         self.head.revision
     }
 
-    /// When it was taken, by the wall clock.
+    /// The same with one more document.
     #[must_use]
-    pub const fn taken(&self) -> UnixMillis {
-        self.head.taken
+    pub fn with_document(mut self, table: Table, key: &str, value: Bytes) -> Self {
+        self.documents.insert((table, key.to_owned()), (Stamp(1), value));
+        self
     }
 
     /// The same content in an order of its own: what is restored forks from what came after the archive was taken.

@@ -46,7 +46,7 @@ impl Needs {
         is_one.then(|| resource.secrets()).into_iter().flatten()
     }
 
-    /// The value of a secret, when it is needed.
+    /// The value of a secret, when it is needed and set.
     ///
     /// # Errors
     /// When it does not open.
@@ -64,7 +64,7 @@ impl Needs {
             return Ok(None);
         }
         let value = vault.value_of(secret)?;
-        Ok(Some(value.expose().to_owned()))
+        Ok(value.map(|value| value.expose().to_owned()))
     }
 }
 

@@ -67,6 +67,21 @@ struct Refusal {
     not_before: Instant,
 }
 
+/// A version that cannot be sent.
+#[derive(Debug)]
+struct Unsendable {
+    version: Version,
+    obstacle: Obstacle,
+}
+
+/// Why an update cannot be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Obstacle {
+    pub(crate) why: &'static str,
+    /// When to try again; never is for what a newer version alone can help.
+    pub(crate) until: Option<Instant>,
+}
+
 /// One lane of a subscriber's stream.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -76,8 +91,7 @@ pub(crate) struct Session {
     running: Option<Version>,
     in_flight: Option<InFlight>,
     footing: Footing,
-    /// A version that does not fit the subscriber's messages.
-    unsendable: Option<Version>,
+    unsendable: Option<Unsendable>,
     refusal: Option<Refusal>,
     started: Option<Instant>,
     wake_at: Option<Instant>,
@@ -160,8 +174,9 @@ impl Session {
             return None;
         }
         let base = self.base(offer)?;
-        if self.unsendable == Some(offer.target) {
-            self.hold("a resource does not fit the messages it takes");
+        if let Some(obstacle) = self.obstacle(&offer.target, now) {
+            self.hold(obstacle.why);
+            self.wake_at = obstacle.until;
             return None;
         }
         if self
@@ -239,11 +254,20 @@ impl Session {
         }
     }
 
-    /// The update in flight cannot be sent, as no message may be large enough: the subscriber stays where it is until
-    /// there is a newer version.
-    pub(crate) fn cannot_send(&mut self) {
-        self.unsendable = self.in_flight.take().map(|in_flight| in_flight.update.target);
-        self.hold("a resource does not fit the messages it takes");
+    /// The update in flight cannot be sent: the subscriber stays where it is until there is a newer version, or the
+    /// obstacle may be gone.
+    pub(crate) fn cannot_send(&mut self, obstacle: Obstacle) {
+        let version = self.in_flight.take().map(|in_flight| in_flight.update.target);
+        self.unsendable = version.map(|version| Unsendable { version, obstacle });
+        self.hold(obstacle.why);
+        self.wake_at = obstacle.until;
+    }
+
+    /// What stands in the way of a version now.
+    fn obstacle(&self, version: &Version, now: Instant) -> Option<Obstacle> {
+        let unsendable = self.unsendable.as_ref()?;
+        let stands = unsendable.obstacle.until.is_none_or(|until| until > now);
+        (stands && unsendable.version == *version).then_some(unsendable.obstacle)
     }
 
     /// The subscriber answers the update in flight: it runs `running`, which could be read or not.

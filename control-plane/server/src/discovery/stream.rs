@@ -1,6 +1,8 @@
 //! The task of one stream: waits for what happens, tells the session, sends what it decides.
 
 mod answers;
+mod endings;
+mod leading;
 mod patience;
 
 use std::{borrow::Cow, sync::Arc};
@@ -16,22 +18,21 @@ use tyrscale_proto::v1::{
 };
 use tyrscale_store::Head;
 
+use self::endings::{breached, replacement, stopping};
 use super::{
     Hub, Subject,
     ageing::Ageing,
     content::Content,
     gate::Room,
     hello::{self, PROTOCOL, Subscriber, TERSE},
-    lanes::{Breach, Lanes},
+    lanes::Lanes,
     needs::Needs,
     resume::{Offer, Resume},
     session::{Session, Update},
-    update::UpdateError,
 };
 use crate::{
     fleet::{Membership, Refusal, Standing},
     rollout::Targets,
-    secrets::SecretsError,
     weights,
 };
 
@@ -93,17 +94,6 @@ async fn open(
     }
     tracing::info!(node.id = %subscriber.node.id, %peer, attempt, "subscriber came");
     Ok(Some((subscriber, membership)))
-}
-
-fn stopping() -> Status {
-    Status::unavailable("the control plane is stopping")
-}
-
-fn breached(breach: Breach) -> Status {
-    match breach {
-        Breach::FutureNonce => Status::invalid_argument(breach.to_string()),
-        Breach::Unanswered => Status::unavailable(breach.to_string()),
-    }
 }
 
 struct Stream<'a> {
@@ -301,25 +291,8 @@ impl<'a> Stream<'a> {
             return Ok(());
         };
         self.report();
-        let content = self.content(lane);
-        let updates = self.hub.updates(lane);
-        let mut led = updates.lead(&content, update.base, self.subscriber.format).await;
-        if let Err(UpdateError::Secrets(SecretsError::UnknownKey(_))) = &led {
-            // Another control plane made it a moment ago.
-            if let Err(error) = self.hub.vault.reload().await {
-                tracing::warn!(%error, "keys of secrets cannot be read");
-            }
-            led = updates.lead(&content, update.base, self.subscriber.format).await;
-        }
-        let messages = match led {
-            Ok(messages) => messages,
-            Err(error) => {
-                tracing::error!(node.id = %self.subscriber.node.id, %error, "update is held back");
-                if let Some(session) = self.lanes.get_mut(lane) {
-                    session.cannot_send();
-                }
-                return Ok(());
-            }
+        let Some(messages) = self.lead(lane, &update).await else {
+            return Ok(());
         };
         if lane == Lane::Config && update.base.is_none() {
             self.room = self.wait_in_line(&messages).await?;
@@ -400,8 +373,4 @@ fn resync() -> Message {
     Message::Directive(v1::Directive {
         directive: Some(resync),
     })
-}
-
-fn replacement() -> Status {
-    Status::aborted("a newer stream of the same process replaces this one")
 }

@@ -42,6 +42,29 @@ pub(crate) enum UpdateError {
     Compacted,
 }
 
+impl UpdateError {
+    /// What is told of it.
+    pub(crate) const fn why(&self) -> &'static str {
+        match self {
+            Self::TooLarge(_) | Self::TooLargePacked => "a resource does not fit the messages it takes",
+            Self::Pack(_) => "the update could not be compressed",
+            Self::Secrets(SecretsError::UnknownKey(_)) => {
+                "the value of a secret was sealed with a key that is not known here yet"
+            }
+            Self::Secrets(SecretsError::Locked(_)) => {
+                "a backup is served without the keys that the values of its secrets were sealed with"
+            }
+            Self::Secrets(_) => "the value of a secret does not open",
+            Self::Compacted => "the history does not reach back",
+        }
+    }
+
+    /// Whether it may be gone though the content is the same.
+    pub(crate) const fn passes(&self) -> bool {
+        matches!(self, Self::Secrets(SecretsError::UnknownKey(_)) | Self::Compacted)
+    }
+}
+
 /// The messages of one update, without nonce.
 pub(crate) type Messages = Arc<[Message]>;
 

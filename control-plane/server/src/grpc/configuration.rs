@@ -21,7 +21,7 @@ use super::{
     bounds::{check_scope, note_commit, note_repeated, scope},
     caller_name,
     crud::version_of,
-    rejected, store_status,
+    rejected, secrets_status, store_status,
 };
 use crate::secrets::Vault;
 
@@ -113,6 +113,9 @@ impl v1::configuration_service_server::ConfigurationService for Configuration {
             dry_run,
             request,
         } = document.finish(origin)?;
+        if has_secrets(&change_set) {
+            self.vault.reload().await.map_err(secrets_status)?;
+        }
         let told = if dry_run {
             let mut change_set = change_set;
             let sealed = self.vault.seal_in(&self.store.head().snapshot, &mut change_set);
@@ -198,12 +201,7 @@ impl v1::configuration_service_server::ConfigurationService for Configuration {
     }
 }
 
-/// The change set with its values sealed; itself where there are none.
-fn sealed(
-    vault: &Vault,
-    snapshot: &Snapshot,
-    change_set: &Arc<ChangeSet>,
-) -> Result<Arc<ChangeSet>, Rejection> {
+fn has_secrets(change_set: &ChangeSet) -> bool {
     let is_secret = |operation: &Operation| {
         matches!(
             operation,
@@ -213,7 +211,16 @@ fn sealed(
             }
         )
     };
-    if !change_set.operations.iter().any(is_secret) {
+    change_set.operations.iter().any(is_secret)
+}
+
+/// The change set with its values sealed; itself where there are none.
+fn sealed(
+    vault: &Vault,
+    snapshot: &Snapshot,
+    change_set: &Arc<ChangeSet>,
+) -> Result<Arc<ChangeSet>, Rejection> {
+    if !has_secrets(change_set) {
         return Ok(Arc::clone(change_set));
     }
     let mut own = ChangeSet::clone(change_set);

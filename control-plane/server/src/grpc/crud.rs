@@ -19,7 +19,7 @@ use super::{
     bounds::{check_fields, check_scope, note_commit, note_repeated, scope},
     caller_name,
     mask::Mask,
-    refused, rejected, store_status,
+    refused, rejected, secrets_status, store_status,
 };
 use crate::secrets::Vault;
 
@@ -240,6 +240,9 @@ impl<M: Message> Crud<M> {
             .as_ref()
             .map(|request| request.id.clone())
             .unwrap_or_default();
+        if key.kind == Kind::Secret {
+            self.vault.reload().await.map_err(secrets_status)?;
+        }
         let request = request.map(|request| self.vault.request_of(&caller_name(), request));
         let (scope, vault) = (scope(), self.vault.clone());
         let plan = move |snapshot: &Snapshot| {

@@ -10,7 +10,7 @@ use super::{
     crud::{Crud, Message, version_of},
     kind::{crud_service, message_of_kind},
     mask::take_field,
-    store_status,
+    secrets_status, store_status,
 };
 
 crud_service! {
@@ -26,8 +26,7 @@ crud_service! {
         request: Request<v1::RotateSecretKeyRequest>,
     ) -> Result<Response<v1::RotateSecretKeyResponse>, Status> {
         let origin = Origin::of(&request);
-        let unavailable = |error: crate::secrets::SecretsError| Status::unavailable(error.to_string());
-        self.vault().rotate().await.map_err(unavailable)?;
+        self.vault().rotate().await.map_err(secrets_status)?;
         let vault = self.vault().clone();
         let plan = move |snapshot: &Snapshot| {
             Ok::<_, Rejection>(ChangeSet {

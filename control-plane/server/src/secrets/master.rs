@@ -42,6 +42,11 @@ impl MasterKey {
 }
 
 impl MasterKeys {
+    /// None, which open nothing.
+    pub(super) const fn none() -> Self {
+        Self(Vec::new())
+    }
+
     /// The name of the one in use.
     pub(super) fn name(&self) -> [u8; 8] {
         self.0.first().map(MasterKey::name).unwrap_or_default()
@@ -129,8 +134,10 @@ impl Source {
                 make(&path)
             }
             Err(error) => {
-                let message = format!("{}: {error}", path.display());
-                Err(io::Error::new(error.kind(), message))
+                let path = path.display();
+                let remedy =
+                    "put its copy there, or give the key with --secrets-key-file or TYRSCALE_SECRETS_KEY";
+                Err(io::Error::new(error.kind(), format!("{path}: {error}: {remedy}")))
             }
         }
     }

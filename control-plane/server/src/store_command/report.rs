@@ -28,6 +28,9 @@ pub struct StoreReport {
     /// Where what was there before is now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub set_aside: Option<PathBuf>,
+    /// Secrets whose values came without their keys: they must be set again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unset_secrets: Vec<String>,
 }
 
 impl StoreReport {
@@ -41,6 +44,7 @@ impl StoreReport {
             resources: verified.resources,
             documents: verified.documents,
             set_aside: None,
+            unset_secrets: Vec::new(),
         }
     }
 }
@@ -56,6 +60,9 @@ impl fmt::Display for StoreReport {
         write!(f, "documents: {}", self.documents)?;
         if let Some(aside) = &self.set_aside {
             write!(f, "\nset_aside: {}", aside.display())?;
+        }
+        if !self.unset_secrets.is_empty() {
+            write!(f, "\nunset_secrets: {}", self.unset_secrets.join(", "))?;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use std::{
     path::Path,
     process::{Child, Command, Output, Stdio},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use tonic::transport::Channel;
@@ -19,6 +20,9 @@ use crate::plane::{apply_parts, network, rpc, upsert};
 
 /// The program.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_tyrscale-control-plane");
+
+/// How long a line of it is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// It runs until it is killed or dropped.
 pub(crate) struct Program {
@@ -80,6 +84,17 @@ impl Program {
     /// Whether it logged such a line until now.
     pub(crate) fn has_said(&self, words: &str) -> bool {
         self.said.lock().unwrap().iter().any(|line| line.contains(words))
+    }
+
+    /// Waits for it to log such a line.
+    pub(crate) async fn says(&self, words: &str) {
+        let said = async {
+            while !self.has_said(words) {
+                tokio::task::yield_now().await;
+            }
+        };
+        let heard = tokio::time::timeout(PATIENCE, said).await;
+        assert!(heard.is_ok(), "{words:?}: {:?}", self.said.lock().unwrap());
     }
 
     pub(crate) fn kill(&mut self) {

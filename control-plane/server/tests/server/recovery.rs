@@ -7,11 +7,14 @@ use tonic::transport::Channel;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
-use tyrscale_proto::v1::{Resume, discovery_service_server::SERVICE_NAME};
+use tyrscale_proto::v1::{
+    self, Resume, apply_request::Part, discovery_service_server::SERVICE_NAME, resource::Resource,
+    status_service_client::StatusServiceClient,
+};
 
 use crate::{
-    follower::Follower,
-    plane::{apply_parts, connect, get},
+    follower::{Follower, hello},
+    plane::{apply_parts, connect, get, network, rpc, upsert},
     program::{Program, check, document, store_command, write},
 };
 
@@ -47,9 +50,7 @@ async fn lost(home: &Path) -> (std::collections::BTreeMap<usize, u64>, Follower)
     program.kill();
     // The first backup is made at the start.
     let mut program = Program::start_with(home, &BACKED_UP);
-    while !program.has_said("store backed up") {
-        tokio::task::yield_now().await;
-    }
+    program.says("store backed up").await;
     program.kill();
     damage(home);
     (acknowledged, follower)
@@ -181,4 +182,75 @@ async fn a_store_that_is_gone_beside_its_backups_is_not_begun_anew() {
         "{}",
         refused.message()
     );
+}
+
+/// The whole data directory is removed; backups lie elsewhere. Gives the program that is started over nothing.
+async fn gone(dir: &Path, resources: Vec<Part>) -> (Program, Channel) {
+    let (home, elsewhere) = (dir.join("store"), dir.join("backups").display().to_string());
+    let words = ["--backup-interval-ms", "60000", "--backup-dir", &elsewhere];
+    let mut program = Program::start(&home);
+    let channel = connect(program.grpc).await;
+    apply_parts(&channel, resources).await.unwrap();
+    program.kill();
+    let mut program = Program::start_with(&home, &words);
+    program.says("store backed up").await;
+    program.kill();
+    fs::remove_dir_all(&home).unwrap();
+    let program = Program::start_with(&home, &words);
+    assert!(program.has_said("recovery mode"));
+    let channel = connect(program.grpc).await;
+    (program, channel)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_the_whole_directory_is_gone_its_backup_is_served_and_restored() {
+    let dir = TempDir::new().unwrap();
+    let (mut program, channel) = gone(dir.path(), document(0)).await;
+    assert_eq!(check(&channel, &[(0, 1)].into()).await, 1);
+    Follower::synced(&channel, "n").await;
+    program.kill();
+    let (home, elsewhere) = (dir.path().join("store"), dir.path().join("backups"));
+    let (place, backups) = (home.display().to_string(), elsewhere.display().to_string());
+    let restored = store_command(&["restore", "--data-dir", &place, "--backup-dir", &backups]);
+    assert!(restored.status.success(), "{restored:?}");
+    // No secret was ever set: the lost master key is made anew.
+    let program = Program::start(&home);
+    let channel = connect(program.grpc).await;
+    apply_parts(&channel, document(1)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_master_key_a_backup_is_served_to_who_needs_no_value() {
+    let dir = TempDir::new().unwrap();
+    let rpc = v1::Rpc {
+        url: "https://eth.example/${secret:a}".to_owned(),
+        ..rpc(1, "eth")
+    };
+    let secret = v1::Secret {
+        name: "a".to_owned(),
+        value: Some("canary".to_owned()),
+        ..v1::Secret::default()
+    };
+    let resources = vec![
+        Part::Header(v1::ApplyHeader::default()),
+        upsert(network("eth", 1)),
+        upsert(Resource::Secret(secret)),
+        upsert(Resource::Rpc(rpc)),
+        Part::Commit(v1::ApplyCommit { count: 3 }),
+    ];
+    let (program, channel) = gone(dir.path(), resources).await;
+    program.says("values of secrets stay closed").await;
+    program.says("--secrets-key-file").await;
+    let mut hello = hello("recommender", "boot");
+    if let Some(node) = &mut hello.node {
+        node.role = v1::NodeRole::Recommender.into();
+    }
+    let mut served = Follower::greet(&channel, hello).await.0;
+    assert_eq!(served.follow().await.upserts.len(), 3);
+    let (mut held, _) = Follower::connect(&channel, "gateway").await;
+    held.wire.stays_quiet().await;
+    let mut status = StatusServiceClient::new(channel.clone());
+    let listed = status.list_nodes(v1::ListNodesRequest {}).await.unwrap();
+    let listed = format!("{:?}", listed.into_inner());
+    assert!(listed.contains("a backup is served without the keys"), "{listed}");
 }

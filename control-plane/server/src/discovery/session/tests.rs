@@ -74,12 +74,40 @@ fn what_cannot_be_sent_waits_for_a_newer_version() {
     let t0 = Instant::now();
     let mut session = synced(version(1, 1, 1));
     assert!(session.next_update(&small(version(1, 2, 2)), t0).is_some());
-    session.cannot_send();
+    session.cannot_send(Obstacle {
+        why: "too large",
+        until: None,
+    });
     let later = t0 + DEADLINE;
     assert!(session.next_update(&small(version(1, 2, 2)), later).is_none());
-    assert_eq!(session.state(), SyncState::Held);
+    assert_eq!(
+        (session.state(), session.reason()),
+        (SyncState::Held, "too large")
+    );
+    assert_eq!(session.wake_at(), None);
     let update = session.next_update(&small(version(1, 3, 3)), later).unwrap();
     assert_eq!(update.base, Some(version(1, 1, 1)));
+}
+
+#[test]
+fn what_cannot_be_sent_for_now_is_tried_again() {
+    let t0 = Instant::now();
+    let mut session = synced(version(1, 1, 1));
+    let target = small(version(1, 2, 2));
+    assert!(session.next_update(&target, t0).is_some());
+    let until = t0 + DEADLINE;
+    session.cannot_send(Obstacle {
+        why: "a key is missing",
+        until: Some(until),
+    });
+    assert_eq!(session.next_update(&target, t0 + FLOOR), None);
+    assert_eq!(
+        (session.state(), session.reason(), session.wake_at()),
+        (SyncState::Held, "a key is missing", Some(until))
+    );
+    let update = session.next_update(&target, until).unwrap();
+    assert_eq!(update.base, Some(version(1, 1, 1)));
+    assert_eq!(session.state(), SyncState::InFlight);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use tonic::Status;
 use tyrscale_model::wire;
 use tyrscale_proto::v1::{self, stream_config_request};
 
-use super::{Stream, breached};
+use super::{Stream, endings::breached};
 use crate::{
     discovery::{scrub, session::Acknowledged},
     fleet::{Notes, Refusal},
