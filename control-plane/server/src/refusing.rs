@@ -1,4 +1,4 @@
-//! A control plane that has nothing to serve: it says why, to whoever asks.
+//! A control plane that has nothing to serve: it says why.
 
 use std::sync::Arc;
 
@@ -20,7 +20,11 @@ use crate::{
     server::{GRPC_LIMITS, Listeners, drained},
 };
 
-/// Answers every call with the reason until `stop`. Subscribers go on with what they run and try again.
+/// What strangers are told in place of the reason.
+const RECOVERY: &str = "the control plane is in recovery mode: its log and its admin port say why";
+
+/// Answers every call with the reason until `stop`; with tokens on nobody can show one, and the reason, which tells of
+/// files, is for the log and the admin port only. Subscribers go on with what they run and try again.
 pub(crate) async fn refuse(
     config: &ControlPlaneConfig,
     listeners: Listeners,
@@ -32,12 +36,16 @@ pub(crate) async fn refuse(
         rest = listeners.rest.local_addr().ok().map(tracing::field::display),
         "control plane says why it has nothing to serve"
     );
-    let reason: Arc<str> = reason.into();
+    let told: Arc<str> = if config.access.tokens {
+        RECOVERY.into()
+    } else {
+        reason.as_str().into()
+    };
     let (health, health_service) = tonic_health::server::health_reporter();
     health
         .set_service_status("", tonic_health::ServingStatus::NotServing)
         .await;
-    let words = Arc::clone(&reason);
+    let words = Arc::clone(&told);
     let unavailable = move || async move { Status::unavailable(words.as_ref()).into_http::<Body>() };
     let routes = Routes::new(health_service)
         .into_axum_router()
@@ -50,8 +58,7 @@ pub(crate) async fn refuse(
     let grpc = Server::builder()
         .add_routes(Routes::from(routes))
         .serve_with_incoming_shutdown(port.connections(stop.clone()), stop.clone().cancelled_owned());
-    let words = Arc::clone(&reason);
-    let router = Router::new().fallback(move || async move { service_unavailable(&words) });
+    let router = Router::new().fallback(move || async move { service_unavailable(&told) });
     let port = tyrscale_rest::port(listeners.rest, tls(&config.access, Spoken::Http1).await?);
     let rest = tyrscale_rest::serve(port, router, stop.clone());
     let state = admin_state(reason)?;
@@ -75,7 +82,7 @@ fn service_unavailable(reason: &str) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, json, body.to_string()).into_response()
 }
 
-fn admin_state(reason: Arc<str>) -> Result<AdminState, ControlPlaneError> {
+fn admin_state(reason: String) -> Result<AdminState, ControlPlaneError> {
     let metrics = Metrics::new(Service::ControlPlane)?;
     metrics.observe_gauge(&catalogue::STORE_READY, |gauge| gauge.observe(0.0, []))?;
     metrics.observe_gauge(&catalogue::STORE_RECOVERY, |gauge| gauge.observe(1.0, []))?;
@@ -83,7 +90,7 @@ fn admin_state(reason: Arc<str>) -> Result<AdminState, ControlPlaneError> {
         checks: vec![Check {
             name: "store",
             ready: false,
-            detail: reason.to_string(),
+            detail: reason.clone(),
         }],
     };
     Ok(AdminState::new(Arc::new(metrics), ready))

@@ -231,6 +231,12 @@ impl Store {
         answered.await.map_err(|_| closed())?
     }
 
+    /// What the rules depend on besides the configuration.
+    #[must_use]
+    pub fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy)
+    }
+
     /// What a commit of the change set would do now, without doing it.
     ///
     /// # Errors

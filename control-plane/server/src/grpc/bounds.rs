@@ -17,19 +17,20 @@ pub(crate) fn scope() -> Scope {
     caller().map(|caller| caller.scope()).unwrap_or_default()
 }
 
-/// Whether a change set stays inside the scope.
+/// Whether a change set, applied under the policy of the store, stays inside the scope.
 ///
 /// # Errors
 /// The [`Rejection`] that names what is outside, or the change set's own.
 pub(crate) fn check_scope(
     scope: &Scope,
+    policy: &Policy,
     snapshot: &Snapshot,
     change_set: &ChangeSet,
 ) -> Result<(), Rejection> {
     if scope.is_everywhere() {
         return Ok(());
     }
-    let applied = apply(snapshot, change_set, &Policy::default(), UnixMillis(0))?;
+    let applied = apply(snapshot, change_set, policy, UnixMillis(0))?;
     let keys = applied.changes.iter().map(|change| &change.key);
     scope.admit_change(snapshot, &applied.snapshot, keys)
 }
@@ -91,4 +92,57 @@ fn summary(committed: &Committed, dry_run: bool) -> String {
         _ => text.truncate(text.trim_end_matches("; ").len()),
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use tyrscale_model::{Expectation, Lineage, Notes, Operation, PluginType, wire};
+    use tyrscale_proto::v1::{self, resource::Resource as Wire};
+
+    use super::*;
+
+    const ROUTE: &str = "00000000-0000-4000-8000-000000000001";
+
+    #[test]
+    fn a_scope_is_checked_under_the_rules_of_the_store() {
+        let labels: std::collections::BTreeMap<_, _> = [("team".to_owned(), "a".to_owned())].into();
+        let scope = Scope::default().with_labels(labels.clone()).unwrap();
+        let route = Wire::Route(v1::Route {
+            id: ROUTE.to_owned(),
+            host: "a.example".to_owned(),
+            path: "/".to_owned(),
+            load_balancer: v1::LoadBalancer::LeastLoad.into(),
+            ..v1::Route::default()
+        });
+        let plugin = Wire::Plugin(v1::PluginAttachment {
+            route_id: ROUTE.to_owned(),
+            name: "cache".to_owned(),
+            r#type: v1::PluginType::Middleware.into(),
+            priority: 1,
+            config_json: "{}".to_owned(),
+            ..v1::PluginAttachment::default()
+        });
+        let mut change_set = ChangeSet::default();
+        for message in [route, plugin] {
+            let resource = Some(message);
+            let resource = wire::resource_from_wire(&v1::Resource { resource }).unwrap();
+            let notes = Notes {
+                labels: Some(labels.clone()),
+                ..Notes::default()
+            };
+            change_set.notes.insert(resource.key(), notes);
+            change_set.operations.push(Operation::Upsert {
+                resource,
+                expectation: Expectation::Any,
+                etag: None,
+            });
+        }
+        let policy = Policy {
+            plugins: [("cache".parse().unwrap(), PluginType::Middleware)].into(),
+        };
+        let empty = Snapshot::empty(Lineage([7; 16]));
+        assert!(check_scope(&scope, &policy, &empty, &change_set).is_ok());
+        let unknown = check_scope(&scope, &Policy::default(), &empty, &change_set);
+        assert!(unknown.is_err(), "the plugin is not loaded");
+    }
 }

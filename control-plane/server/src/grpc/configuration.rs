@@ -49,7 +49,8 @@ impl Configuration {
 
     async fn dry_run(&self, change_set: ChangeSet) -> Result<Told, Status> {
         let head = self.store.head();
-        check_scope(&scope(), &head.snapshot, &change_set).map_err(|refusal| rejected(&refusal))?;
+        let policy = self.store.policy();
+        check_scope(&scope(), &policy, &head.snapshot, &change_set).map_err(|refusal| rejected(&refusal))?;
         let store = self.store.clone();
         let run = tokio::task::spawn_blocking(move || {
             let would = store.dry_run(&change_set)?;
@@ -70,10 +71,10 @@ impl Configuration {
     {
         let request = request.map(|request| self.vault.request_of(&caller_name(), request));
         let store = &self.store;
-        let scope = scope();
+        let (scope, policy) = (scope(), store.policy());
         let plan = move |snapshot: &Snapshot| {
             let change_set = plan(snapshot)?;
-            check_scope(&scope, snapshot, &change_set)?;
+            check_scope(&scope, &policy, snapshot, &change_set)?;
             Ok(change_set)
         };
         let outcome = match request {

@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 
 use prost::Message as _;
 use tonic::Status;
+use tyrscale_access::Scope;
 use tyrscale_model::{
     ChangeSet, Entry, Etag, Expectation, Filter, Kind, Notes, Operation, Rejection, Resource, ResourceKey,
     Revision, Snapshot, View, Violation, ViolationCode, wire,
@@ -43,8 +44,8 @@ pub(crate) trait Message: Clone + Default + Send + Sync + 'static {
     fn meta(&self) -> Option<&v1::ObjectMeta>;
     /// Takes the field of this path over; `false` when there is no such field.
     fn take(&mut self, path: &str, from: &Self) -> bool;
-    /// Fills in what only the whole configuration tells.
-    fn complete(&mut self, _snapshot: &Snapshot, _resource: &Resource) {}
+    /// Fills in what only the whole configuration tells, to a caller of this scope.
+    fn complete(&mut self, _snapshot: &Snapshot, _resource: &Resource, _scope: &Scope) {}
     /// As a message of any kind.
     fn wrap(self) -> v1::Resource;
     /// From a message of any kind; `None` when it is of another.
@@ -104,11 +105,12 @@ impl<M: Message> Crud<M> {
     pub(crate) async fn get(&self, id: &str, at_revision: Option<u64>) -> Result<(M, u64), Status> {
         let snapshot = snapshot_at(&self.store, at_revision).await?;
         let key = ResourceKey::new(M::KIND, id);
+        let scope = scope();
         let entry = snapshot
             .get(&key)
-            .filter(|_| scope().admits(&snapshot, &key))
+            .filter(|_| scope.admits(&snapshot, &key))
             .ok_or_else(|| refused(absent::<M>(&key)))?;
-        Ok((message_of(&snapshot, entry)?, snapshot.revision().0))
+        Ok((message_of(&snapshot, entry, &scope)?, snapshot.revision().0))
     }
 
     pub(crate) async fn list(&self, page: &Page) -> Result<Listed<M>, Status> {
@@ -140,7 +142,7 @@ impl<M: Message> Crud<M> {
         let mut last = None;
         let mut messages = Vec::new();
         for (key, entry) in found.by_ref().take(size) {
-            messages.push(message_of(&snapshot, entry)?);
+            messages.push(message_of(&snapshot, entry, &scope)?);
             last = Some(&key.id);
         }
         let next_page_token = match last {
@@ -244,7 +246,7 @@ impl<M: Message> Crud<M> {
             self.vault.reload().await.map_err(secrets_status)?;
         }
         let request = request.map(|request| self.vault.request_of(&caller_name(), request));
-        let (scope, vault) = (scope(), self.vault.clone());
+        let (scope, policy, vault) = (scope(), self.store.policy(), self.vault.clone());
         let plan = move |snapshot: &Snapshot| {
             let mut change_set = ChangeSet {
                 author: origin.actor.clone(),
@@ -253,7 +255,7 @@ impl<M: Message> Crud<M> {
                 ..plan(snapshot)?
             };
             vault.seal_in(snapshot, &mut change_set)?;
-            check_scope(&scope, snapshot, &change_set)?;
+            check_scope(&scope, &policy, snapshot, &change_set)?;
             Ok(change_set)
         };
         if validate_only {
@@ -314,10 +316,10 @@ fn absent<M: Message>(key: &ResourceKey) -> Violation {
     Violation::new("", ViolationCode::NotFound, format!("{key} does not exist")).of(key.clone())
 }
 
-fn message_of<M: Message>(snapshot: &Snapshot, entry: &Entry) -> Result<M, Status> {
+fn message_of<M: Message>(snapshot: &Snapshot, entry: &Entry, scope: &Scope) -> Result<M, Status> {
     let message = M::unwrap(wire::entry_to_wire(entry));
     let mut message = message.ok_or_else(|| Status::internal("a resource is of another kind"))?;
-    message.complete(snapshot, &entry.resource);
+    message.complete(snapshot, &entry.resource, scope);
     Ok(message)
 }
 

@@ -1,6 +1,7 @@
 //! Secrets as messages and as a service.
 
 use tonic::{Request, Response, Status};
+use tyrscale_access::Scope;
 use tyrscale_model::{ChangeSet, Rejection, Resource, Secret, Snapshot, wire};
 use tyrscale_proto::v1;
 
@@ -58,9 +59,11 @@ impl Message for v1::Secret {
         take_field!(self, from, path; name, value)
     }
 
-    fn complete(&mut self, snapshot: &Snapshot, resource: &Resource) {
+    fn complete(&mut self, snapshot: &Snapshot, resource: &Resource, scope: &Scope) {
         if let Resource::Secret(Secret { name, .. }) = resource {
-            let referrers = snapshot.referrers_of(&Secret::key_of(name));
+            let key = Secret::key_of(name);
+            let referrers = snapshot.referrers_of(&key);
+            let referrers = referrers.filter(|referrer| scope.admits(snapshot, referrer));
             self.referrers = referrers.map(wire::key_to_wire).collect();
         }
     }

@@ -160,7 +160,20 @@ async fn without_a_backup_a_damaged_store_is_not_started_over() {
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     assert!(answer.contains("is damaged"), "{answer}");
     drop(program);
-    let looked = store_command(&["verify", "--data-dir", &home.display().to_string()]);
+    let program = Program::start_with(&home, &["--tokens"]);
+    let refused = apply_parts(&connect(program.grpc).await, document(5))
+        .await
+        .unwrap_err();
+    let answer = get(program.rest, "/api/v1/networks").await;
+    let place = home.display().to_string();
+    for words in [refused.message(), &answer] {
+        assert!(
+            words.contains("recovery mode") && !words.contains(&place),
+            "{words}"
+        );
+    }
+    drop(program);
+    let looked = store_command(&["verify", "--data-dir", &place]);
     assert_eq!(looked.status.code(), Some(4), "it is still damaged");
 }
 

@@ -123,19 +123,31 @@ async fn what_goes_along_with_a_deletion_counts() {
     plane.stop().await;
 }
 
+fn secret(name: &str, meta: Option<v1::ObjectMeta>) -> Wire {
+    Wire::Secret(v1::Secret {
+        name: name.to_owned(),
+        value: Some("s3cret".to_owned()),
+        meta,
+        ..v1::Secret::default()
+    })
+}
+
+/// What refers to the secret `own`, as a caller sees it.
+async fn users_of_own(client: &ControlPlane) -> Vec<String> {
+    let request = v1::GetSecretRequest {
+        name: "own".to_owned(),
+        ..v1::GetSecretRequest::default()
+    };
+    let answer = client.secrets().get_secret(request).await.unwrap();
+    let referrers = answer.into_inner().secret.unwrap().referrers;
+    referrers.into_iter().map(|referrer| referrer.id).collect()
+}
+
 #[tokio::test]
 async fn a_secret_of_others_cannot_be_borrowed() {
     let plane = Guarded::start().await;
     let admin = plane.admin().await;
     put(&admin, network("eth", 1)).await.unwrap();
-    let secret = |name: &str, meta| {
-        Wire::Secret(v1::Secret {
-            name: name.to_owned(),
-            value: Some("s3cret".to_owned()),
-            meta,
-            ..v1::Secret::default()
-        })
-    };
     put(&admin, secret("others", None)).await.unwrap();
     let editor = of_team_a(&plane).await;
     let rpc_with = |name: &str| {
@@ -162,6 +174,38 @@ async fn a_secret_of_others_cannot_be_borrowed() {
         ..rpc(2, "eth")
     });
     assert_eq!(put(&of_network, elsewhere).await, Err(Code::PermissionDenied));
+    plane.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_lent_is_not_taken_elsewhere_and_tells_of_no_others() {
+    let plane = Guarded::start().await;
+    let admin = plane.admin().await;
+    put(&admin, network("eth", 1)).await.unwrap();
+    put(&admin, secret("others", None)).await.unwrap();
+    let editor = of_team_a(&plane).await;
+    put(&editor, secret("own", of_team("a"))).await.unwrap();
+    let at = |number, url: &str, meta| v1::Rpc {
+        url: url.to_owned(),
+        meta,
+        ..rpc(number, "eth")
+    };
+    let lent = at(3, "https://lent.example/${secret:others}", of_team("a"));
+    put(&admin, Wire::Rpc(lent.clone())).await.unwrap();
+    let moved = at(3, "https://evil.example/${secret:others}", of_team("a"));
+    assert_eq!(put(&editor, Wire::Rpc(moved)).await, Err(Code::PermissionDenied));
+    let measured = v1::Rpc {
+        collectors: vec![v1::Collector::Latency.into()],
+        ..lent
+    };
+    assert_eq!(put(&editor, Wire::Rpc(measured)).await, Ok(()));
+
+    let own = at(1, "https://mine.example/${secret:own}", of_team("a"));
+    assert_eq!(put(&editor, Wire::Rpc(own)).await, Ok(()));
+    let foreign = at(4, "https://theirs.example/${secret:own}", None);
+    put(&admin, Wire::Rpc(foreign)).await.unwrap();
+    assert_eq!(users_of_own(&admin).await, [id(1), id(4)]);
+    assert_eq!(users_of_own(&editor).await, [id(1)]);
     plane.stop().await;
 }
 
