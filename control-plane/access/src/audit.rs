@@ -7,7 +7,7 @@ use tyrscale_proto::v1::{AuditOutcome, AuditRecord};
 use tyrscale_store::{Documents, Stamp, Store, StoreError};
 
 use crate::chain::{ChainKey, End, Verdict, Walk};
-use crate::lines::{AuditFiles, Lines};
+use crate::lines::{AuditFiles, Lines, OUTSIDE};
 use crate::rows::{AuditHead, read};
 use crate::{AccessError, Caller, Note, Pepper};
 
@@ -277,8 +277,13 @@ impl Writer {
                 }
                 Err(_) => {}
             }
-            for (record, answer) in records.into_iter().zip(answers) {
-                if let Some(lines) = self.lines.as_mut().filter(|_| written.is_ok()) {
+            for (mut record, answer) in records.into_iter().zip(answers) {
+                if written.is_err() {
+                    // Another one gets its place in the chain.
+                    record.sequence = OUTSIDE;
+                    record.hash = bytes::Bytes::new();
+                }
+                if let Some(lines) = &mut self.lines {
                     lines.write(&record);
                 }
                 // Nobody may be waiting any more.

@@ -15,6 +15,9 @@ use crate::{
     chain::{ChainKey, End, Verdict, Walk},
 };
 
+/// The number of a record that the store did not take: it has no place in the chain, and nothing proves it.
+pub(crate) const OUTSIDE: u64 = 0;
+
 /// Where the lines go, and how much of them is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditFiles {
@@ -107,7 +110,7 @@ impl Lines {
         Ok(Self { files, file, bytes })
     }
 
-    /// A line that cannot be written is logged: the record is in the store.
+    /// A line that cannot be written is logged.
     pub(crate) fn write(&mut self, record: &AuditRecord) {
         if let Err(error) = self.try_write(record) {
             tracing::error!(%error, path = %self.files.path.display(), "audit line could not be written");
@@ -118,7 +121,16 @@ impl Lines {
         let mut line = serde_json::to_vec(&Line::of(record))?;
         line.push(b'\n');
         let length = line.len() as u64;
-        if self.files.max_bytes > 0 && self.bytes > 0 && self.bytes + length > self.files.max_bytes {
+        let after = self.bytes + length;
+        let is_full = |bound: u64| self.files.max_bytes > 0 && self.bytes > 0 && after > bound;
+        // Files are named by the chain, so what is outside of it waits in one for the next record.
+        if record.sequence == OUTSIDE {
+            if is_full(self.files.max_bytes.saturating_mul(2)) {
+                return Err(io::Error::other(
+                    "it is full twice over while the store takes no records",
+                ));
+            }
+        } else if is_full(self.files.max_bytes) {
             self.turn(record.sequence)?;
         }
         self.file.write_all(&line)?;
@@ -182,7 +194,7 @@ fn full_files(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(full)
 }
 
-/// Walks along the lines of files, given in order or not. The first record is where the walk begins, and is taken as it
+/// Walks along the lines of files, given in order or not, past those that the store did not take. The first record is where the walk begins, and is taken as it
 /// is unless it is the first of all.
 ///
 /// # Errors
@@ -198,11 +210,11 @@ pub fn verify_lines(paths: &[PathBuf], pepper: &Pepper) -> Result<Verdict, Acces
         let file = BufReader::new(File::open(path).map_err(io)?);
         for (line, number) in file.lines().zip(1_u64..) {
             let line = line.map_err(io)?;
-            let record = serde_json::from_str::<Line>(&line)
-                .ok()
-                .and_then(Line::into_record);
-            let record = record.ok_or_else(|| unreadable(format!("line {number} is no audit record")))?;
-            records.push(record);
+            let foreign = || unreadable(format!("line {number} is no audit record"));
+            let line: Line = serde_json::from_str(&line).map_err(|_| foreign())?;
+            if line.sequence != OUTSIDE {
+                records.push(line.into_record().ok_or_else(foreign)?);
+            }
         }
     }
     records.sort_by_key(|record| record.sequence);

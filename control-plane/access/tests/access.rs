@@ -499,3 +499,33 @@ async fn lines_go_into_files_of_bounded_size_and_number_with_one_chain() {
         "a line was changed"
     );
 }
+
+#[tokio::test]
+async fn what_the_store_does_not_take_is_a_line_outside_of_the_chain() {
+    let place = Place::new().await;
+    let files = AuditFiles {
+        path: place.dir.path().join("audit.jsonl"),
+        max_bytes: 4096,
+        keep: 3,
+    };
+    let audit = place.audit_with(0, Some(files.clone())).await;
+    let gate = place.gate(&place.tokens().await).await;
+    let guard = Guard::new(gate.into(), audit);
+    attempts(&guard, 3).await;
+    place.store.clone().close().await;
+    attempts(&guard, 2).await;
+    let sequences = || -> Vec<u64> {
+        let text = std::fs::read_to_string(&files.path).unwrap();
+        let lines = text.lines().map(serde_json::from_str::<serde_json::Value>);
+        lines
+            .map(|line| line.unwrap()["sequence"].as_u64().unwrap())
+            .collect()
+    };
+    assert_eq!(sequences(), [1, 2, 3, 0, 0]);
+    let verdict = verify_lines(std::slice::from_ref(&files.path), &Pepper::new([3; 32])).unwrap();
+    assert_eq!((verdict.sequence, verdict.broken), (3, None));
+    // However long that lasts, the file is bounded and the chain in it stays.
+    attempts(&guard, 100).await;
+    assert!(files.path.metadata().unwrap().len() <= 2 * files.max_bytes);
+    assert_eq!(sequences()[..3], [1, 2, 3]);
+}

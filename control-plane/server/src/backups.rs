@@ -13,7 +13,7 @@ use std::{
 };
 
 use tokio_util::sync::CancellationToken;
-use tyrscale_model::Lineage;
+use tyrscale_model::{Lineage, UnixMillis};
 use tyrscale_store::{Archive, Store, StoreError, Verified};
 use tyrscale_telemetry::{LabelledCounter, Metrics, TelemetryError, catalogue};
 
@@ -21,6 +21,13 @@ use crate::config::BackupArgs;
 
 const PREFIX: &str = "store-";
 const EXTENSION: &str = ".tyrstore";
+
+/// A time of the wall clock, for people.
+pub(crate) fn utc(time: UnixMillis) -> String {
+    let time = i64::try_from(time.0).ok();
+    let time = time.and_then(|time| jiff::Timestamp::from_millisecond(time).ok());
+    time.unwrap_or_default().to_string()
+}
 
 /// The work of keeping backups of a store, which is done until `stop`. None are made of a store that takes no writes from
 /// the start: it is a backup itself.
@@ -100,7 +107,7 @@ impl Backups {
         // A clock that was set back does not make the newest the oldest.
         let time = now_ms().max(self.newest.load(Ordering::Relaxed) + 1);
         let path = self.directory.join(format!("{PREFIX}{time:014}{EXTENSION}"));
-        let verified = store.write_archive(&path).await?;
+        let verified = store.write_backup(&path).await?;
         self.newest.store(time, Ordering::Relaxed);
         let names = names(&self.directory);
         for (_, name) in names.iter().take(names.len().saturating_sub(self.keep)) {

@@ -46,8 +46,9 @@ pub struct ControlPlaneConfig {
     /// until it is cut off; 10 to 600000.
     #[arg(long, env = "TYRSCALE_ACK_DEADLINE_MS", default_value_t = 30_000)]
     pub ack_deadline_ms: u64,
-    /// Replace what subscribers of another store run. Without it they keep it, so that a store that was lost and
-    /// made anew does not take the fleet's configuration away.
+    /// Replace what subscribers run that this store did not make: of another store, or another content of one of its
+    /// revisions. Without it they keep it, so that a store that was lost and made anew does not take the fleet's
+    /// configuration away.
     #[arg(long, env = "TYRSCALE_TAKE_OVER")]
     pub take_over: bool,
     /// How changes reach the gateways unless `tyrctl apply --rollout` says otherwise: `all` at once, or stages parted

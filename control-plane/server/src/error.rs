@@ -52,6 +52,16 @@ pub enum ControlPlaneError {
         /// Where they should be.
         directory: std::path::PathBuf,
     },
+    /// A backup is not to go on as the store it was made of.
+    #[error(
+        "{0} is a backup: more may have come after it, and run somewhere. `store restore {0}` makes a store of it that says \
+         so; with --allow-backup it is imported all the same",
+        file.display()
+    )]
+    BackupImported {
+        /// Which.
+        file: std::path::PathBuf,
+    },
     /// What a gateway keeps on its disk is nothing to make a store of.
     #[error(transparent)]
     LastGood(#[from] tyrscale_client::LastGoodError),

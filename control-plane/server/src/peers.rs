@@ -149,6 +149,7 @@ impl Peers {
 
     async fn listen(&mut self) -> Result<(), StoreError> {
         let documents = self.read().await?;
+        self.miss_own(&documents);
         let now = Instant::now();
         let mut changed = self.take(&documents, now);
         let alive: BTreeSet<String> = self
@@ -184,6 +185,23 @@ impl Peers {
             if is_last {
                 return Ok(documents);
             }
+        }
+    }
+
+    /// Notices when what this one told is gone: another one took it for dead. Everything is told again then.
+    fn miss_own(&mut self, documents: &[Document]) {
+        if self.told.is_none() {
+            return;
+        }
+        let there: BTreeSet<&str> = documents.iter().map(|document| document.key.as_str()).collect();
+        let parts = (0..self.parts.len()).map(|part| self.key(part));
+        let is_whole = there.contains(self.fleet.server_id())
+            && parts.into_iter().all(|key| there.contains(key.as_str()));
+        if !is_whole {
+            tracing::warn!("what was told to other control planes is gone, and told again");
+            self.told = None;
+            // How many there were is kept: what is left of them may have to go.
+            self.parts.fill(Bytes::new());
         }
     }
 
@@ -274,6 +292,49 @@ fn unpack(packed: &[u8]) -> Vec<v1::NodeStatus> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A control plane beside others over the same store.
+    async fn beside(store: &Store, id: &str, leader: Leader) -> Peers {
+        let coordination = Coordination::open(store.clone()).await.unwrap();
+        Peers::new(store, Fleet::new(id), coordination, leader)
+    }
+
+    fn nodes_of(fleet: &Fleet) -> Vec<String> {
+        let ids = fleet.list().into_iter().filter_map(|status| status.node);
+        ids.map(|node| node.id).collect()
+    }
+
+    #[tokio::test]
+    async fn one_that_was_taken_for_dead_tells_all_its_nodes_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = tyrscale_store::StoreOptions::default();
+        let store = Store::open(dir.path(), options).await.unwrap();
+        let mut away = beside(&store, "away", Leader::candidate()).await;
+        let mut leader = beside(&store, "leads", Leader::alone()).await;
+        let node = v1::Node {
+            id: "gw".to_owned(),
+            ..Default::default()
+        };
+        let _member = away.fleet.join(node, "192.0.2.1:5".to_owned()).unwrap();
+        away.tell().await.unwrap();
+        leader.listen().await.unwrap();
+        assert_eq!(nodes_of(&leader.fleet), ["gw"]);
+
+        // It says nothing for so long that what it told is removed.
+        for (_, seen) in leader.others.values_mut().filter_map(|peer| peer.beat.as_mut()) {
+            *seen -= MOURNING;
+        }
+        leader.listen().await.unwrap();
+        leader.listen().await.unwrap();
+        assert!(nodes_of(&leader.fleet).is_empty());
+
+        for _ in 0..2 {
+            away.tell().await.unwrap();
+            away.listen().await.unwrap();
+        }
+        leader.listen().await.unwrap();
+        assert_eq!(nodes_of(&leader.fleet), ["gw"]);
+    }
 
     #[test]
     fn nodes_are_read_back_as_they_were_told_and_nothing_else_is_believed() {

@@ -69,6 +69,10 @@ pub struct Export {
 pub struct Import {
     /// The file to read.
     file: PathBuf,
+    /// Take a backup that a control plane made by itself, too. What came after it is lost, and subscribers that run it are
+    /// held; `restore` is meant for that.
+    #[arg(long)]
+    allow_backup: bool,
     #[command(flatten)]
     place: Place,
 }
@@ -129,8 +133,15 @@ impl StoreVerb {
                 store.close().await;
                 Ok(StoreReport::of(&file, &written?))
             }
-            Self::Import(Import { file, place }) => {
-                let (archive, verified) = read(file).await?;
+            Self::Import(Import {
+                file,
+                allow_backup,
+                place,
+            }) => {
+                let (archive, verified) = read(file.clone()).await?;
+                if archive.is_backup() && !allow_backup {
+                    return Err(ControlPlaneError::BackupImported { file });
+                }
                 place.import(archive).await?;
                 Ok(StoreReport::of(&place.name(), &verified))
             }
@@ -185,7 +196,9 @@ impl Restore {
                 newest.ok_or(ControlPlaneError::NoBackup { directory })?.1
             }
         };
-        replace(&self.data_dir, archive.forked()).await
+        let taken = archive.taken();
+        let report = replace(&self.data_dir, archive.forked()).await?;
+        Ok(report.of_a_time(taken))
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
     verify::{Verified, verify},
 };
 
-pub(crate) use writing::write;
+pub(crate) use writing::{Note, write};
 
 /// A store read from a file, or made of a content. `Debug` leaves contents out, which may hold secrets.
 pub struct Archive {
@@ -42,6 +42,8 @@ pub(crate) struct ArchiveHead {
     pub(crate) floor_hashes: KindHashes,
     /// When it was taken, by the wall clock.
     pub(crate) taken: UnixMillis,
+    /// Whether the store went on after it.
+    pub(crate) is_backup: bool,
 }
 
 /// Why a file is no archive to go by.
@@ -116,6 +118,18 @@ impl Archive {
         self
     }
 
+    /// When it was taken, by the wall clock.
+    #[must_use]
+    pub const fn taken(&self) -> UnixMillis {
+        self.head.taken
+    }
+
+    /// Whether it was made in case the store is lost, and not to move it: more may have come after it, in the same order.
+    #[must_use]
+    pub const fn is_backup(&self) -> bool {
+        self.head.is_backup
+    }
+
     /// The same content in an order of its own: what is restored forks from what came after the archive was taken.
     #[must_use]
     pub fn forked(mut self) -> Self {
@@ -143,6 +157,7 @@ impl Archive {
                 floor: snapshot.revision(),
                 floor_hashes: snapshot.hashes(),
                 taken,
+                is_backup: false,
             },
             resources: resources.collect(),
             log: BTreeMap::new(),

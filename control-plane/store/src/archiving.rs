@@ -8,7 +8,7 @@ use tyrscale_model::Lineage;
 use crate::engine::EngineError;
 use crate::{
     Archive,
-    archive::write,
+    archive::{Note, write},
     error::StoreError,
     sled_engine::{Present, SledEngine, install},
     store::{Store, StoreOptions},
@@ -77,12 +77,24 @@ impl Store {
         installed(dir, archive, Present::SetAside).await
     }
 
-    /// Writes everything to a file, while writes go on; reads it back and verifies it before it gets its name. What is
+    /// Writes everything to a file, to move the store; while writes go on. Reads it back and verifies it before it gets its name. What is
     /// there under that name is replaced.
     ///
     /// # Errors
     /// [`StoreError::Archive`], [`StoreError::Damaged`], [`StoreError::Unavailable`].
     pub async fn write_archive(&self, path: &Path) -> Result<Verified, StoreError> {
+        self.write_file(path, false).await
+    }
+
+    /// As [`Store::write_archive`], in case the store is lost: the file says that more may have come after it.
+    ///
+    /// # Errors
+    /// As those of [`Store::write_archive`].
+    pub async fn write_backup(&self, path: &Path) -> Result<Verified, StoreError> {
+        self.write_file(path, true).await
+    }
+
+    async fn write_file(&self, path: &Path, is_backup: bool) -> Result<Verified, StoreError> {
         let pins = self.pins.clone();
         let (head, documents, _pin) = self
             .inspect(move |engine, head| {
@@ -91,7 +103,11 @@ impl Store {
             })
             .await?;
         let (path, engine) = (path.to_owned(), self.engine()?);
-        let writing = tokio::task::spawn_blocking(move || write(&path, &*engine, &head, &documents, now()));
+        let note = Note {
+            taken: now(),
+            is_backup,
+        };
+        let writing = tokio::task::spawn_blocking(move || write(&path, &*engine, &head, &documents, note));
         let written = writing
             .await
             .map_err(|error| StoreError::Unavailable(format!("writing an archive failed: {error}")))?;

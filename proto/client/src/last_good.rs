@@ -24,7 +24,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tyrscale_model::{Snapshot, Version, View};
+use tyrscale_model::{Kind, Snapshot, Version, View};
 
 use crate::subscription::Update;
 
@@ -59,6 +59,9 @@ pub enum LoadError {
     /// It is not what this subscriber sees.
     #[error("last good content is of another view")]
     OtherView,
+    /// It is not what a gateway sees.
+    #[error("last good content is not a gateway's: who keeps it sees no routes or no upstreams")]
+    OfNoGateway,
     /// It is not to be taken again.
     #[error("the process died with it")]
     Quarantined,
@@ -74,8 +77,8 @@ pub struct LastGoodError {
     pub source: Option<LoadError>,
 }
 
-/// The newest content that a subscriber keeps below its data directory and that proves itself, whatever it sees. It may
-/// run meanwhile.
+/// The newest content that a gateway keeps below its data directory and that proves itself, whatever it sees beside routes
+/// and upstreams, and that is not in quarantine, whichever build died with it. It may run meanwhile.
 ///
 /// # Errors
 /// [`LastGoodError`] when there is none.
@@ -87,7 +90,8 @@ pub fn last_good_content(data_dir: &Path) -> Result<Snapshot, LastGoodError> {
     } else {
         data_dir.join(crate::follow::LAST_GOOD)
     };
-    let mut kept = LastGood::new(directory, View::ALL, "");
+    let trial = Trial::as_left(directory.clone());
+    let mut kept = LastGood::over(directory, View::ALL, trial);
     let mut newest = None;
     for name in kept.generations() {
         let view = read_bounded(&kept.file(&name, "snap"))
@@ -95,7 +99,9 @@ pub fn last_good_content(data_dir: &Path) -> Result<Snapshot, LastGoodError> {
             .and_then(|bytes| snapshot_file::view_of(&bytes));
         let loaded = view.and_then(|view| {
             kept.view = view;
-            kept.load(&name)
+            let snapshot = kept.load(&name)?;
+            let is_of_gateway = view.contains(Kind::Route) && view.contains(Kind::Upstream);
+            is_of_gateway.then_some(snapshot).ok_or(LoadError::OfNoGateway)
         });
         match loaded {
             Ok(snapshot) => return Ok(snapshot),
@@ -130,8 +136,13 @@ pub(crate) struct LastGood {
 
 impl LastGood {
     pub(crate) fn new(directory: PathBuf, view: View, build: &str) -> Self {
+        let trial = Trial::open(directory.clone(), build);
+        Self::over(directory, view, trial)
+    }
+
+    const fn over(directory: PathBuf, view: View, trial: Trial) -> Self {
         Self {
-            trial: Trial::open(directory.clone(), build),
+            trial,
             directory,
             view,
             tail: None,

@@ -21,6 +21,10 @@ pub struct BackupArgs {
     /// Backups kept, the newest; 1 to 1000.
     #[arg(long, env = "TYRSCALE_BACKUP_KEEP", default_value_t = 5)]
     pub backup_keep: usize,
+    /// Milliseconds that the look at the store before it is opened may take; 1000 to 86400000. Then it is taken for out of
+    /// order, and the newest backup is served.
+    #[arg(long, env = "TYRSCALE_VERIFY_TIMEOUT_MS", default_value_t = 600_000)]
+    pub verify_timeout_ms: u64,
     /// The program that looks at the store before it is opened, in a process of its own, with `store verify --quick`: its
     /// database may end a process over a damaged file, or never answer. None: the store is opened without that look.
     #[arg(skip)]
@@ -33,6 +37,7 @@ impl Default for BackupArgs {
             backup_dir: None,
             backup_interval_ms: 3_600_000,
             backup_keep: 5,
+            verify_timeout_ms: 600_000,
             examiner: None,
         }
     }
@@ -51,6 +56,11 @@ impl BackupArgs {
         (self.backup_interval_ms > 0).then(|| Duration::from_millis(self.backup_interval_ms))
     }
 
+    /// How long the look at the store may take.
+    pub(crate) const fn verify_timeout(&self) -> Duration {
+        Duration::from_millis(self.verify_timeout_ms)
+    }
+
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let bad = |flag, rule: &str| {
             let rule = rule.to_owned();
@@ -61,6 +71,9 @@ impl BackupArgs {
         }
         if !(1..=1000).contains(&self.backup_keep) {
             return bad("--backup-keep", "must be 1 to 1000");
+        }
+        if !(1000..=86_400_000).contains(&self.verify_timeout_ms) {
+            return bad("--verify-timeout-ms", "must be 1000 to 86400000");
         }
         Ok(())
     }

@@ -88,8 +88,8 @@ impl Content {
         }
     }
 
-    /// Asks about what the server has. `takes_over`: an operator said that a configuration of another lineage is to
-    /// be replaced; recommended weights always are.
+    /// Asks about what the server has. `takes_over`: an operator said that a configuration that this store did not make
+    /// is to be replaced; recommended weights always are.
     pub(crate) fn offer<T>(&self, takes_over: bool, question: impl FnOnce(&Offer<'_>) -> T) -> T {
         let difference = |have: &Version| self.difference(have);
         let target = self.target();
@@ -111,8 +111,8 @@ impl Content {
         let (changed, whole) = match self {
             Self::Config { head, view, .. } => {
                 let known = head.history.hashes_at(have.revision);
-                if known.is_none_or(|hashes| hashes.digest(have.lane, *view) != have.digest) {
-                    return Difference::Unknown;
+                if known.is_some_and(|hashes| hashes.digest(have.lane, *view) != have.digest) {
+                    return Difference::Forked;
                 }
                 let Some(changed) = head.history.changed_since(have.revision) else {
                     return Difference::Unknown;
@@ -123,8 +123,9 @@ impl Content {
                 (changed, seen.take(enough(changed)).count())
             }
             Self::Weights { head, .. } => {
-                if head.history.digest_at(have.revision) != Some(have.digest) {
-                    return Difference::Unknown;
+                let known = head.history.digest_at(have.revision);
+                if known.is_some_and(|digest| digest != have.digest) {
+                    return Difference::Forked;
                 }
                 // Weights are small and few: what changed is never worth the whole again.
                 return match head.history.changed_since(have.revision) {

@@ -9,8 +9,10 @@ pub(crate) enum Difference {
     Small,
     /// So much that the whole is better.
     Large,
-    /// Not known: the history does not reach back, or had another content there.
+    /// Not known: the history does not reach back.
     Unknown,
+    /// The history had another content there: both go on from a common past.
+    Forked,
 }
 
 /// What the server has, in the subscriber's view.
@@ -21,7 +23,7 @@ pub(crate) struct Offer<'a> {
     pub(crate) difference: &'a dyn Fn(&Version) -> Difference,
     /// The digest of no content at all.
     pub(crate) nothing: Digest,
-    /// Whether an operator said that contents of other lineages are to be replaced.
+    /// Whether an operator said that contents of other lineages, and of other ends of this one, are to be replaced.
     pub(crate) takes_over: bool,
 }
 
@@ -60,11 +62,26 @@ pub(crate) fn resume(have: Option<&Version>, offer: &Offer<'_>) -> (Resume, &'st
             "a content of another lineage is replaced only with --take-over",
         ),
         Some(have) if have.revision > target.revision => (Resume::Hold, "the server is behind"),
-        Some(have) if have.revision == target.revision => (Resume::Snapshot, "another content"),
+        // At the target's revision it is not the target, or it would be in sync.
+        Some(have) if have.revision == target.revision => forked(offer.takes_over),
         Some(have) => match (offer.difference)(have) {
             Difference::Small => (Resume::Delta, "the history reaches back"),
             Difference::Large => (Resume::Snapshot, "the difference is nearly the whole"),
             Difference::Unknown => (Resume::Snapshot, "the history does not reach back"),
+            Difference::Forked => forked(offer.takes_over),
         },
+    }
+}
+
+/// Going on from a revision that has another content here, as when a backup was put in the place of its store: what came
+/// after it was acknowledged, and is not given up in silence.
+const fn forked(takes_over: bool) -> (Resume, &'static str) {
+    if takes_over {
+        (Resume::Snapshot, "another content of its revision is taken over")
+    } else {
+        (
+            Resume::Hold,
+            "another content of its revision is replaced only with --take-over",
+        )
     }
 }

@@ -6,7 +6,10 @@ use std::{
 };
 
 use serde::Serialize;
+use tyrscale_model::UnixMillis;
 use tyrscale_store::Verified;
+
+use crate::backups::utc;
 
 /// A store, or a file, that proved itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -31,6 +34,13 @@ pub struct StoreReport {
     /// Secrets whose values came without their keys: they must be set again.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unset_secrets: Vec<String>,
+    /// When the content that was restored was written to its file. What came later is not in it, which makes tokens and
+    /// nodes that were revoked since valid again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taken: Option<String>,
+    /// What to do about that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
 }
 
 impl StoreReport {
@@ -45,6 +55,20 @@ impl StoreReport {
             documents: verified.documents,
             set_aside: None,
             unset_secrets: Vec::new(),
+            taken: None,
+            warning: None,
+        }
+    }
+
+    /// Of content that was written to a file then, and is the store's again.
+    pub(super) fn of_a_time(self, taken: UnixMillis) -> Self {
+        let taken = utc(taken);
+        Self {
+            warning: Some(format!(
+                "tokens and nodes that were revoked since {taken} are valid again: revoke them anew"
+            )),
+            taken: Some(taken),
+            ..self
         }
     }
 }
@@ -63,6 +87,12 @@ impl fmt::Display for StoreReport {
         }
         if !self.unset_secrets.is_empty() {
             write!(f, "\nunset_secrets: {}", self.unset_secrets.join(", "))?;
+        }
+        if let Some(taken) = &self.taken {
+            write!(f, "\ntaken: {taken}")?;
+        }
+        if let Some(warning) = &self.warning {
+            write!(f, "\nwarning: {warning}")?;
         }
         Ok(())
     }

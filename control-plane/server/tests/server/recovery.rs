@@ -65,6 +65,7 @@ async fn a_damaged_store_is_served_from_its_backup_and_restored_by_a_command() {
     let mut program = Program::start_with(&home, &BACKED_UP);
     let channel = connect(program.grpc).await;
     assert!(program.has_said("recovery mode"));
+    assert!(program.has_said("revocations since the backup was taken"));
     // Reads and subscribers are served: nobody is sent backwards, who is new gets everything.
     assert_eq!(check(&channel, &acknowledged).await, 20);
     let plan = follower.reconnect(&channel, "n").await;
@@ -86,6 +87,10 @@ async fn a_damaged_store_is_served_from_its_backup_and_restored_by_a_command() {
     let told = String::from_utf8(restored.stdout).unwrap();
     assert!(
         restored.status.success() && told.contains("revision: 20"),
+        "{told}"
+    );
+    assert!(
+        told.contains("warning: tokens and nodes that were revoked since 20"),
         "{told}"
     );
     let program = Program::start(&home);
@@ -266,4 +271,25 @@ async fn without_the_master_key_a_backup_is_served_to_who_needs_no_value() {
     let listed = status.list_nodes(v1::ListNodesRequest {}).await.unwrap();
     let listed = format!("{:?}", listed.into_inner());
     assert!(listed.contains("a backup is served without the keys"), "{listed}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_is_imported_only_when_that_is_said() {
+    let dir = TempDir::new().unwrap();
+    let home = dir.path().join("store");
+    lost(&home).await;
+    let backup = fs::read_dir(home.join("backups"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap();
+    let backup = backup.path().display().to_string();
+    let other = dir.path().join("other").display().to_string();
+    let refused = store_command(&["import", &backup, "--data-dir", &other]);
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{told}");
+    assert!(told.contains(&format!("`store restore {backup}`")), "{told}");
+    assert!(!Path::new(&other).exists());
+    let taken = store_command(&["import", &backup, "--allow-backup", "--data-dir", &other]);
+    assert!(taken.status.success(), "{taken:?}");
 }

@@ -109,12 +109,10 @@ async fn c21_who_is_ahead_is_held_and_never_led_back() {
     plane.put_network("one", 1).await;
     follower.wire.stays_quiet().await;
     plane.put_network("two", 1).await;
-    let update = follower.receive().await;
-    assert_eq!(
-        update.target.revision, ahead.revision,
-        "caught up, with another content"
-    );
-    assert_eq!(update.base, None);
+    // Caught up, with another content.
+    follower.wire.stays_quiet().await;
+    plane.put_network("three", 1).await;
+    follower.wire.stays_quiet().await;
     plane.stop().await;
 }
 
@@ -223,16 +221,33 @@ async fn another_content_of_another_lineage_is_left_alone() {
 }
 
 #[tokio::test]
-async fn same_revision_with_another_digest_is_replaced() {
-    let (plane, version) = furnished().await;
-    let other = v1::Version {
-        digest: vec![9; 32].into(),
-        ..version
-    };
-    let (mut follower, plan) = Follower::greet(&plane.channel, having(&other)).await;
-    assert_eq!(plan.resume(), Resume::Snapshot);
-    assert_eq!(follower.follow().await.base, None);
-    plane.stop().await;
+async fn another_content_of_a_known_revision_is_held_until_told_to_take_over() {
+    for take_over in [false, true] {
+        let plane = Plane::start_with(|config| config.take_over = take_over).await;
+        let version = furnish(&plane).await;
+        let other = v1::Version {
+            digest: vec![9; 32].into(),
+            ..version
+        };
+        let (mut same, plan) = Follower::greet(&plane.channel, having(&other)).await;
+        let newest = plane.put_network("later", 1).await;
+        if !take_over {
+            same.wire.stays_quiet().await;
+        }
+        // A newer stream of the same node takes its place.
+        let (mut behind, later_plan) = Follower::greet(&plane.channel, having(&other)).await;
+        if take_over {
+            assert_eq!(plan.resume(), Resume::Snapshot, "{}", plan.why);
+            assert_eq!(later_plan.resume(), Resume::Snapshot, "{}", later_plan.why);
+            let update = behind.follow().await;
+            assert_eq!((update.base, update.target), (None, newest));
+        } else {
+            assert_eq!(plan.resume(), Resume::Hold, "{}", plan.why);
+            assert_eq!(later_plan.resume(), Resume::Hold, "{}", later_plan.why);
+            behind.wire.stays_quiet().await;
+        }
+        plane.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -55,6 +55,8 @@ pub(super) struct HeadRow {
     pub(super) floor_hashes: Bytes,
     #[prost(uint64, tag = "5")]
     pub(super) taken_ms: u64,
+    #[prost(bool, tag = "6")]
+    pub(super) is_backup: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

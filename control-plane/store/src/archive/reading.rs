@@ -146,6 +146,7 @@ fn read_head(row: &HeadRow) -> Result<ArchiveHead, Fault> {
         floor: Revision(row.floor),
         floor_hashes,
         taken: UnixMillis(row.taken_ms),
+        is_backup: row.is_backup,
     })
 }
 

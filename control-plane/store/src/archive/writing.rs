@@ -26,6 +26,15 @@ use crate::{
 
 const LEVEL: i32 = 3;
 
+/// What a file says of itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Note {
+    /// When it is taken, by the wall clock.
+    pub(crate) taken: UnixMillis,
+    /// Whether the store goes on after it.
+    pub(crate) is_backup: bool,
+}
+
 /// Writes what an engine holds to a file, reads it back, verifies it, and only then gives it its name. The head and the
 /// documents are of one moment; the engine still has the log up to that head.
 pub(crate) fn write(
@@ -33,10 +42,10 @@ pub(crate) fn write(
     engine: &dyn Engine,
     head: &Head,
     documents: &[(Table, Document)],
-    taken: UnixMillis,
+    note: Note,
 ) -> Result<Verified, ArchiveError> {
     let unfinished = unfinished(path);
-    let written = write_file(&unfinished, engine, (head, taken), documents)
+    let written = write_file(&unfinished, engine, (head, note), documents)
         .map_err(|source| ArchiveError::Io {
             path: path.to_owned(),
             source,
@@ -84,14 +93,14 @@ fn create(path: &Path) -> io::Result<File> {
 fn write_file(
     path: &Path,
     engine: &dyn Engine,
-    (head, taken): (&Head, UnixMillis),
+    (head, note): (&Head, Note),
     documents: &[(Table, Document)],
 ) -> io::Result<()> {
     let mut file = Hashing::over(BufWriter::new(create(path)?));
     file.write_all(MAGIC)?;
     file.write_all(&FORMAT.to_le_bytes())?;
     let mut rows = zstd::Encoder::new(file, LEVEL)?;
-    let counts = write_rows(&mut rows, engine, (head, taken), documents)?;
+    let counts = write_rows(&mut rows, engine, (head, note), documents)?;
     put(&mut rows, RowPart::End(counts))?;
     let file = rows.finish()?;
     let checksum = file.hasher.finalize();
@@ -103,7 +112,7 @@ fn write_file(
 fn write_rows(
     rows: &mut impl Write,
     engine: &dyn Engine,
-    (head, taken): (&Head, UnixMillis),
+    (head, note): (&Head, Note),
     documents: &[(Table, Document)],
 ) -> io::Result<EndRow> {
     let (snapshot, history) = (&head.snapshot, &head.history);
@@ -116,7 +125,8 @@ fn write_rows(
             revision: snapshot.revision().0,
             floor: floor.0,
             floor_hashes: hashes_to_record(&floor_hashes),
-            taken_ms: taken.0,
+            taken_ms: note.taken.0,
+            is_backup: note.is_backup,
         }),
     )?;
     let mut counts = EndRow::default();

@@ -254,3 +254,30 @@ fn a_file_of_a_later_format_is_told_apart_from_a_damaged_one() {
     let later = snapshot_file::decode(&bytes, VIEW);
     assert!(matches!(later, Err(LoadError::OtherFormat(2))));
 }
+
+#[test]
+fn what_a_gateway_died_with_is_not_made_a_store_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut last_good = LastGood::new(directory.path().join(OF_GATEWAY), VIEW, "build 1");
+    save_up_to(&mut last_good, 3);
+    let found = last_good_content(directory.path()).unwrap();
+    assert_eq!(found.version(VIEW), version(3));
+    last_good.trial.begin(&version(3));
+    last_good.trial.start();
+    last_good.trial.start();
+    let found = last_good_content(directory.path()).unwrap();
+    assert_eq!(found.version(VIEW), version(2));
+}
+
+#[test]
+fn what_an_exporter_keeps_is_not_made_a_store_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let kept = directory.path().join(crate::follow::LAST_GOOD);
+    let mut last_good = LastGood::new(kept, View::of(&[Kind::Network, Kind::Rpc]), "test");
+    last_good.save_whole(&snapshot(1, 1)).unwrap();
+    let refused = last_good_content(directory.path()).unwrap_err();
+    assert!(
+        matches!(refused.source, Some(LoadError::OfNoGateway)),
+        "{refused:?}"
+    );
+}

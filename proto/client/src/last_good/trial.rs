@@ -42,15 +42,22 @@ pub(crate) struct Trial {
 impl Trial {
     /// Reads what an earlier process left. Another build may live with what that one died with.
     pub(super) fn open(directory: PathBuf, build: &str) -> Self {
-        let mut record = fs::read(directory.join(FILE))
-            .ok()
-            .and_then(|bytes| decode(&bytes))
-            .unwrap_or_default();
+        let mut trial = Self::as_left(directory);
+        let record = &mut trial.record;
         if record.build != build {
             record.quarantined.clear();
             record.starts = 0;
             build.clone_into(&mut record.build);
         }
+        trial
+    }
+
+    /// Reads what a process left, for one that does not run what is kept but looks at it.
+    pub(super) fn as_left(directory: PathBuf) -> Self {
+        let record = fs::read(directory.join(FILE))
+            .ok()
+            .and_then(|bytes| decode(&bytes))
+            .unwrap_or_default();
         Self { directory, record }
     }
 

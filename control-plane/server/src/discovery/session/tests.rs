@@ -45,7 +45,8 @@ fn the_resume_table() {
         (Some(version(1, 3, 3)), Difference::Large, Resume::Snapshot),
         (Some(version(1, 3, 3)), Difference::Unknown, Resume::Snapshot),
         (Some(version(1, 6, 6)), Difference::Small, Resume::Hold),
-        (Some(version(1, 5, 6)), Difference::Small, Resume::Snapshot),
+        (Some(version(1, 3, 9)), Difference::Forked, Resume::Hold),
+        (Some(version(1, 5, 6)), Difference::Small, Resume::Hold),
         (Some(version(2, 9, 5)), Difference::Small, Resume::InSync),
         (Some(version(2, 9, 9)), Difference::Small, Resume::Hold),
         (Some(version(2, 9, 0)), Difference::Small, Resume::Snapshot),
@@ -61,12 +62,14 @@ fn the_resume_table() {
 }
 
 #[test]
-fn another_lineage_is_replaced_when_an_operator_says_so() {
+fn what_this_store_did_not_make_is_replaced_when_an_operator_says_so() {
     let taking_over = Offer {
         takes_over: true,
-        ..small(version(1, 5, 5))
+        ..offer(version(1, 5, 5), &|_| Difference::Forked)
     };
-    assert_eq!(resume(Some(&version(2, 9, 9)), &taking_over).0, Resume::Snapshot);
+    for have in [version(2, 9, 9), version(1, 3, 9), version(1, 5, 6)] {
+        assert_eq!(resume(Some(&have), &taking_over).0, Resume::Snapshot, "{have:?}");
+    }
 }
 
 #[test]
