@@ -100,6 +100,7 @@ pub(crate) fn store_status(error: StoreError) -> Status {
         error @ (StoreError::UnknownRevision { .. } | StoreError::Compacted { .. }) => {
             Status::out_of_range(error.to_string())
         }
+        full @ StoreError::Full(_) => Status::resource_exhausted(full.to_string()),
         other => Status::unavailable(other.to_string()),
     }
 }

@@ -64,7 +64,7 @@ impl Store {
             Ok(true) => Ok(()),
             Ok(false) => Err(StoreError::Exists { path }),
             Err(EngineError::Damaged(reason)) => Err(StoreError::Damaged { path, reason }),
-            Err(EngineError::Unavailable(reason)) => Err(StoreError::Unavailable(reason)),
+            Err(error) => Err(StoreError::of_failure(error)),
         }
     }
 

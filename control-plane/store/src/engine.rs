@@ -100,7 +100,7 @@ pub enum Appended {
 }
 
 /// Why an engine did not do what was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EngineError {
     /// What it holds does not prove itself.
     #[error("is damaged: {0}")]
@@ -108,6 +108,9 @@ pub enum EngineError {
     /// It cannot be reached, or the disk refuses. Whether a write took place is not known.
     #[error("{0}")]
     Unavailable(String),
+    /// There is no room where it writes. Whether a write took place is not known.
+    #[error("{0}")]
+    Full(String),
 }
 
 /// A database that holds a store. Calls block; they come from threads that may wait. One thread writes.

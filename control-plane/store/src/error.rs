@@ -23,6 +23,9 @@ pub enum StoreError {
     /// the change; whether the disk has it is known when the store is opened again.
     #[error("store takes no writes: {0}")]
     Unavailable(String),
+    /// As [`StoreError::Unavailable`], for want of room on the disk.
+    #[error("store takes no writes: {0}")]
+    Full(String),
     /// The revision is not there yet.
     #[error("there is no revision {revision}: the configuration is at {head}")]
     UnknownRevision {
@@ -118,6 +121,14 @@ impl StoreError {
         }
     }
 
+    /// Of an engine that takes no writes.
+    pub(crate) fn of_failure(failure: EngineError) -> Self {
+        match failure {
+            EngineError::Full(reason) => Self::Full(reason),
+            EngineError::Unavailable(reason) | EngineError::Damaged(reason) => Self::Unavailable(reason),
+        }
+    }
+
     pub(crate) fn of_engine(engine: &dyn Engine, error: EngineError) -> Self {
         match error {
             EngineError::Damaged(reason) => Self::Damaged {
@@ -125,6 +136,7 @@ impl StoreError {
                 reason,
             },
             EngineError::Unavailable(reason) => Self::Unavailable(reason),
+            EngineError::Full(reason) => Self::Full(reason),
         }
     }
 }

@@ -16,6 +16,7 @@ mod witness;
 use std::{
     fmt,
     fs::File,
+    io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError, RwLock},
@@ -69,6 +70,23 @@ impl fmt::Debug for SledEngine {
         f.debug_struct("SledEngine")
             .field("dir", &self.dir)
             .finish_non_exhaustive()
+    }
+}
+
+/// A write that failed.
+fn refused(error: &io::Error) -> EngineError {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    match error.kind() {
+        StorageFull | QuotaExceeded | FileTooLarge => EngineError::Full(error.to_string()),
+        _ => unavailable(error),
+    }
+}
+
+/// The same, as sled tells of it.
+fn refused_by_sled(error: sled::Error) -> EngineError {
+    match error {
+        sled::Error::Io(error) => refused(&error),
+        error => unavailable(error),
     }
 }
 
@@ -179,7 +197,7 @@ impl Open {
             write.revision(record);
         }
         write.documents(append.documents, next.stamp);
-        self.trees.write(&write, &next).map_err(unavailable)?;
+        self.trees.write(&write, &next).map_err(refused_by_sled)?;
         let stamp = Stamp(next.stamp);
         writing.head = next;
         Ok(Appended::Written(stamp))
@@ -187,10 +205,10 @@ impl Open {
 
     /// Makes everything durable, then notes that it is.
     fn flush(&self, writing: &mut Writing) -> Result<(), EngineError> {
-        self.db.flush().map_err(unavailable)?;
-        writing.files.sync().map_err(unavailable)?;
+        self.db.flush().map_err(refused_by_sled)?;
+        writing.files.sync().map_err(|error| refused(&error))?;
         let note = Note::of(&writing.head);
-        writing.witness.note(&note).map_err(unavailable)
+        writing.witness.note(&note).map_err(|error| refused(&error))
     }
 }
 
@@ -262,10 +280,12 @@ impl Engine for SledEngine {
                 floor_hashes: hashes_to_record(hashes),
                 ..writing.head.clone()
             };
-            open.trees.write(&Write::default(), &next).map_err(unavailable)?;
+            open.trees
+                .write(&Write::default(), &next)
+                .map_err(refused_by_sled)?;
             writing.head = next;
             open.flush(&mut writing)?;
-            open.trees.forget_log(floor).map_err(unavailable)
+            open.trees.forget_log(floor).map_err(refused_by_sled)
         })
     }
 

@@ -52,7 +52,7 @@ impl Default for StoreOptions {
 pub struct Store {
     pub(crate) commands: mpsc::Sender<Command>,
     head: watch::Receiver<Arc<Head>>,
-    failure: watch::Receiver<Option<String>>,
+    failure: watch::Receiver<Option<EngineError>>,
     /// The writer owns the engine, so that closing releases it.
     engine: Weak<dyn Engine>,
     past: Arc<Past>,
@@ -92,7 +92,7 @@ impl Store {
                     path: format!("etcd:{}", etcd.cluster).into(),
                     reason,
                 },
-                EngineError::Unavailable(reason) => StoreError::Unavailable(reason),
+                error => StoreError::of_failure(error),
             })
         });
         let engine = opening
@@ -363,11 +363,11 @@ impl Store {
     /// Whether writes are taken.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] with the reason.
+    /// [`StoreError::Unavailable`] or [`StoreError::Full`], with the reason.
     pub fn is_ready(&self) -> Result<(), StoreError> {
         let failure = self.failure.borrow().clone();
         match failure {
-            Some(reason) => Err(StoreError::Unavailable(reason)),
+            Some(reason) => Err(StoreError::of_failure(reason)),
             None if self.commands.is_closed() => Err(closed()),
             None => Ok(()),
         }

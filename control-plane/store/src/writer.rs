@@ -70,12 +70,12 @@ pub(crate) enum Command {
 }
 
 /// An answer that waits for its write to be durable.
-type Settle = Box<dyn FnOnce(&Result<(), String>) + Send>;
+type Settle = Box<dyn FnOnce(&Result<(), EngineError>) + Send>;
 
 pub(crate) struct Channels {
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) head: watch::Receiver<Arc<Head>>,
-    pub(crate) failure: watch::Receiver<Option<String>>,
+    pub(crate) failure: watch::Receiver<Option<EngineError>>,
 }
 
 /// Starts the writer thread over an open engine; it ends when it is closed or every handle is gone.
@@ -87,7 +87,7 @@ pub(crate) fn spawn_writer(
 ) -> Channels {
     let (commands, inbox) = mpsc::channel(QUEUE);
     let (published, head_seen) = watch::channel(Arc::new(head.clone()));
-    let (failing, failure) = watch::channel(engine.refusal());
+    let (failing, failure) = watch::channel(engine.refusal().map(EngineError::Unavailable));
     spawn_follower(Arc::downgrade(&engine), head_seen.clone(), commands.downgrade());
     let writer = Writer {
         engine,
@@ -120,7 +120,7 @@ struct Writer {
     head: Head,
     sweep: Sweep,
     published: watch::Sender<Arc<Head>>,
-    failing: watch::Sender<Option<String>>,
+    failing: watch::Sender<Option<EngineError>>,
 }
 
 impl Writer {
@@ -169,11 +169,7 @@ impl Writer {
 
     /// Makes everything durable at once, then publishes and answers.
     fn settle(&mut self, wrote: bool, settling: Vec<Settle>) {
-        let durable = if wrote {
-            self.engine.flush().map_err(|error| error.to_string())
-        } else {
-            Ok(())
-        };
+        let durable = if wrote { self.engine.flush() } else { Ok(()) };
         match &durable {
             Ok(()) => {
                 let revision = self.head.snapshot.revision();
@@ -265,7 +261,7 @@ impl Writer {
 
     fn append(&self, append: &Append<'_>) -> Result<Appended, StoreError> {
         self.engine.append(append).map_err(|error| {
-            self.fail(error.to_string());
+            self.fail(error.clone());
             self.engine_error(error)
         })
     }
@@ -329,7 +325,7 @@ impl Writer {
 fn settle<T: Send + 'static>(outcome: Result<T, StoreError>, answer: Answer<T>) -> Settle {
     Box::new(move |durable| {
         let outcome = match (durable, outcome) {
-            (Err(reason), Ok(_)) => Err(StoreError::Unavailable(reason.clone())),
+            (Err(reason), Ok(_)) => Err(StoreError::of_failure(reason.clone())),
             (_, outcome) => outcome,
         };
         // A caller that went away does not take its change back.

@@ -175,7 +175,7 @@ async fn write_until_refused(channel: &Channel, acknowledged: &mut BTreeMap<usiz
         match apply_parts(channel, document(number)).await {
             Ok(answer) => acknowledged.insert(number, answer.version.unwrap().revision),
             Err(status) => {
-                assert_eq!(status.code(), tonic::Code::Unavailable, "{status:?}");
+                assert_eq!(status.code(), tonic::Code::ResourceExhausted, "{status:?}");
                 return status.message().to_owned();
             }
         };

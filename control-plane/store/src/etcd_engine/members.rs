@@ -140,7 +140,12 @@ const fn is_final(code: Code) -> bool {
 }
 
 fn unavailable(status: &Status) -> EngineError {
-    EngineError::Unavailable(format!("etcd: {:?}: {}", status.code(), status.message()))
+    let reason = format!("etcd: {:?}: {}", status.code(), status.message());
+    match status.code() {
+        // Its quota of space is used up.
+        Code::ResourceExhausted => EngineError::Full(reason),
+        _ => EngineError::Unavailable(reason),
+    }
 }
 
 fn kv(channel: Channel) -> KvClient<Channel> {

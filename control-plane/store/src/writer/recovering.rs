@@ -9,9 +9,9 @@ use crate::{engine::EngineError, error::StoreError, head::Head};
 
 impl Writer {
     /// What reached the disk is unknown now, so no further write is taken until the engine has recovered.
-    pub(super) fn fail(&self, reason: String) {
+    pub(super) fn fail(&self, reason: EngineError) {
         error!(
-            reason,
+            %reason,
             "store write failed; no further writes are taken until it has recovered"
         );
         self.failing.send_replace(Some(reason));
@@ -20,7 +20,7 @@ impl Writer {
     /// Whether writes are taken.
     pub(super) fn writable(&self) -> Result<(), StoreError> {
         let failed = self.failing.borrow().clone();
-        failed.map_or(Ok(()), |reason| Err(StoreError::Unavailable(reason)))
+        failed.map_or(Ok(()), |reason| Err(StoreError::of_failure(reason)))
     }
 
     /// After a failed write, tries whether writes can be taken again. Never between writes that wait for one flush:
@@ -34,10 +34,10 @@ impl Writer {
                 info!("store takes writes again");
                 self.failing.send_replace(None);
             }
-            Err(EngineError::Unavailable(_)) => {}
+            Err(EngineError::Unavailable(_) | EngineError::Full(_)) => {}
             Err(EngineError::Damaged(reason)) => {
-                self.failing
-                    .send_replace(Some(format!("it is damaged: {reason}")));
+                let reason = EngineError::Unavailable(format!("it is damaged: {reason}"));
+                self.failing.send_replace(Some(reason));
             }
         }
     }
