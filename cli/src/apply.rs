@@ -112,7 +112,8 @@ pub(crate) async fn run(args: Args, connection: &Connection, output: Output) -> 
     let answer = send(&client, header, upserts).await?;
     let revision = answer.version.map(|version| version.revision).unwrap_or_default();
     say(&match (args.dry_run, answer.unchanged) {
-        (true, _) => format!("{} changes would make revision {revision}", answer.changes.len()),
+        (true, true) => format!("nothing would change: revision {revision} says so already"),
+        (true, false) => format!("{} changes would make revision {revision}", answer.changes.len()),
         (false, true) => format!("nothing changed: revision {revision} says so already"),
         (false, false) => format!("{} changes made in revision {revision}", answer.changes.len()),
     });
@@ -124,7 +125,7 @@ pub(crate) async fn run(args: Args, connection: &Connection, output: Output) -> 
         say(&format!("warning: {warning}"));
     }
     let applied: Vec<_> = answer.changes.iter().map(applied).collect();
-    output.write_all(&applied, &["action", "kind", "id"])
+    output.write_changes(&applied, &["action", "kind", "id"])
 }
 
 /// Sends upserts and deletions as one change.

@@ -36,6 +36,14 @@ impl Output {
         }
     }
 
+    /// Writes what changed, or would, or differs. Nothing is no table: what was said before says it.
+    pub(crate) fn write_changes<T: Serialize>(self, items: &[T], columns: Columns) -> Result<(), Failure> {
+        match (self, items) {
+            (Self::Table, []) => Ok(()),
+            _ => self.write_all(items, columns),
+        }
+    }
+
     /// Writes one thing.
     pub(crate) fn write_one<T: Serialize>(self, item: &T, columns: Columns) -> Result<(), Failure> {
         match self {

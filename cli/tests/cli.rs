@@ -17,6 +17,10 @@ mod fleet;
 mod harness;
 #[path = "cli/measured.rs"]
 mod measured;
+#[path = "cli/poisoned.rs"]
+mod poisoned;
+#[path = "cli/processes.rs"]
+mod processes;
 #[path = "cli/recommended.rs"]
 mod recommended;
 #[path = "cli/resources.rs"]

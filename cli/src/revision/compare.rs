@@ -57,7 +57,7 @@ pub(crate) async fn diff(args: DiffArgs, connection: &Connection, output: Output
         "{count} resources differ between revisions {} and {to}",
         args.from
     ));
-    output.write_all(&changed(&answer.changes), CHANGED)
+    output.write_changes(&changed(&answer.changes), CHANGED)
 }
 
 pub(crate) async fn roll_back(
@@ -88,5 +88,5 @@ pub(crate) async fn roll_back(
         (true, false) => format!("{count} changes would restore revision {wanted} as revision {revision}"),
         (false, false) => format!("{count} changes restored revision {wanted} as revision {revision}"),
     });
-    output.write_all(&changed(&answer.changes), CHANGED)
+    output.write_changes(&changed(&answer.changes), CHANGED)
 }

@@ -39,6 +39,14 @@ fn many_resources_are_one_change_all_or_nothing() {
     assert_eq!(applied.json()[1]["action"], "created");
     let again = apply(&[], DOCUMENTS);
     assert_eq!((again.code, again.json(), revision()), (0, json!([]), 1));
+    for (more, words) in [
+        (&["--dry-run"][..], "nothing would change"),
+        (&[], "nothing changed"),
+    ] {
+        let words = format!("{words}: revision 1 says so already");
+        let told = system.grpc_fed(&[&["apply", "-f", "-"], more].concat(), DOCUMENTS);
+        assert_eq!((told.data.as_str(), told.talk.trim()), ("", words.as_str()));
+    }
 
     let stale = apply(&["--expected-revision", "0"], DOCUMENTS);
     assert_eq!(stale.code, 1);

@@ -27,7 +27,7 @@ pub(crate) struct ControlPlane {
     task: JoinHandle<Result<(), ControlPlaneError>>,
 }
 
-fn defaults<T: Args + FromArgMatches>() -> T {
+pub(crate) fn defaults<T: Args + FromArgMatches>() -> T {
     let command = T::augment_args(Command::new("test").no_binary_name(true));
     let matches = command.try_get_matches_from(std::iter::empty::<&str>()).unwrap();
     T::from_arg_matches(&matches).unwrap()

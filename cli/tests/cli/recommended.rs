@@ -92,3 +92,8 @@ fn a_lagging_node_loses_its_weight_within_a_minute_and_gets_it_back() {
 fn a_slow_node_loses_its_weight_within_a_minute_and_gets_it_back() {
     loses_and_regains_its_weight(&json!({"latency_ms": 400}), &json!({"latency_ms": 0}));
 }
+
+#[test]
+fn a_node_that_throttles_loses_its_weight_within_a_minute_and_gets_it_back() {
+    loses_and_regains_its_weight(&json!({"rate_limit": 1}), &json!({"rate_limit": null}));
+}
