@@ -48,7 +48,7 @@ pub use role::Role;
 pub use scope::Scope;
 pub use table::{GRPC, REST, permission_of};
 pub use token::{TokenId, TokenText};
-pub use tokens::{NewToken, Token, Tokens};
+pub use tokens::{NewToken, OtherPepper, Token, Tokens};
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -77,6 +77,13 @@ pub enum AccessError {
     /// There are as many tokens as are kept.
     #[error("there are as many tokens as are kept: revoke some, they go when they have expired")]
     Full,
+    /// The pepper is not the one that so many living tokens were made with.
+    #[error(
+        "{0} living tokens were made with another pepper, and nobody could use them: start with the file they were made with \
+         (--pepper-file); if it is lost, start once with --renew-pepper, which revokes them and writes a new administrator's \
+         token"
+    )]
+    OtherPepper(usize),
     /// What the store holds is no record of this version.
     #[error("the store holds something else than a record of {0}")]
     Unreadable(&'static str),

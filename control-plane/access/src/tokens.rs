@@ -1,5 +1,7 @@
 //! The tokens: made, kept hashed, looked up, revoked.
 
+mod made_with;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -14,6 +16,8 @@ use tyrscale_store::{Documents, StoreError};
 
 use crate::rows::{TokenRow, UseRow, read};
 use crate::{AccessError, Pepper, Role, Scope, TokenId, TokenText};
+
+pub use self::made_with::OtherPepper;
 
 const TOKEN: &str = "token/";
 const USE: &str = "use/";

@@ -7,8 +7,8 @@ use prost::Message as _;
 use tempfile::TempDir;
 use tokio::time::Instant;
 use tyrscale_access::{
-    AccessError, Audit, AuditFiles, Call, Gate, GateRules, Guard, NewToken, Outcome, Peer, Pepper, Refusal,
-    RevokedNodes, Role, Scope, Tokens, permission_of, verify_lines,
+    AccessError, Audit, AuditFiles, Call, Gate, GateRules, Guard, NewToken, OtherPepper, Outcome, Peer,
+    Pepper, Refusal, RevokedNodes, Role, Scope, Tokens, permission_of, verify_lines,
 };
 use tyrscale_model::Network;
 use tyrscale_proto::v1::AuditRecord;
@@ -121,6 +121,29 @@ async fn tokens_outlive_a_restart_and_only_their_hashes_are_stored() {
     }
     let other_pepper = Tokens::open(place.store.documents(Table::Tokens), Pepper::new([4; 32])).await;
     assert!(other_pepper.unwrap().verify(&text, NOW).is_none());
+}
+
+#[tokio::test]
+async fn another_pepper_is_refused_while_tokens_live_and_taken_when_theirs_is_lost() {
+    let place = Place::new().await;
+    let tokens = place.tokens().await;
+    tokens.check_pepper(OtherPepper::Refused, NOW).await.unwrap();
+    let (_, text) = tokens.create(new("ops", Role::Admin), "test", NOW).await.unwrap();
+    assert_eq!(tokens.check_pepper(OtherPepper::Refused, NOW).await.unwrap(), 0);
+
+    let other = Tokens::open(place.store.documents(Table::Tokens), Pepper::new([4; 32]))
+        .await
+        .unwrap();
+    let refused = other.check_pepper(OtherPepper::Refused, NOW).await.unwrap_err();
+    assert!(matches!(refused, AccessError::OtherPepper(1)), "{refused}");
+    assert!(refused.to_string().contains("--renew-pepper"));
+    assert!(tokens.verify(&text, NOW).is_some(), "nothing was changed");
+
+    assert_eq!(other.check_pepper(OtherPepper::Renewed, NOW).await.unwrap(), 1);
+    assert!(!other.has_admin(NOW), "so that a new one is made");
+    let (_, text) = other.create(new("ops", Role::Admin), "test", NOW).await.unwrap();
+    assert_eq!(other.check_pepper(OtherPepper::Renewed, NOW).await.unwrap(), 0);
+    assert!(other.verify(&text, NOW).is_some());
 }
 
 #[tokio::test]

@@ -339,3 +339,97 @@ fn an_rpc_does_not_take_the_headers_of_others_elsewhere() {
     let found = refused(&team_a(), &before, vec![Wire::Rpc(moved)]);
     assert_eq!(found, [format!("rpc/{}", id(1))]);
 }
+
+/// The keys that are not secrets: in headers and paths, which readers see masked.
+const KEY: &str = "abcdefghijklmnopqrstuvwxyz0123456789";
+
+#[test]
+fn an_rpc_takes_no_value_elsewhere_that_was_set_before() {
+    let known = v1::Rpc {
+        headers: headers(KEY),
+        ..rpc(1, "eth", "https://good.example/")
+    };
+    let before = content(vec![network("eth"), Wire::Rpc(known.clone())]);
+    let at = |url: &str, headers| v1::Rpc {
+        url: url.to_owned(),
+        headers,
+        ..known.clone()
+    };
+    let evil = "https://evil.example/";
+    let own = [format!("rpc/{}", id(1))];
+    assert_eq!(
+        refused(&eth(), &before, vec![Wire::Rpc(at(evil, headers(KEY)))]),
+        own
+    );
+    for good in [
+        at(evil, headers("another")),
+        at(evil, std::collections::BTreeMap::new()),
+        at("https://good.example/other", headers(KEY)),
+    ] {
+        assert!(refused(&eth(), &before, vec![Wire::Rpc(good)]).is_empty());
+    }
+}
+
+#[test]
+fn an_upstream_takes_no_value_elsewhere_that_was_set_before() {
+    let known = v1::Upstream {
+        meta: team("a"),
+        headers: headers(KEY),
+        ..upstream(1, 1, at("good.example", "/"))
+    };
+    let keyed = v1::Upstream {
+        meta: team("a"),
+        ..upstream(2, 1, at("good.example", &format!("/v2/{KEY}")))
+    };
+    let before = content(vec![
+        Wire::Route(v1::Route {
+            meta: team("a"),
+            ..route(1)
+        }),
+        Wire::Upstream(known.clone()),
+        Wire::Upstream(keyed.clone()),
+    ]);
+    let moved = |upstream: &v1::Upstream, path: &str| v1::Upstream {
+        target: Some(at("evil.example", path)),
+        ..upstream.clone()
+    };
+    let through = v1::Upstream {
+        proxy_host: "evil.example:3128".to_owned(),
+        ..known.clone()
+    };
+    let key_path = format!("/v2/{KEY}");
+    for bad in [moved(&known, "/"), through, moved(&keyed, &key_path)] {
+        let key = [format!("upstream/{}", bad.id)];
+        assert_eq!(refused(&team_a(), &before, vec![Wire::Upstream(bad)]), key);
+    }
+    let anew = v1::Upstream {
+        headers: headers("another"),
+        ..moved(&known, "/")
+    };
+    for good in [anew, moved(&keyed, "/")] {
+        assert!(refused(&team_a(), &before, vec![Wire::Upstream(good)]).is_empty());
+    }
+}
+
+#[test]
+fn an_rpc_takes_no_header_of_its_upstreams_elsewhere_that_was_set_before() {
+    let lent = v1::Rpc {
+        meta: team("a"),
+        ..rpc(1, "eth", "https://lent.example/")
+    };
+    let before = content(vec![
+        network("eth"),
+        Wire::Rpc(lent.clone()),
+        Wire::Route(route(1)),
+        Wire::Upstream(v1::Upstream {
+            headers: headers(KEY),
+            ..upstream(1, 1, Target::RpcId(id(1)))
+        }),
+    ]);
+    let moved = v1::Rpc {
+        url: "https://evil.example/".to_owned(),
+        ..lent
+    };
+    let found = refused(&team_a(), &before, vec![Wire::Rpc(moved)]);
+    assert_eq!(found, [format!("rpc/{}", id(1))]);
+}

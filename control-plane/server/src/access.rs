@@ -13,8 +13,8 @@ use tokio_util::{
     task::{AbortOnDropHandle, TaskTracker},
 };
 use tyrscale_access::{
-    AccessError, Audit, Gate, Guard, NewToken, Pepper, PortTls, RevokedNodes, Role, Scope, Spoken, Tokens,
-    unix_now,
+    AccessError, Audit, Gate, Guard, NewToken, OtherPepper, Pepper, PortTls, RevokedNodes, Role, Scope,
+    Spoken, Tokens, unix_now,
 };
 use tyrscale_store::{Store, Table};
 
@@ -60,6 +60,9 @@ impl Access {
         let bounds = (args.audit_keep, args.audit_files());
         let (audit, audit_writer) = Audit::open(store, documents, &pepper, bounds).await?;
         let takes_writes = store.is_ready().is_ok();
+        if args.tokens && takes_writes {
+            check_pepper(args, &tokens).await?;
+        }
         if args.tokens && takes_writes && !tokens.has_admin(unix_now()) {
             write_first_token(&tokens, data_dir).await?;
         }
@@ -134,6 +137,23 @@ async fn pepper(args: &AccessArgs, data_dir: &Path) -> Result<Pepper, ControlPla
     read.map_err(std::io::Error::other)
         .flatten()
         .map_err(ControlPlaneError::Access)
+}
+
+async fn check_pepper(args: &AccessArgs, tokens: &Tokens) -> Result<(), AccessError> {
+    let other = if args.renew_pepper {
+        OtherPepper::Renewed
+    } else {
+        OtherPepper::Refused
+    };
+    let revoked = tokens.check_pepper(other, unix_now()).await?;
+    if revoked > 0 {
+        tracing::warn!(
+            revoked,
+            "--renew-pepper: tokens that were made with another pepper are revoked; the audit log cannot be verified beyond \
+             this start"
+        );
+    }
+    Ok(())
 }
 
 async fn write_first_token(tokens: &Tokens, data_dir: &Path) -> Result<(), ControlPlaneError> {
@@ -224,5 +244,42 @@ mod tests {
         note_uses(&backup, &tokens).await.unwrap();
         tokens.reload().await.unwrap();
         backup.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_lost_pepper_is_renewed_by_command_and_a_new_administrator_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("store"), StoreOptions::default())
+            .await
+            .unwrap();
+        let mut args = AccessArgs {
+            tokens: true,
+            ..AccessArgs::default()
+        };
+        let read = || std::fs::read_to_string(dir.path().join(FIRST_TOKEN)).unwrap();
+        Access::open(&args, dir.path(), &store)
+            .await
+            .unwrap()
+            .close()
+            .await;
+        let first = read();
+        let other = dir.path().join("other");
+        std::fs::write(&other, [7; 32]).unwrap();
+        args.pepper_file = Some(other);
+        let refused = Access::open(&args, dir.path(), &store).await.err().unwrap();
+        assert!(refused.to_string().contains("--renew-pepper"), "{refused}");
+        assert_eq!(read(), first);
+        args.renew_pepper = true;
+        let access = Access::open(&args, dir.path(), &store).await.unwrap();
+        let token = read().trim().parse().unwrap();
+        assert!(access.tokens.verify(&token, unix_now()).is_some());
+        access.close().await;
+        args.renew_pepper = false;
+        Access::open(&args, dir.path(), &store)
+            .await
+            .unwrap()
+            .close()
+            .await;
+        store.close().await;
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use tyrscale_model::{
-    Rejection, Resource, ResourceKey, Rpc, Snapshot, Target, Upstream, Violation, ViolationCode,
+    ProxyAddress, Rejection, Resource, ResourceKey, Rpc, Snapshot, Target, Upstream, Violation, ViolationCode,
 };
 
 use super::{Scope, route_of};
@@ -11,7 +11,8 @@ use super::{Scope, route_of};
 impl Scope {
     /// Whether a change of these resources is inside: the resources as they were before it and as they are after it, the
     /// routes they act on, and what they begin to use. That is judged as it was before, or as the change makes it: else a
-    /// change could draw it in. Whoever changes where a resource sends requests uses all that goes there anew.
+    /// change could draw it in. Whoever changes where a resource sends requests uses all that goes there anew: secrets must be
+    /// inside, and values that were written before, which readers are not shown, do not follow.
     ///
     /// # Errors
     /// A [`Rejection`] naming the resources that are not.
@@ -63,6 +64,10 @@ impl Admission<'_> {
         let mut states = [self.before, self.after].into_iter();
         if states.any(|state| state.get(key).is_some() && !self.scope.admits(state, key)) {
             return Some(is_outside(key));
+        }
+        if self.carries_along(key) {
+            let message = "would send values elsewhere that were set before and are not shown: remove them first, or give others";
+            return Some(Violation::new("", ViolationCode::OutOfScope, message).of(key.clone()));
         }
         // They may be out of the caller's sight, so they are not named.
         let is_leak = self.sent_along(key).iter().any(|secret| !self.may_use(secret));
@@ -138,6 +143,45 @@ impl Admission<'_> {
         }
     }
 
+    /// Whether values that were there before the change, and are no references to secrets, newly go somewhere else.
+    fn carries_along(&self, key: &ResourceKey) -> bool {
+        let is_kept = |key: &ResourceKey, upstream: &Upstream| {
+            let known = self.upstream_before(key);
+            known.is_some_and(|known| upstream.headers.keep_values_of(&known.headers))
+        };
+        match self.after.get(key).map(|entry| &entry.resource) {
+            Some(Resource::Rpc(rpc)) => {
+                let place = |rpc: &Rpc| (rpc.url.origin(), rpc.egress_proxy.clone());
+                let moved = self.rpc_before(key).filter(|known| place(known) != place(rpc));
+                let users = || self.after.referrers_of(key);
+                moved.is_some_and(|known| {
+                    rpc.headers.keep_values_of(&known.headers)
+                        || users().any(|user| self.upstream_after(user).is_some_and(|it| is_kept(user, it)))
+                })
+            }
+            Some(Resource::Upstream(upstream)) => {
+                let moved = self
+                    .upstream_before(key)
+                    .filter(|known| place(known) != place(upstream));
+                moved.is_some_and(|known| {
+                    let keeps_key = match (&known.target, &upstream.target) {
+                        (Target::Address(known), Target::Address(address)) => address.keeps_key_of(known),
+                        _ => false,
+                    };
+                    keeps_key || is_kept(key, upstream)
+                })
+            }
+            _ => false,
+        }
+    }
+
+    fn upstream_after(&self, key: &ResourceKey) -> Option<&Upstream> {
+        match &self.after.get(key)?.resource {
+            Resource::Upstream(upstream) => Some(upstream),
+            _ => None,
+        }
+    }
+
     fn rpc_before(&self, key: &ResourceKey) -> Option<&Rpc> {
         match &self.before.get(key)?.resource {
             Resource::Rpc(rpc) => Some(rpc),
@@ -151,6 +195,15 @@ impl Admission<'_> {
             _ => None,
         }
     }
+}
+
+/// Where requests to an upstream go, paths aside.
+fn place(upstream: &Upstream) -> (String, Option<&ProxyAddress>) {
+    let place = match &upstream.target {
+        Target::Rpc(rpc) => rpc.to_string(),
+        Target::Address(address) => address.url().map(|url| url.origin()).unwrap_or_default(),
+    };
+    (place, upstream.proxy.as_ref())
 }
 
 /// Whether requests to an upstream go another way than before.

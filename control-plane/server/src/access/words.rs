@@ -48,7 +48,9 @@ pub(super) fn status(error: AccessError) -> Status {
     match error {
         AccessError::Invalid { field, rule } => invalid(field, rule),
         AccessError::NoSuchToken(_) => Status::not_found(text),
-        AccessError::TooMany(_) | AccessError::Dead => Status::failed_precondition(text),
+        AccessError::TooMany(_) | AccessError::Dead | AccessError::OtherPepper(_) => {
+            Status::failed_precondition(text)
+        }
         AccessError::Full => Status::resource_exhausted(text),
         AccessError::Unreadable(_) => Status::data_loss(text),
         AccessError::Store(error) => store_status(error),

@@ -35,6 +35,10 @@ pub struct AccessArgs {
     /// the first start and kept in the data directory.
     #[arg(long, env = "TYRSCALE_PEPPER_FILE", value_name = "FILE")]
     pub pepper_file: Option<PathBuf>,
+    /// Start although living tokens were made with another pepper, which is lost: they are revoked, and a new
+    /// administrator's token is written. Needs --tokens.
+    #[arg(long, env = "TYRSCALE_RENEW_PEPPER", requires = "tokens")]
+    pub renew_pepper: bool,
     /// File that gets each audit record as a line of JSON, besides the store.
     #[arg(long, env = "TYRSCALE_AUDIT_LOG", value_name = "FILE")]
     pub audit_log: Option<PathBuf>,
