@@ -63,6 +63,11 @@ pub(crate) struct Rpc {
     #[arg(long = "header", value_name = "HEADER")]
     #[serde(with = "header", skip_serializing_if = "Vec::is_empty")]
     headers: Vec<Header>,
+    /// HTTP CONNECT proxy on the way to it: host:port, or user:password@host:port; user and password may be
+    /// ${secret:NAME}. Empty: none.
+    #[arg(long, value_name = "PROXY")]
+    #[serde(skip_serializing_if = "is_unset")]
+    egress_proxy: Option<String>,
     #[arg(skip)]
     #[serde(skip_serializing_if = "Option::is_none")]
     meta: Option<Meta>,
@@ -105,6 +110,7 @@ impl Resource for Rpc {
             methods: self.methods.into_message(),
             prices: self.prices.into_message(),
             headers: header::to_map(self.headers),
+            egress_proxy: self.egress_proxy.unwrap_or_default(),
             meta: Meta::into_message(self.meta),
         }
     }
@@ -124,6 +130,7 @@ impl Resource for Rpc {
             methods: Methods::from_message(message.methods),
             prices: Prices::from_message(message.prices),
             headers: header::from_map(message.headers),
+            egress_proxy: Some(message.egress_proxy).filter(|proxy| !proxy.is_empty()),
             meta: Meta::from_message(message.meta),
         }
     }

@@ -34,7 +34,8 @@ pub(crate) struct Upstream {
     /// Its share of traffic: 0 to 100, fractions count, 0 drains it.
     #[arg(long)]
     weight: Option<f64>,
-    /// HTTP CONNECT proxy on the way to it: host:port, or user:pass@host:port.
+    /// HTTP CONNECT proxy on the way to it: host:port, or user:password@host:port, both of which may be
+    /// ${secret:NAME}.
     #[arg(long)]
     proxy_host: Option<String>,
     /// Its tier: 0 is primary, a tier gets what those with lower numbers cannot take.

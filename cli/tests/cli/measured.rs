@@ -162,6 +162,7 @@ fn resources(nodes: &[SimNode]) -> Vec<Operation> {
             collectors: vec![Collector::EthBlockNumber],
             methods: None,
             prices: None,
+            egress_proxy: None,
             headers: UpstreamHeaders::default(),
         })
     };

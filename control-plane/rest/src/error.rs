@@ -23,6 +23,8 @@ pub(crate) enum ApiError {
     },
     #[error("Internal server error: {0}")]
     Internal(&'static str),
+    #[error("Insufficient Storage: the store takes no writes, its disk is full")]
+    Full,
     #[error("Cannot {method} {path}")]
     NoSuchPath { method: Method, path: String },
     #[error("Method Not Allowed")]
@@ -47,6 +49,7 @@ impl ApiError {
             Self::NotFound(_) => (404, 5),
             Self::Conflict { .. } => (409, 6),
             Self::Internal(_) => (500, 13),
+            Self::Full => (507, 8),
             Self::NoSuchPath { .. } => (404, 404),
             Self::MethodNotAllowed => (405, 405),
             Self::Access(refusal) if refusal.is_unauthenticated() => (401, 16),
@@ -106,7 +109,10 @@ pub(crate) fn refusal(error: StoreError, url: Option<&HttpUrl>) -> ApiError {
         },
         error => {
             tracing::error!(%error, "store refused a change");
-            ApiError::Internal("the store takes no writes")
+            match error {
+                StoreError::Full(_) => ApiError::Full,
+                _ => ApiError::Internal("the store takes no writes"),
+            }
         }
     }
 }
@@ -126,7 +132,8 @@ fn refused(violation: &Violation, url: Option<&HttpUrl>) -> ApiError {
         | ViolationCode::RevisionMismatch
         | ViolationCode::ManagedByAnother
         | ViolationCode::LimitExceeded
-        | ViolationCode::OutOfScope => ApiError::Conflict {
+        | ViolationCode::OutOfScope
+        | ViolationCode::Unsupported => ApiError::Conflict {
             detail: violation.message.clone(),
             context: None,
         },
@@ -219,5 +226,8 @@ mod tests {
             error.to_string(),
             "Internal server error: the store takes no writes"
         );
+        let full = refusal(StoreError::Full("no space left on /secret".into()), None);
+        assert_eq!(full.status_and_code(), (507, 8));
+        assert!(!full.to_string().contains("secret"));
     }
 }

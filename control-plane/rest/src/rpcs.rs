@@ -120,6 +120,7 @@ impl RpcUpdate {
             methods: before.methods.clone(),
             prices: before.prices,
             headers: before.headers.clone(),
+            egress_proxy: before.egress_proxy.clone(),
         };
         Ok(Operation::Upsert {
             resource: Resource::Rpc(after),
@@ -188,6 +189,7 @@ pub(crate) async fn create(
         collectors: new.collectors,
         methods: None,
         prices: None,
+        egress_proxy: None,
         headers: UpstreamHeaders::default(),
     };
     let (id, url) = (rpc.id, rpc.url.clone());

@@ -22,6 +22,9 @@ pub enum ControlPlaneError {
         /// What the system says.
         source: io::Error,
     },
+    /// A socket that is listened on cannot be used.
+    #[error("a listening socket cannot be used")]
+    Socket(#[source] io::Error),
     /// Certificates cannot be used.
     #[error(transparent)]
     Tls(#[from] PortTlsError),

@@ -15,7 +15,7 @@ use std::{
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tyrscale_model::{Lane, Lineage, Revision, UnixMillis, Version};
+use tyrscale_model::{Feature, Features, Kind, Lane, Lineage, Revision, UnixMillis, Version, View};
 use tyrscale_proto::v1;
 
 pub(crate) use membership::Membership;
@@ -42,6 +42,25 @@ pub(crate) struct Progress {
     pub(crate) refused: bool,
     /// Ids of those that do not, in order.
     pub(crate) blockers: Vec<String>,
+}
+
+/// What a node takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Abilities {
+    /// What it understands beyond the protocol.
+    pub(crate) features: Features,
+    /// What it follows.
+    pub(crate) view: View,
+}
+
+impl Default for Abilities {
+    /// Of a node that has said nothing of itself: it is told of all and understands nothing more than the protocol.
+    fn default() -> Self {
+        Self {
+            features: Features::default(),
+            view: View::ALL,
+        }
+    }
 }
 
 /// How a subscriber stands in a lane, as its stream last knew.
@@ -142,6 +161,7 @@ impl Fleet {
                 .map_or(0, |record| record.reconnects.saturating_add(1)),
             lanes: earlier.map(|record| record.carried(now)).unwrap_or_default(),
             notes: Notes::default(),
+            abilities: Abilities::default(),
         };
         nodes.records.insert(process.clone(), record);
         drop(nodes);
@@ -238,6 +258,20 @@ impl Fleet {
             }
         }
         gateways.into_values().collect()
+    }
+
+    /// Ids of the connected nodes that follow a kind and do not understand a feature, each once, in order.
+    pub(crate) fn lacking(&self, feature: Feature, kind: Kind) -> Vec<String> {
+        let nodes = self.lock();
+        let lacks = |record: &Record| {
+            let Abilities { features, view } = record.abilities;
+            record.session.is_some() && view.contains(kind) && !features.contains(feature)
+        };
+        let lacking = nodes.all().filter(|(_, record)| lacks(record));
+        let mut ids: Vec<_> = lacking.map(|(process, _)| process.node.clone()).collect();
+        ids.sort();
+        ids.dedup();
+        ids
     }
 
     /// Contents of other lineages than this that connected nodes run, the most common first.

@@ -1,6 +1,7 @@
 //! The control plane as a function: listeners in, served until told to stop.
 
 mod listeners;
+mod loading;
 mod services;
 
 use std::{future::Future, sync::Arc, time::Duration};
@@ -31,9 +32,9 @@ use crate::{
     grpc::{configuration::Configuration, recommendation::Recommendations, status::FleetStatus},
     leader::Leader,
     metrics,
-    opening::{self, Opened},
+    opening::Opened,
     peers::Peers,
-    refusing::refuse,
+    refusing::{Refusal, refuse},
     rollout::Rollouts,
     secrets::Vault,
     telemetry::Telemetry,
@@ -80,12 +81,14 @@ pub async fn run(
         ..StoreOptions::default()
     };
     let plugins = options.policy.plugins.clone();
-    let opened = Box::pin(opening::open(&config, options)).await?;
     let stop = shutdown.child_token();
     let _stop_on_drop = stop.clone().drop_guard();
+    let opened = Box::pin(loading::open(&config, options, &listeners, &stop)).await?;
     let store = match opened {
         Opened::Whole(store) | Opened::Backup(store) => store,
-        Opened::Nothing(reason) => return Box::pin(refuse(&config, listeners, reason, stop)).await,
+        Opened::Nothing(reason) => {
+            return Box::pin(refuse(&config, listeners, Refusal::Recovery(reason), stop)).await;
+        }
     };
     let served = match open_doors(&config, &store).await {
         Ok((access, vault)) => {
@@ -149,8 +152,8 @@ async fn serve(
     let (health, health_service) = tonic_health::server::health_reporter();
     let mut routes = Routes::new(health_service);
     add_reflection(&mut routes)?;
+    let configuration = Configuration::new(stored.clone(), fleet.clone(), stop.clone());
     let status = FleetStatus::new((fleet, store.clone()), rollouts, book.clone(), stop.clone());
-    let configuration = Configuration::new(stored.clone(), stop.clone());
     let recommendations = Recommendations::new(stored.clone(), book.clone(), coordination.clone());
     add_services(&mut routes, &stored, configuration, status, recommendations);
     let discovery = DiscoveryServiceServer::new(discovery).max_decoding_message_size(MAX_ANSWER);

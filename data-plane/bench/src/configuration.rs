@@ -198,6 +198,7 @@ fn rpc(number: u32, url: &HttpUrl) -> Result<Rpc, Rejection> {
         collectors: vec![Collector::EthBlockNumber],
         methods: None,
         prices: None,
+        egress_proxy: None,
         headers: UpstreamHeaders::default(),
     })
 }

@@ -1,6 +1,10 @@
 //! One call of a target over HTTP: bounded in time and size.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use http::{
@@ -10,12 +14,18 @@ use http::{
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::{
+        Client,
+        connect::{Connect, HttpConnector, proxy::Tunnel},
+    },
     rt::{TokioExecutor, TokioTimer},
 };
 use tokio::time::timeout;
 
-use crate::{question::Reason, target::Place};
+use crate::{
+    question::Reason,
+    target::{Place, Proxy},
+};
 
 /// The largest answer, in bytes: a block with the hashes of its transactions fits.
 const MAX_ANSWER: usize = 2 * 1024 * 1024;
@@ -29,10 +39,17 @@ const AGENT: &str = concat!("tyrscale-exporter/", env!("CARGO_PKG_VERSION"));
 #[error("tls cannot be set up")]
 pub struct TlsUnusable;
 
-/// Asks targets.
+type Direct = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+type Proxied = Client<HttpsConnector<Tunnel<HttpConnector>>, Full<Bytes>>;
+
+/// Proxies that connections are kept through; more make all of them be forgotten.
+const MAX_PROXIES: usize = 64;
+
+/// Asks targets, directly or through their proxies.
 #[derive(Debug, Clone)]
 pub(crate) struct Asker {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    direct: Direct,
+    proxied: Arc<Mutex<HashMap<Proxy, Proxied>>>,
     limit: Duration,
 }
 
@@ -51,22 +68,30 @@ impl Asker {
     /// # Errors
     /// [`TlsUnusable`].
     pub(crate) fn new(limit: Duration) -> Result<Self, TlsUnusable> {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(limit));
-        let connector = HttpsConnectorBuilder::new()
-            .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())
-            .map_err(|_| TlsUnusable)?
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(1)
-            .build(connector);
-        Ok(Self { client, limit })
+        Ok(Self {
+            direct: client(tls(tcp(limit))?),
+            proxied: Arc::default(),
+            limit,
+        })
+    }
+
+    /// What sends through a proxy.
+    fn through(&self, proxy: &Proxy) -> Result<Proxied, TlsUnusable> {
+        let mut known = self.proxied.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = known.get(proxy) {
+            return Ok(client.clone());
+        }
+        let tunnel = Tunnel::new(proxy.uri.clone(), tcp(self.limit));
+        let tunnel = match &proxy.authorization {
+            Some(authorization) => tunnel.with_auth(authorization.clone()),
+            None => tunnel,
+        };
+        let made = client(tls(tunnel)?);
+        if known.len() >= MAX_PROXIES {
+            known.clear();
+        }
+        known.insert(proxy.clone(), made.clone());
+        Ok(made)
     }
 
     /// Sends a body and reads the answer.
@@ -90,14 +115,17 @@ impl Asker {
         for (name, value) in &place.headers {
             request.headers_mut().insert(name, value.clone());
         }
-        let answer = self
-            .client
-            .request(request)
-            .await
-            .map_err(|error| match error.is_connect() {
-                true => Reason::NotSent,
-                false => Reason::Lost,
-            })?;
+        let answer = match &place.proxy {
+            None => self.direct.request(request),
+            Some(proxy) => {
+                let client = self.through(proxy).map_err(|_| Reason::NotSent)?;
+                client.request(request)
+            }
+        };
+        let answer = answer.await.map_err(|error| match error.is_connect() {
+            true => Reason::NotSent,
+            false => Reason::Lost,
+        })?;
         let (head, body) = answer.into_parts();
         let body = Limited::new(body, MAX_ANSWER).collect().await;
         Ok(Answered {
@@ -111,6 +139,31 @@ impl Asker {
                 .to_bytes(),
         })
     }
+}
+
+fn tcp(limit: Duration) -> HttpConnector {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(limit));
+    tcp
+}
+
+fn tls<C>(connector: C) -> Result<HttpsConnector<C>, TlsUnusable> {
+    Ok(HttpsConnectorBuilder::new()
+        .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())
+        .map_err(|_| TlsUnusable)?
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(connector))
+}
+
+fn client<C: Connect + Clone>(connector: C) -> Client<C, Full<Bytes>> {
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(1)
+        .build(connector)
 }
 
 /// Source: RFC 9110, section 10.2.3.

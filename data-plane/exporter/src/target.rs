@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{HeaderMap, HeaderValue, Uri, header::AUTHORIZATION};
 use tyrscale_jsonrpc::Vendor;
-use tyrscale_model::{ChainId, Collector, HttpUrl, Network, Resource, Rpc, RpcId, Snapshot, UpstreamHeaders};
+use tyrscale_model::{
+    ChainId, Collector, HttpUrl, Network, ProxyAddress, Resource, Rpc, RpcId, Snapshot, UpstreamHeaders,
+    Violation,
+};
 
 /// An rpc as it is measured. Another one takes its place when anything of it changes.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,7 +20,7 @@ pub(crate) struct Target {
     pub(crate) collectors: BTreeSet<Collector>,
     pub(crate) vendor: Vendor,
     /// With the values of secrets; none while one of them is not here.
-    address: Option<(HttpUrl, UpstreamHeaders)>,
+    address: Option<(HttpUrl, UpstreamHeaders, Option<ProxyAddress>)>,
 }
 
 /// What tells it in metrics: `network`, `provider`, `rpc_uuid` and `type`, never its URL.
@@ -40,6 +43,7 @@ impl Labels {
 pub(crate) struct Place {
     pub(crate) uri: Uri,
     pub(crate) headers: HeaderMap,
+    pub(crate) proxy: Option<Proxy>,
 }
 
 impl fmt::Debug for Place {
@@ -67,17 +71,13 @@ impl Target {
             chain,
             collectors: rpc.collectors.iter().copied().collect(),
             vendor: Vendor::of(rpc.provider.as_str(), rpc.url.host()),
-            address: rpc
-                .url
-                .filled(snapshot)
-                .ok()
-                .zip(rpc.headers.filled(snapshot).ok()),
+            address: filled(rpc, snapshot).ok(),
         }
     }
 
     /// Where to send requests; none when no request can be sent there.
     pub(crate) fn place(&self) -> Option<Place> {
-        let (url, own) = self.address.as_ref()?;
+        let (url, own, proxy) = self.address.as_ref()?;
         let query = url
             .expose_query()
             .map(|query| format!("?{query}"))
@@ -87,12 +87,61 @@ impl Target {
             .ok()?;
         let mut headers = HeaderMap::new();
         if let Some(user_info) = url.expose_user_info() {
-            let basic = format!("Basic {}", BASE64_STANDARD.encode(user_info));
-            let mut value = HeaderValue::from_str(&basic).ok()?;
-            value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
+            headers.insert(AUTHORIZATION, basic(&user_info)?);
         }
         headers.extend(own.expose().map(|(name, value)| (name.clone(), value.clone())));
-        Some(Place { uri, headers })
+        let proxy = match proxy {
+            Some(proxy) => Some(Proxy::of(proxy)?),
+            None => None,
+        };
+        Some(Place { uri, headers, proxy })
     }
+}
+
+/// Where an rpc is, with the values of secrets.
+fn filled(
+    rpc: &Rpc,
+    snapshot: &Snapshot,
+) -> Result<(HttpUrl, UpstreamHeaders, Option<ProxyAddress>), Violation> {
+    let proxy = rpc.egress_proxy.as_ref();
+    Ok((
+        rpc.url.filled(snapshot)?,
+        rpc.headers.filled(snapshot)?,
+        proxy
+            .map(|proxy| proxy.filled("egress_proxy", snapshot))
+            .transpose()?,
+    ))
+}
+
+/// An HTTP CONNECT proxy on the way to a target.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Proxy {
+    pub(crate) uri: Uri,
+    /// What it is shown.
+    pub(crate) authorization: Option<HeaderValue>,
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Proxy").field(&self.uri).finish()
+    }
+}
+
+impl Proxy {
+    fn of(proxy: &ProxyAddress) -> Option<Self> {
+        let uri = format!("http://{}:{}", proxy.host(), proxy.port()).parse().ok()?;
+        let authorization = match proxy.expose_credentials() {
+            Some(credentials) => Some(basic(credentials)?),
+            None => None,
+        };
+        Some(Self { uri, authorization })
+    }
+}
+
+/// Credentials as they are shown (RFC 7617).
+fn basic(credentials: &str) -> Option<HeaderValue> {
+    let basic = format!("Basic {}", BASE64_STANDARD.encode(credentials));
+    let mut value = HeaderValue::from_str(&basic).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }

@@ -8,8 +8,9 @@ use tokio::time::Instant;
 use tyrscale_balance::{Member, RetryBudget, Selector, SelectorSettings};
 use tyrscale_client::reporting::UpstreamHead;
 use tyrscale_model::{
-    ChainId, Consistency, EffectiveWeight, HealthCheck, HttpUrl, Network, OperatorWeight, Resource, RouteId,
-    RouteKey, Rpc, Snapshot, Target, Upstream, UpstreamHeaders, UpstreamId, Violation, ViolationCode,
+    ChainId, Consistency, EffectiveWeight, HealthCheck, HttpUrl, Network, OperatorWeight, ProxyAddress,
+    Resource, RouteId, RouteKey, Rpc, Snapshot, Target, Upstream, UpstreamHeaders, UpstreamId, Violation,
+    ViolationCode,
 };
 
 use crate::admission::Admission;
@@ -212,7 +213,7 @@ fn compile_endpoint(
         route_id: model.id,
         upstream_id: upstream.id,
         url: url(upstream, snapshot)?.filled(snapshot)?,
-        proxy: upstream.proxy.clone(),
+        proxy: proxy(upstream, snapshot)?,
         protocol: upstream.protocol,
         headers: headers(upstream, snapshot)?,
         chain: chain(upstream, snapshot),
@@ -253,6 +254,17 @@ fn url(upstream: &Upstream, snapshot: &Snapshot) -> Result<HttpUrl, Violation> {
             .url()
             .ok_or_else(|| Violation::new("address", ViolationCode::Invalid, "must make a URL")),
     }
+}
+
+/// Its own proxy, or that of its rpc.
+fn proxy(upstream: &Upstream, snapshot: &Snapshot) -> Result<Option<ProxyAddress>, Violation> {
+    if let Some(own) = &upstream.proxy {
+        return own.filled("proxy_host", snapshot).map(Some);
+    }
+    let of_rpc = rpc(upstream, snapshot).and_then(|rpc| rpc.egress_proxy.as_ref());
+    of_rpc
+        .map(|proxy| proxy.filled("rpc.egress_proxy", snapshot))
+        .transpose()
 }
 
 /// Its own headers and those of its rpc.

@@ -29,9 +29,10 @@ pub fn code_of(rejection: &Rejection) -> Code {
         | ViolationCode::Immutable => Code::InvalidArgument,
         ViolationCode::AlreadyExists => Code::AlreadyExists,
         ViolationCode::NotFound | ViolationCode::ReferenceNotFound => Code::NotFound,
-        ViolationCode::InUse | ViolationCode::ManagedByAnother | ViolationCode::LimitExceeded => {
-            Code::FailedPrecondition
-        }
+        ViolationCode::InUse
+        | ViolationCode::ManagedByAnother
+        | ViolationCode::LimitExceeded
+        | ViolationCode::Unsupported => Code::FailedPrecondition,
         ViolationCode::EtagMismatch | ViolationCode::RevisionMismatch => Code::Aborted,
         ViolationCode::OutOfScope => Code::PermissionDenied,
     }
@@ -103,7 +104,7 @@ mod tests {
 
     use super::*;
 
-    const CODES: [(ViolationCode, Code); 12] = [
+    const CODES: [(ViolationCode, Code); 13] = [
         (ViolationCode::Required, Code::InvalidArgument),
         (ViolationCode::Invalid, Code::InvalidArgument),
         (ViolationCode::OutOfRange, Code::InvalidArgument),
@@ -116,6 +117,7 @@ mod tests {
         (ViolationCode::RevisionMismatch, Code::Aborted),
         (ViolationCode::ManagedByAnother, Code::FailedPrecondition),
         (ViolationCode::LimitExceeded, Code::FailedPrecondition),
+        (ViolationCode::Unsupported, Code::FailedPrecondition),
     ];
 
     prop_compose! {

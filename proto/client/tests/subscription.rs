@@ -129,12 +129,27 @@ async fn unknown_fields_are_kept_and_proved_and_unknown_kinds_left_out() {
         payload: vec![1, 2, 3].into(),
         ttl: None,
         value: None,
+        required_features: vec!["telepathy".into()],
     });
     let ack = stream.ask_for_ack(Message::Chunk(message)).await;
     assert_eq!(ack.running, Some(wire::version_to_wire(&target)));
     let update = subscriber.update().await;
     assert_eq!(update.snapshot.get(&key("a")).unwrap().payload, payload);
     assert_eq!(update.snapshot.len(), 1);
+}
+
+/// C58: a control plane that does not look at what is understood.
+#[tokio::test]
+async fn what_needs_a_feature_of_a_newer_build_is_refused_by_name() {
+    let running = running(5, &[network("a", 1)]).await;
+    let rows = [network("b", 1)];
+    let target = version(&content(LINEAGE, 6, &rows));
+    let Message::Chunk(mut message) = snapshot_of(&target, &rows) else {
+        panic!("no chunk")
+    };
+    message.upserts[0].required_features = ["secrets", "telepathy"].map(str::to_owned).into();
+    let nack = assert_refused(running, Message::Chunk(message), NackReason::Unsupported).await;
+    assert!(nack.violations[0].message.contains("telepathy"), "{nack:?}");
 }
 
 /// C98

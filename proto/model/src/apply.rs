@@ -1,116 +1,22 @@
 //! The one way the configuration changes: a snapshot and a change set give the next snapshot, or every reason
 //! why not.
 
+mod change_set;
+mod deletions;
+
 use std::{
     collections::{BTreeMap, HashSet},
     sync::Arc,
 };
 
+use self::deletions::check_deletions;
 use crate::{
-    Entry, Etag, Kind, Meta, Name, Notes, PluginType, Rejection, Resource, ResourceKey, Revision,
-    RolloutPolicy, Snapshot, UnixMillis, Violation, ViolationCode,
+    Entry, Etag, Kind, Meta, Name, Notes, PluginType, Rejection, Resource, ResourceKey, Snapshot, UnixMillis,
+    Violation, ViolationCode,
     draft::{Draft, Touched},
 };
 
-/// What an upsert expects to find.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Expectation {
-    /// Whatever is there.
-    #[default]
-    Any,
-    /// Nothing.
-    Absent,
-    /// Something.
-    Present,
-}
-
-/// One step of a change set.
-#[expect(clippy::large_enum_variant, reason = "operations are upserts as a rule")]
-#[derive(Debug, Clone, PartialEq)]
-pub enum Operation {
-    /// Puts a whole resource.
-    Upsert {
-        /// The content.
-        resource: Resource,
-        /// What must be there before.
-        expectation: Expectation,
-        /// When given, must be the current one.
-        etag: Option<Etag>,
-    },
-    /// Takes a resource away.
-    Delete {
-        /// Which.
-        key: ResourceKey,
-        /// When given, must be the current one.
-        etag: Option<Etag>,
-        /// Whether rpcs, upstreams and plugins that cannot live without it go with it. Recommendations never
-        /// do.
-        cascade: bool,
-    },
-}
-
-/// A change, all or nothing.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct ChangeSet {
-    /// When given, the revision the configuration must be at.
-    pub expected_revision: Option<Revision>,
-    /// The steps, in order; references and uniqueness count after the last.
-    pub operations: Vec<Operation>,
-    /// What is noted with resources that are put.
-    pub notes: BTreeMap<ResourceKey, Notes>,
-    /// In whose name.
-    pub ownership: Ownership,
-    /// How much may be deleted.
-    pub max_deletes: DeletionLimit,
-    /// Who.
-    pub author: String,
-    /// From where and with which program.
-    pub client: String,
-    /// The id the client gave its request; empty when it gave none.
-    pub request_id: String,
-    /// Why, for the log.
-    pub message: String,
-    /// What the client notes with it, for the log.
-    pub labels: BTreeMap<String, String>,
-    /// Which revision it restores, for the log.
-    pub reverts_to: Option<Revision>,
-    /// How it is to reach the gateways, for the log; `None`: by the defaults.
-    pub rollout: Option<RolloutPolicy>,
-}
-
-/// In whose name resources are put and deleted.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Ownership {
-    /// The manager: what it puts is its own afterwards, and what others manage it may not touch. Empty: whoever
-    /// manages a resource, it may be touched and stays theirs.
-    pub manager: String,
-    /// Delete what the manager owns and the change set does not put.
-    pub prune: bool,
-    /// Touch what others manage; what is put is the manager's own afterwards.
-    pub take_over: bool,
-}
-
-/// How many resources a change set may delete, cascades and prunes included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum DeletionLimit {
-    /// Any number.
-    #[default]
-    None,
-    /// A fifth of what exists, at least 10.
-    Share,
-    /// So many.
-    At(usize),
-}
-
-impl DeletionLimit {
-    fn of(self, existing: usize) -> usize {
-        match self {
-            Self::None => usize::MAX,
-            Self::Share => (existing / 5).max(10),
-            Self::At(limit) => limit,
-        }
-    }
-}
+pub use self::change_set::{ChangeSet, DeletionLimit, Expectation, Operation, Ownership};
 
 /// What the rules depend on besides the configuration.
 #[derive(Debug, Clone, Default)]
@@ -306,23 +212,6 @@ impl Step<'_> {
         ))
     }
 
-    /// Deletes what the manager owns and the change set does not put. What others own stays, and with it
-    /// whatever it needs.
-    fn prune(&mut self, before: &Snapshot) {
-        let manager = &self.change_set.ownership.manager;
-        if manager.is_empty() {
-            let violation = Violation::new("manager", ViolationCode::Required, "must be set to prune");
-            self.violations.push(violation);
-            return;
-        }
-        let owned = before
-            .iter()
-            .filter(|(_, entry)| entry.meta.managed_by == *manager);
-        for (key, _) in owned.filter(|(key, _)| !self.kept.contains(*key)) {
-            self.draft.remove(key);
-        }
-    }
-
     fn precondition(
         &self,
         key: &ResourceKey,
@@ -365,39 +254,6 @@ impl Step<'_> {
         }
     }
 
-    fn delete(&mut self, key: &ResourceKey, etag: Option<&Etag>, cascade: bool) {
-        let Some(current) = self.draft.snapshot().get(key).cloned() else {
-            self.violations.push(absent(key).of(key.clone()));
-            return;
-        };
-        if let Some(violation) = stale(&current, etag) {
-            self.violations.push(violation.of(key.clone()));
-            return;
-        }
-        let mut doomed = vec![key.clone()];
-        while let Some(next) = doomed.pop() {
-            let Some(entry) = self.draft.snapshot().get(&next).cloned() else {
-                continue;
-            };
-            if let Some(violation) = self.foreign(&entry) {
-                self.violations.push(violation.of(next));
-                continue;
-            }
-            // What refers to a secret does not go with it.
-            if cascade && next.kind != Kind::Secret {
-                let goes_along = |referrer: &&ResourceKey| referrer.kind != Kind::Recommendation;
-                doomed.extend(
-                    self.draft
-                        .snapshot()
-                        .referrers_of(&next)
-                        .filter(goes_along)
-                        .cloned(),
-                );
-            }
-            self.draft.remove(&next);
-        }
-    }
-
     fn finish(self, before: &Snapshot) -> Result<Applied, Rejection> {
         let limit = self.change_set.max_deletes.of(before.len());
         if !self.violations.is_empty() {
@@ -420,37 +276,6 @@ impl Step<'_> {
             warnings: self.warnings,
         })
     }
-}
-
-/// How many of the deletions that are too many are named.
-const NAMED: usize = 10;
-
-fn check_deletions(changes: &[Change], limit: usize) -> Result<(), Violation> {
-    let deleted = || {
-        changes
-            .iter()
-            .filter(|change| change.action == ChangeAction::Deleted)
-    };
-    let count = deleted().count();
-    if count <= limit {
-        return Ok(());
-    }
-    let mut names: Vec<String> = deleted()
-        .take(NAMED)
-        .map(|change| change.key.to_string())
-        .collect();
-    if count > NAMED {
-        names.push("and others".to_owned());
-    }
-    let message = format!(
-        "{count} resources would be deleted, at most {limit} may be: {}",
-        names.join(", ")
-    );
-    Err(Violation::new(
-        "max_deletes",
-        ViolationCode::LimitExceeded,
-        message,
-    ))
 }
 
 fn absent(key: &ResourceKey) -> Violation {

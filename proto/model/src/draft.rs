@@ -55,6 +55,7 @@ impl Draft {
         }
         if let Some(entry) = &current {
             self.snapshot.digest.remove(key.kind, &key.id, &entry.payload);
+            self.snapshot.needed.remove(&entry.resource, key.kind);
             for (_, target) in entry.resource.references() {
                 self.snapshot.referrers.remove_mut(&(target, key.clone()));
             }
@@ -66,6 +67,7 @@ impl Draft {
         let key = entry.resource.key();
         self.touch(&key);
         self.snapshot.digest.add(key.kind, &key.id, &entry.payload);
+        self.snapshot.needed.add(&entry.resource, key.kind);
         for (_, target) in entry.resource.references() {
             self.snapshot.referrers.insert_mut((target, key.clone()), ());
         }

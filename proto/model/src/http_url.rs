@@ -11,8 +11,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 
 use crate::{Name, SecretValue, Snapshot, Violation, ViolationCode, secret::reference};
 
-use masking::mask_user_info;
-pub(crate) use masking::{mask_path, mask_query};
+pub(crate) use masking::{mask_path, mask_query, mask_user_info};
 
 /// What stands for a secret in a masked text.
 pub(crate) const MASK: &str = "***";

@@ -10,6 +10,7 @@ mod apply;
 mod difference;
 mod digest;
 mod draft;
+mod feature;
 mod filter;
 mod header;
 mod http_url;
@@ -44,6 +45,7 @@ pub use apply::{
 };
 pub use difference::{Difference, FieldChange, difference, field_changes};
 pub use digest::{ContentDigest, Digest, KindHashes};
+pub use feature::{Feature, Features, UnknownFeature};
 pub use filter::Filter;
 pub use http_url::{HttpUrl, Scheme};
 pub use id::{Name, RouteId, RpcId, UpstreamId};

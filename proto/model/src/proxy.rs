@@ -3,11 +3,12 @@
 use std::{fmt, str::FromStr};
 
 use crate::{
-    Violation, ViolationCode,
-    http_url::{MASK, parse_port},
+    Name, Snapshot, Violation, ViolationCode,
+    http_url::{MASK, mask_user_info, parse_port},
+    secret::reference,
 };
 
-/// `[user:password@]host:port`. `Debug` and `Display` mask the credentials.
+/// `[user:password@]host:port`, whose credentials may refer to secrets. `Debug` and `Display` mask the credentials.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ProxyAddress {
     text: String,
@@ -41,13 +42,39 @@ impl ProxyAddress {
         self.port
     }
 
-    /// The text with `***` in place of credentials.
+    /// The text with `***` in place of credentials, unless they are references to secrets and nothing else.
     #[must_use]
     pub fn masked(&self) -> String {
-        match self.credentials {
-            Some(_) => format!("{MASK}@{}:{}", self.host, self.port),
+        match &self.credentials {
+            Some(credentials) => format!("{}@{}:{}", mask_user_info(credentials), self.host, self.port),
             None => self.text.clone(),
         }
+    }
+
+    /// The secrets the credentials refer to.
+    pub fn secrets(&self) -> impl Iterator<Item = Name> {
+        reference::names(self.credentials.as_deref().unwrap_or_default())
+    }
+
+    /// The address with the values of the secrets it refers to.
+    ///
+    /// # Errors
+    /// A [`Violation`] of `field` naming the secret whose value is not there.
+    pub fn filled(&self, field: &str, snapshot: &Snapshot) -> Result<Self, Violation> {
+        let Some(credentials) = self.credentials.as_deref().filter(|text| reference::is_in(text)) else {
+            return Ok(self.clone());
+        };
+        let value = |name: &Name| reference::value_of(snapshot, name).map(|it| it.expose().into());
+        let filled = reference::replaced(credentials, value).map_err(|violation| Violation {
+            field: field.to_owned(),
+            ..violation
+        })?;
+        Ok(Self {
+            text: format!("{filled}@{}:{}", self.host, self.port),
+            credentials: Some(filled),
+            host: self.host.clone(),
+            port: self.port,
+        })
     }
 
     /// Whether this is a text that [`ProxyAddress::masked`] made.
@@ -84,7 +111,7 @@ impl FromStr for ProxyAddress {
         let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'/' | b'@');
         let credentials_valid = |text: &str| {
             let named = text.split_once(':').is_some_and(|(user, _)| !user.is_empty());
-            text == MASK || (named && text.bytes().all(plain))
+            text == MASK || (named && text.bytes().all(plain) && reference::check(text).is_ok())
         };
         if credentials.is_some_and(|text| !credentials_valid(text)) {
             return Err(violation());
@@ -126,6 +153,28 @@ mod tests {
             assert_eq!(proxy.masked(), masked);
             assert_eq!(proxy.expose(), text);
         }
+    }
+
+    #[test]
+    fn credentials_that_are_references_alone_are_shown() {
+        for (text, masked) in [
+            ("${secret:u}:${secret:p}@h:80", "${secret:u}:${secret:p}@h:80"),
+            ("${secret:both}@h:80", "${secret:both}@h:80"),
+            ("user:${secret:p}@h:80", "***@h:80"),
+        ] {
+            let proxy: ProxyAddress = text.parse().unwrap();
+            assert_eq!(proxy.masked(), masked);
+            assert_eq!(
+                proxy.secrets().last().unwrap().as_str().len(),
+                if text.contains("both") { 4 } else { 1 }
+            );
+            let empty = Snapshot::empty(crate::Lineage([0; 16]));
+            assert_eq!(
+                proxy.filled("egress_proxy", &empty).unwrap_err().field,
+                "egress_proxy"
+            );
+        }
+        assert!("user:${secret:@h:80".parse::<ProxyAddress>().is_err());
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 
 use crate::{
-    Kind, Network, PluginAttachment, Recommendation, ResourceKey, Route, Rpc, Secret, Target, Upstream,
-    Violation, ViolationCode, wire,
+    Kind, Network, PluginAttachment, ProxyAddress, Recommendation, ResourceKey, Route, Rpc, Secret, Target,
+    Upstream, Violation, ViolationCode, wire,
 };
 
 /// One resource of the configuration.
@@ -75,6 +75,8 @@ impl Resource {
                 let mut named = vec![("network", Network::key_of(&rpc.network))];
                 named.extend(Secret::keys_of("url", rpc.url.secrets()));
                 named.extend(Secret::keys_of("headers", rpc.headers.secrets()));
+                let proxy = rpc.egress_proxy.iter().flat_map(ProxyAddress::secrets);
+                named.extend(Secret::keys_of("egress_proxy", proxy));
                 named
             }
             Self::Plugin(plugin) => vec![("route_id", plugin.route_id.key())],
@@ -85,6 +87,8 @@ impl Resource {
                     Target::Address(address) => named.extend(Secret::keys_of("path", address.secrets())),
                 }
                 named.extend(Secret::keys_of("headers", upstream.headers.secrets()));
+                let proxy = upstream.proxy.iter().flat_map(ProxyAddress::secrets);
+                named.extend(Secret::keys_of("proxy_host", proxy));
                 named
             }
             Self::Recommendation(recommendation) => vec![
@@ -171,6 +175,10 @@ impl Resource {
                 if !rpc.headers.unmask(stored.map(|stored| &stored.headers)) {
                     return Err(stale("headers"));
                 }
+                let known = stored.and_then(|stored| stored.egress_proxy.as_ref());
+                if !unmask_proxy(&mut rpc.egress_proxy, known) {
+                    return Err(stale("egress_proxy"));
+                }
             }
             Self::Upstream(upstream) => {
                 let stored = match before {
@@ -185,13 +193,9 @@ impl Resource {
                         _ => return Err(stale("path")),
                     }
                 }
-                if let Some(proxy) = &mut upstream.proxy
-                    && proxy.is_masked()
-                {
-                    match stored.and_then(|stored| stored.proxy.as_ref()) {
-                        Some(known) if known.masked() == proxy.expose() => *proxy = known.clone(),
-                        _ => return Err(stale("proxy_host")),
-                    }
+                let known = stored.and_then(|stored| stored.proxy.as_ref());
+                if !unmask_proxy(&mut upstream.proxy, known) {
+                    return Err(stale("proxy_host"));
                 }
                 if !upstream.headers.unmask(stored.map(|stored| &stored.headers)) {
                     return Err(stale("headers"));
@@ -200,5 +204,19 @@ impl Resource {
             _ => {}
         }
         Ok(self)
+    }
+}
+
+/// Puts the stored proxy back where it is shown masked; `false` when it is not the one that is stored.
+fn unmask_proxy(proxy: &mut Option<ProxyAddress>, stored: Option<&ProxyAddress>) -> bool {
+    let Some(masked) = proxy.as_ref().filter(|proxy| proxy.is_masked()) else {
+        return true;
+    };
+    match stored {
+        Some(known) if known.masked() == masked.expose() => {
+            *proxy = Some(known.clone());
+            true
+        }
+        _ => false,
     }
 }

@@ -7,7 +7,8 @@ use std::{fmt, str::FromStr};
 pub use prices::CallPrices;
 
 use crate::{
-    HttpUrl, MethodFilter, Name, ResourceKey, RpcId, UpstreamHeaders, Violation, ViolationCode, rules::Rules,
+    HttpUrl, MethodFilter, Name, ProxyAddress, ResourceKey, RpcId, UpstreamHeaders, Violation, ViolationCode,
+    rules::Rules,
 };
 
 /// Who may use an endpoint.
@@ -121,6 +122,8 @@ pub struct Rpc {
     pub prices: Option<CallPrices>,
     /// Set on every request to it.
     pub headers: UpstreamHeaders,
+    /// The HTTP CONNECT proxy on the way to it.
+    pub egress_proxy: Option<ProxyAddress>,
 }
 
 impl Rpc {

@@ -1,150 +1,23 @@
 //! The whole configuration at one version.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+mod advance;
+mod entry;
 
-use bytes::Bytes;
+use std::sync::Arc;
+
 use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
 
 use crate::{
-    ContentDigest, Digest, Kind, KindHashes, Lane, Lineage, Name, Network, PluginAttachment, Recommendation,
-    Rejection, Resource, ResourceKey, Revision, Route, RouteId, Rpc, RpcId, Secret, SecretValue, Upstream,
-    UpstreamId, Version, View, Violation, ViolationCode, draft::Draft, resource::UniqueKey, wire,
+    ContentDigest, Digest, Feature, Features, Kind, KindHashes, Lane, Lineage, Name, Network,
+    PluginAttachment, Recommendation, Rejection, Resource, ResourceKey, Revision, Route, RouteId, Rpc, RpcId,
+    Secret, SecretValue, Upstream, UpstreamId, Version, View, draft::Draft, feature::Needed,
+    resource::UniqueKey,
 };
 
-/// Milliseconds since 1970-01-01T00:00:00Z.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct UnixMillis(pub u64);
-
-/// Changes with a resource's content; 16 hexadecimal digits.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Etag(pub String);
-
-/// What is known about a resource besides its content.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Meta {
-    /// At which revision it came.
-    pub create_revision: Revision,
-    /// At which revision it last changed.
-    pub modify_revision: Revision,
-    /// When it came.
-    pub create_time: UnixMillis,
-    /// When it last changed.
-    pub modify_time: UnixMillis,
-    /// Who changed it last, as the client named itself.
-    pub modified_by: String,
-    /// What selects it: short words.
-    pub labels: BTreeMap<String, String>,
-    /// What people and programs note with it.
-    pub annotations: BTreeMap<String, String>,
-    /// Who manages it by documents; empty when nobody does.
-    pub managed_by: String,
-}
-
-/// A resource with its payload and meta. `Debug` leaves the payload out, which may hold secrets.
-#[derive(Clone)]
-pub struct Entry {
-    /// The content, decoded.
-    pub resource: Resource,
-    /// The content as it is stored, sent and hashed.
-    pub payload: Bytes,
-    /// What is known about it.
-    pub meta: Meta,
-}
-
-impl Entry {
-    /// Whether the other has the same content and notes; revisions and times aside.
-    #[must_use]
-    pub fn has_content_of(&self, other: &Self) -> bool {
-        let (meta, others) = (&self.meta, &other.meta);
-        self.payload == other.payload
-            && meta.labels == others.labels
-            && meta.annotations == others.annotations
-            && meta.managed_by == others.managed_by
-    }
-
-    /// The etag of the content and the notes.
-    #[must_use]
-    pub fn etag(&self) -> Etag {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&[self.resource.key().kind.number()]);
-        hasher.update(&self.payload);
-        let Meta {
-            labels,
-            annotations,
-            managed_by,
-            ..
-        } = &self.meta;
-        for (mark, notes) in [(1, labels), (2, annotations)] {
-            for text in notes.iter().flat_map(|(name, value)| [name, value]) {
-                hasher.update(&[mark]);
-                hasher.update(&(text.len() as u64).to_le_bytes());
-                hasher.update(text.as_bytes());
-            }
-        }
-        hasher.update(managed_by.as_bytes());
-        let hash = hasher.finalize();
-        Etag(hash.to_hex().chars().take(16).collect())
-    }
-}
-
-impl fmt::Debug for Entry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Entry")
-            .field("resource", &self.resource)
-            .field("meta", &self.meta)
-            .finish_non_exhaustive()
-    }
-}
-
-/// A resource as it travels to subscribers and rests on their disks.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Row {
-    /// Which resource.
-    pub key: ResourceKey,
-    /// At which revision it last changed.
-    pub revision: Revision,
-    /// Its payload.
-    pub payload: Bytes,
-    /// Of a secret that the subscriber needs: its value.
-    pub value: Option<SecretValue>,
-}
-
-impl Row {
-    /// The row of an entry, with the value of a secret where that is known.
-    #[must_use]
-    pub fn of(entry: &Entry) -> Self {
-        let value = match &entry.resource {
-            Resource::Secret(secret) => secret.value.clone(),
-            _ => None,
-        };
-        Self {
-            key: entry.resource.key(),
-            revision: entry.meta.modify_revision,
-            payload: entry.payload.clone(),
-            value,
-        }
-    }
-}
-
-impl fmt::Debug for Row {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Row")
-            .field("key", &self.key)
-            .field("revision", &self.revision)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Why a snapshot cannot be advanced.
-#[derive(Debug, thiserror::Error)]
-pub enum AdvanceError {
-    /// The update contradicts itself, or a payload is no message of its kind.
-    #[error("update cannot be decoded: {0}")]
-    Decode(Rejection),
-    /// The content after the update would break a rule.
-    #[error("update is not valid: {0}")]
-    Invalid(Rejection),
-}
+pub use self::{
+    advance::AdvanceError,
+    entry::{Entry, Etag, Meta, Row, UnixMillis},
+};
 
 /// The whole configuration at one version. Immutable; cloning it is cheap and versions share structure.
 #[derive(Debug, Clone)]
@@ -155,6 +28,7 @@ pub struct Snapshot {
     pub(crate) unique: HashTrieMapSync<UniqueKey, ResourceKey>,
     pub(crate) referrers: RedBlackTreeMapSync<(ResourceKey, ResourceKey), ()>,
     pub(crate) digest: ContentDigest,
+    pub(crate) needed: Needed,
 }
 
 impl Snapshot {
@@ -168,6 +42,7 @@ impl Snapshot {
             unique: HashTrieMapSync::new_sync(),
             referrers: RedBlackTreeMapSync::new_sync(),
             digest: ContentDigest::default(),
+            needed: Needed::default(),
         }
     }
 
@@ -204,6 +79,22 @@ impl Snapshot {
             revision: self.revision,
             digest: self.digest(view),
         }
+    }
+
+    /// What a subscriber must understand to take what `view` sees.
+    #[must_use]
+    pub fn features(&self, view: View) -> Features {
+        self.needed.of(view)
+    }
+
+    /// Which features are needed, each by a kind and one of its resources.
+    pub fn needs(&self) -> impl Iterator<Item = (Feature, &ResourceKey)> {
+        self.needed.iter().filter_map(|(kind, feature)| {
+            let needs =
+                |(_, entry): &(&ResourceKey, &Arc<Entry>)| entry.resource.features().contains(feature);
+            let (key, _) = self.of_kind(kind).find(needs)?;
+            Some((feature, key))
+        })
     }
 
     /// How many resources there are.
@@ -374,73 +265,4 @@ impl Snapshot {
         snapshot.revision = revision;
         Ok(snapshot)
     }
-
-    /// The content after an update from the control plane, at its target's lineage and revision. Starting
-    /// from [`Snapshot::empty`] it takes a whole snapshot. The caller compares the digest.
-    ///
-    /// # Errors
-    /// [`AdvanceError`], with `self` untouched.
-    pub fn advance(
-        &self,
-        lineage: Lineage,
-        revision: Revision,
-        upserts: Vec<Row>,
-        removals: &[ResourceKey],
-    ) -> Result<Self, AdvanceError> {
-        let mut draft = Draft::of_subscriber(self);
-        let mut undecoded = Vec::new();
-        for row in upserts {
-            if draft.is_touched(&row.key) {
-                undecoded.push(twice(&row.key));
-                continue;
-            }
-            match wire::decode_payload(row.key.kind, &row.payload) {
-                Ok(mut resource) if resource.key() == row.key => {
-                    if let Resource::Secret(secret) = &mut resource {
-                        secret.value = row.value;
-                    }
-                    let meta = Meta {
-                        modify_revision: row.revision,
-                        ..Meta::default()
-                    };
-                    draft.put(Entry {
-                        resource,
-                        payload: row.payload,
-                        meta,
-                    });
-                }
-                Ok(_) => undecoded.push(
-                    Violation::new("id", ViolationCode::Invalid, "payload has another id")
-                        .of(row.key.clone()),
-                ),
-                Err(violations) => {
-                    undecoded.extend(
-                        violations
-                            .into_iter()
-                            .map(|violation| violation.of(row.key.clone())),
-                    );
-                }
-            }
-        }
-        for key in removals {
-            if draft.is_touched(key) {
-                undecoded.push(twice(key));
-            } else {
-                draft.remove(key);
-            }
-        }
-        if !undecoded.is_empty() {
-            return Err(AdvanceError::Decode(undecoded.into()));
-        }
-        let (mut snapshot, _) = draft
-            .finish()
-            .map_err(|violations| AdvanceError::Invalid(violations.into()))?;
-        snapshot.lineage = lineage;
-        snapshot.revision = revision;
-        Ok(snapshot)
-    }
-}
-
-fn twice(key: &ResourceKey) -> Violation {
-    Violation::new("", ViolationCode::Invalid, "is named twice in one update").of(key.clone())
 }

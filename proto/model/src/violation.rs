@@ -33,6 +33,8 @@ pub enum ViolationCode {
     LimitExceeded,
     /// The resource is outside of what the writer may touch.
     OutOfScope,
+    /// Not every node understands what it needs.
+    Unsupported,
 }
 
 impl ViolationCode {
@@ -53,6 +55,7 @@ impl ViolationCode {
             Self::ManagedByAnother => "managed_by_another",
             Self::LimitExceeded => "limit_exceeded",
             Self::OutOfScope => "out_of_scope",
+            Self::Unsupported => "unsupported",
         }
     }
 }

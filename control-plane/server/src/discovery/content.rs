@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use prost::Message as _;
 use tokio::time::Instant;
-use tyrscale_model::{Entry, Row, Snapshot, Version, View, WeightRow, WeightTtl, wire};
+use tyrscale_model::{Entry, Feature, Features, Row, Snapshot, Version, View, WeightRow, WeightTtl, wire};
 use tyrscale_proto::v1;
 use tyrscale_store::Head;
 
@@ -32,6 +32,8 @@ pub(crate) enum Content {
         /// The values that are sent, and what opens them.
         needs: Needs,
         vault: Vault,
+        /// What the subscriber understands.
+        features: Features,
     },
     /// What the recommender computed; lives are counted at `now`.
     Weights { head: Arc<weights::Head>, now: Instant },
@@ -103,8 +105,19 @@ impl Content {
             target,
             difference: &difference,
             nothing,
+            lacking: self.lacking().iter().next().map(Feature::lacked),
             takes_over,
         })
+    }
+
+    /// What the newest version needs and the subscriber does not understand.
+    pub(crate) fn lacking(&self) -> Features {
+        match self {
+            Self::Config {
+                head, view, features, ..
+            } => head.snapshot.features(*view).without(*features),
+            Self::Weights { .. } => Features::default(),
+        }
     }
 
     fn difference(&self, have: &Version) -> Difference {
@@ -188,6 +201,7 @@ impl Content {
         let mut resource = wire::row_to_wire(&Row::of(entry));
         if let Self::Config { needs, vault, .. } = self {
             resource.value = needs.value_of(snapshot, &entry.resource, vault)?;
+            resource.required_features = entry.resource.features().words();
         }
         Ok(Item::Upsert(resource))
     }

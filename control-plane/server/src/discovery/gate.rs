@@ -1,7 +1,7 @@
 //! How many bytes of whole contents may be on their way to subscribers at once. The rest wait in line, and serve from
 //! what they have meanwhile.
 
-use std::sync::Arc;
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -12,6 +12,9 @@ const UNIT: usize = 1024;
 
 /// Room on the way; given back when it is dropped.
 pub(crate) type Room = OwnedSemaphorePermit;
+
+/// A place in line.
+pub(crate) type Line = Pin<Box<dyn Future<Output = Option<Room>> + Send + Sync>>;
 
 /// The gate of all streams.
 #[derive(Debug, Clone)]
@@ -37,10 +40,19 @@ impl Gate {
     }
 
     /// Waits in line for room for an update.
-    pub(crate) async fn pass(&self, messages: &[Message]) -> Option<Room> {
+    pub(crate) fn pass(
+        &self,
+        messages: &[Message],
+    ) -> impl Future<Output = Option<Room>> + Send + Sync + use<> {
         let room = Arc::clone(&self.room).acquire_many_owned(self.wanted(messages));
         // The gate is never closed.
-        room.await.ok()
+        async move { room.await.ok() }
+    }
+
+    /// Whether an update fits room that was given for another.
+    pub(crate) fn fits(&self, room: &Room, messages: &[Message]) -> bool {
+        let wanted = usize::try_from(self.wanted(messages)).unwrap_or(usize::MAX);
+        room.num_permits() >= wanted
     }
 
     fn wanted(&self, messages: &[Message]) -> u32 {

@@ -1,7 +1,7 @@
 //! What a subscriber says of itself, checked.
 
 use tonic::Status;
-use tyrscale_model::{Lane, Version, View, wire};
+use tyrscale_model::{Features, Lane, Version, View, wire};
 use tyrscale_proto::v1;
 
 use super::update::{Format, MAX_MESSAGE, MIN_MESSAGE};
@@ -29,6 +29,8 @@ pub(crate) struct Subscriber {
     pub(crate) have: Vec<Version>,
     /// What it died with again and again, and does not take.
     pub(crate) quarantined: Vec<Version>,
+    /// What it understands beyond the protocol.
+    pub(crate) features: Features,
     /// What updates it takes.
     pub(crate) format: Format,
 }
@@ -62,6 +64,7 @@ pub(crate) fn read(hello: v1::Hello) -> Result<Subscriber, Status> {
             .take(MAX_QUARANTINED)
             .filter_map(wire::version_from_wire)
             .collect(),
+        features: Features::of_words(hello.features.iter().map(String::as_str)),
         format: Format {
             max_message,
             packed: hello.codecs.contains(&v1::Codec::Zstd.into()),

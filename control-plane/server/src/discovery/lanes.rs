@@ -161,6 +161,7 @@ mod tests {
             target,
             difference: &|_| Difference::Small,
             nothing: Digest([0; 32]),
+            lacking: None,
             takes_over: false,
         }
     }
@@ -172,6 +173,7 @@ mod tests {
             lanes: Lane::ALL.to_vec(),
             have: Lane::ALL.map(|lane| version(lane, 1)).to_vec(),
             quarantined: Vec::new(),
+            features: tyrscale_model::Features::default(),
             format: Format {
                 max_message: 0,
                 packed: false,

@@ -23,6 +23,8 @@ pub(crate) struct Offer<'a> {
     pub(crate) difference: &'a dyn Fn(&Version) -> Difference,
     /// The digest of no content at all.
     pub(crate) nothing: Digest,
+    /// Why the subscriber cannot take the newest version, when it cannot: it lacks what that needs.
+    pub(crate) lacking: Option<&'static str>,
     /// Whether an operator said that contents of other lineages, and of other ends of this one, are to be replaced.
     pub(crate) takes_over: bool,
 }
@@ -42,6 +44,14 @@ pub(crate) enum Resume {
 
 /// How to go on from a version, and why.
 pub(crate) fn resume(have: Option<&Version>, offer: &Offer<'_>) -> (Resume, &'static str) {
+    match (able(have, offer), offer.lacking) {
+        ((Resume::Delta | Resume::Snapshot, _), Some(lacking)) => (Resume::Hold, lacking),
+        (way, _) => way,
+    }
+}
+
+/// The same for a subscriber that understands all that the newest version needs.
+fn able(have: Option<&Version>, offer: &Offer<'_>) -> (Resume, &'static str) {
     let target = &offer.target;
     let is_fresh = target.revision == Revision(0);
     match have {

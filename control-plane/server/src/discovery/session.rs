@@ -221,7 +221,13 @@ impl Session {
     /// What the next update starts from; `None` when there is none to send.
     fn base(&mut self, offer: &Offer<'_>) -> Option<Option<Version>> {
         if self.footing == Footing::Shaken {
-            return Some(None);
+            return match offer.lacking {
+                Some(lacking) => {
+                    self.hold(lacking);
+                    None
+                }
+                None => Some(None),
+            };
         }
         let (resume, why) = resume(self.running.as_ref(), offer);
         match resume {
@@ -261,6 +267,15 @@ impl Session {
         self.unsendable = version.map(|version| Unsendable { version, obstacle });
         self.hold(obstacle.why);
         self.wake_at = obstacle.until;
+    }
+
+    /// The update in flight cannot leave yet: it is asked for anew once it can.
+    pub(crate) fn postpone(&mut self, why: &'static str) {
+        (self.in_flight, self.started) = (None, None);
+        if self.footing == Footing::Repairing {
+            self.footing = Footing::Shaken;
+        }
+        self.hold(why);
     }
 
     /// What stands in the way of a version now.

@@ -2,8 +2,10 @@
 
 mod answers;
 mod endings;
+mod lacking;
 mod leading;
 mod patience;
+mod sending;
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -18,12 +20,16 @@ use tyrscale_proto::v1::{
 };
 use tyrscale_store::Head;
 
-use self::endings::{breached, replacement, stopping};
+use self::{
+    endings::{breached, replacement, stopping},
+    patience::passed,
+    sending::resync,
+};
 use super::{
     Hub, Subject,
     ageing::Ageing,
     content::Content,
-    gate::Room,
+    gate::{Line, Room},
     hello::{self, PROTOCOL, Subscriber, TERSE},
     lanes::Lanes,
     needs::Needs,
@@ -31,7 +37,7 @@ use super::{
     session::{Session, Update},
 };
 use crate::{
-    fleet::{Membership, Refusal, Standing},
+    fleet::{Abilities, Membership, Refusal, Standing},
     rollout::Targets,
     weights,
 };
@@ -83,6 +89,10 @@ async fn open(
     let peer = peer.address;
     let joined = hub.fleet.join(subscriber.node.clone(), peer.clone());
     let membership = joined.map_err(|full| Status::resource_exhausted(full.to_string()))?;
+    membership.understands(Abilities {
+        features: subscriber.features,
+        view: subscriber.view,
+    });
     for version in &subscriber.quarantined {
         hub.metrics.refused(NackReason::Crashed);
         let refusal = Refusal {
@@ -109,8 +119,12 @@ struct Stream<'a> {
     weights_head: Arc<weights::Head>,
     /// Why head is not the newest; empty when it is.
     held: &'static str,
+    /// The version that it was noted to lack something for.
+    unable: Option<Version>,
     /// For the whole content that is on its way.
     room: Option<Room>,
+    /// For that room, while there is none.
+    line: Option<Line>,
     ageing: Ageing,
 }
 
@@ -130,7 +144,9 @@ impl<'a> Stream<'a> {
             head: target.head,
             weights_head,
             held: target.held,
+            unable: None,
             room: None,
+            line: None,
             ageing: Ageing::new(Instant::now(), hub.timing.stream_age, fastrand::f64()),
         }
     }
@@ -155,6 +171,7 @@ impl<'a> Stream<'a> {
                 view: self.view(),
                 needs: Needs::of(self.subscriber.node.role(), self.view()),
                 vault: self.hub.vault.clone(),
+                features: self.subscriber.features,
             },
             Lane::Weights => Content::Weights {
                 head: Arc::clone(&self.weights_head),
@@ -220,6 +237,9 @@ impl<'a> Stream<'a> {
                 },
                 changed = self.targets.changed() => changed.map_err(|_| stopping())?,
                 changed = self.weights.changed() => changed.map_err(|_| stopping())?,
+                room = passed(&mut self.line) => {
+                    (self.room, self.line) = (room, None);
+                }
                 () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {
                     self.lanes.on_time(Instant::now()).map_err(breached)?;
                 }
@@ -235,11 +255,12 @@ impl<'a> Stream<'a> {
     fn welcome(&mut self) -> Message {
         let lanes = self.subscriber.lanes.clone();
         let plans = lanes.into_iter().filter_map(|lane| self.plan(lane)).collect();
-        let features = self.subscriber.format.terse.then(|| TERSE.to_owned());
+        let terse = self.subscriber.format.terse.then(|| TERSE.to_owned());
+        let features = terse.into_iter().chain(self.subscriber.features.words());
         let timing = &self.hub.timing;
         Message::Welcome(v1::Welcome {
             protocol: PROTOCOL,
-            features: features.into_iter().collect(),
+            features: features.collect(),
             server_id: self.hub.fleet.server_id().to_owned(),
             session_id: uuid::Uuid::new_v4().to_string(),
             lanes: plans,
@@ -279,6 +300,9 @@ impl<'a> Stream<'a> {
 
     /// Sends the update of a lane that is due, if any.
     async fn push(&mut self, lane: Lane) -> Result<(), Status> {
+        if lane == Lane::Config && self.line.is_some() {
+            return Ok(());
+        }
         if lane == Lane::Weights && self.runs_another_lineage() {
             if let Some(session) = self.lanes.get_mut(lane) {
                 session.hold_back("the subscriber runs a configuration of another lineage");
@@ -288,14 +312,15 @@ impl<'a> Stream<'a> {
         let now = Instant::now();
         let due = self.ask(lane, |session, offer| session.next_update(offer, now));
         let Some(update) = due.flatten() else {
+            self.note_unable(lane);
             return Ok(());
         };
         self.report();
         let Some(messages) = self.lead(lane, &update).await else {
             return Ok(());
         };
-        if lane == Lane::Config && update.base.is_none() {
-            self.room = self.wait_in_line(&messages).await?;
+        if lane == Lane::Config && update.base.is_none() && !self.has_room(&messages) {
+            return Ok(());
         }
         self.hub.metrics.sent(lane, update.base.is_some());
         if self.replaces_another_lineage(lane, &update) {
@@ -321,56 +346,4 @@ impl<'a> Stream<'a> {
         let replaces = running.is_some_and(|running| running.lineage != update.target.lineage);
         lane == Lane::Config && self.hub.takes_over && replaces
     }
-
-    async fn send_all(&mut self, messages: &[Message], nonce: u64) -> Result<(), Status> {
-        let Some((last, first)) = messages.split_last() else {
-            return Ok(());
-        };
-        for message in first {
-            self.send(message.clone()).await?;
-        }
-        self.send_with_nonce(last.clone(), nonce).await
-    }
-
-    async fn send(&mut self, message: Message) -> Result<(), Status> {
-        self.send_with_nonce(message, 0).await
-    }
-
-    /// Hands a message to the transport. A subscriber that does not read is stalled after the time for an
-    /// answer, and cut off after twice that.
-    async fn send_with_nonce(&mut self, message: Message, nonce: u64) -> Result<(), Status> {
-        let response = v1::StreamConfigResponse {
-            message: Some(message),
-            nonce,
-        };
-        let patience = self.hub.timing.ack_deadline;
-        let outbox = self.outbox.clone();
-        let shutdown = self.hub.shutdown.clone();
-        let replaced = self.membership.replaced().clone();
-        let mut sending = std::pin::pin!(outbox.send(Ok(response)));
-        for is_stalled in [false, true] {
-            tokio::select! {
-                () = shutdown.cancelled() => return Err(stopping()),
-                () = replaced.cancelled() => return Err(replacement()),
-                sent = timeout(patience, &mut sending) => match sent {
-                    Ok(sent) => return sent.map_err(|_| Status::cancelled("the subscriber is gone")),
-                    Err(_) if is_stalled => break,
-                    Err(_) => {
-                        self.lanes.stall();
-                        self.report();
-                    }
-                },
-            }
-        }
-        Err(Status::unavailable("the subscriber does not read"))
-    }
-}
-
-/// Without it a subscriber keeps the content it has rather than take one of another lineage.
-fn resync() -> Message {
-    let lane = v1::Lane::Config.into();
-    let resync = v1::directive::Directive::Resync(v1::Resync { lane });
-    Message::Directive(v1::Directive {
-        directive: Some(resync),
-    })
 }

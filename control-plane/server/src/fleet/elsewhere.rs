@@ -3,10 +3,10 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use tokio_util::sync::CancellationToken;
-use tyrscale_model::{Lane, UnixMillis, wire};
+use tyrscale_model::{Features, Lane, UnixMillis, wire};
 use tyrscale_proto::v1;
 
-use super::{LaneRecord, Notes, Process, Record, Refusal, Session, Standing};
+use super::{Abilities, LaneRecord, Notes, Process, Record, Refusal, Session, Standing};
 
 /// What is told, by process. Of a process that two tell of, the one that is connected or was seen last counts.
 pub(super) fn records<'a>(statuses: impl Iterator<Item = &'a v1::NodeStatus>) -> BTreeMap<Process, Record> {
@@ -45,6 +45,12 @@ fn record(status: &v1::NodeStatus) -> Option<(Process, Record)> {
             persisted: status.persisted,
         },
         reconnects: status.reconnects,
+        abilities: Abilities {
+            features: Features::of_words(status.features.iter().map(String::as_str)),
+            view: wire::view_from_wire(Some(&v1::Selector {
+                kinds: status.kinds.clone(),
+            })),
+        },
     };
     Some((process, record))
 }

@@ -4,7 +4,7 @@ use tokio_util::sync::CancellationToken;
 use tyrscale_model::{Lane, UnixMillis};
 
 use super::{
-    Fleet, Notes, Refusal, Standing, now,
+    Abilities, Fleet, Notes, Refusal, Standing, now,
     record::{Nodes, Process, Record},
 };
 
@@ -28,6 +28,14 @@ impl Membership {
         self.change(|record, now| {
             record.last_seen = now;
             false
+        });
+    }
+
+    /// Records what the node takes.
+    pub(crate) fn understands(&self, abilities: Abilities) {
+        self.change(|record, _| {
+            record.abilities = abilities;
+            true
         });
     }
 

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tyrscale_model::{Lane, UnixMillis, Version, wire};
 use tyrscale_proto::v1;
 
-use super::{CAPACITY, FleetFull, Notes, Refusal, Standing};
+use super::{Abilities, CAPACITY, FleetFull, Notes, Refusal, Standing};
 use crate::rollout::Gateway;
 
 /// One process.
@@ -32,6 +32,7 @@ pub(super) struct Record {
     /// The lanes it has been seen to follow.
     pub(super) lanes: BTreeMap<Lane, LaneRecord>,
     pub(super) notes: Notes,
+    pub(super) abilities: Abilities,
     pub(super) reconnects: u32,
 }
 
@@ -160,6 +161,8 @@ impl Record {
             duplicate_id,
             warnings: self.notes.warnings.clone(),
             persisted: self.notes.persisted,
+            features: self.abilities.features.words(),
+            kinds: wire::view_to_wire(self.abilities.view).kinds,
         }
     }
 

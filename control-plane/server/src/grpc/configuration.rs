@@ -1,6 +1,7 @@
 //! `ConfigurationService`: documents of any size as one revision, and what became of them.
 
 mod document;
+mod fitness;
 mod history;
 mod stream;
 
@@ -23,7 +24,7 @@ use super::{
     crud::version_of,
     rejected, secrets_status, store_status,
 };
-use crate::secrets::Vault;
+use crate::{fleet::Fleet, secrets::Vault};
 
 /// How many updates of one change are told of by field.
 const MAX_DETAILED: usize = 1000;
@@ -35,6 +36,7 @@ const MAX_KEPT: usize = 512 * 1024;
 pub(crate) struct Configuration {
     store: Store,
     vault: Vault,
+    fleet: Fleet,
     /// Ends the streams.
     stop: CancellationToken,
 }
@@ -43,8 +45,13 @@ pub(crate) struct Configuration {
 type Told = v1::ApplyResponse;
 
 impl Configuration {
-    pub(crate) fn new((store, vault): (Store, Vault), stop: CancellationToken) -> Self {
-        Self { store, vault, stop }
+    pub(crate) fn new((store, vault): (Store, Vault), fleet: Fleet, stop: CancellationToken) -> Self {
+        Self {
+            store,
+            vault,
+            fleet,
+            stop,
+        }
     }
 
     async fn dry_run(&self, change_set: ChangeSet) -> Result<Told, Status> {
@@ -52,9 +59,10 @@ impl Configuration {
         let policy = self.store.policy();
         check_scope(&scope(), &policy, &head.snapshot, &change_set).map_err(|refusal| rejected(&refusal))?;
         let store = self.store.clone();
+        let fleet = self.fleet.clone();
         let run = tokio::task::spawn_blocking(move || {
             let would = store.dry_run(&change_set)?;
-            Ok((told(&would), would))
+            Ok((told(&would, &fleet), would))
         });
         let (told, would) = run
             .await
@@ -79,12 +87,16 @@ impl Configuration {
         };
         let outcome = match request {
             None => store.commit(plan).await.map(Outcome::Done),
-            Some(request) => store.commit_once(request, plan, kept).await,
+            Some(request) => {
+                let fleet = self.fleet.clone();
+                let kept = move |committed: &Committed| kept(committed, &fleet);
+                store.commit_once(request, plan, kept).await
+            }
         };
         match outcome.map_err(store_status)? {
             Outcome::Done(committed) => {
                 note_commit(&committed, false);
-                Ok(told(&committed))
+                Ok(told(&committed, &self.fleet))
             }
             Outcome::Repeated(answer) => {
                 note_repeated();
@@ -238,22 +250,24 @@ async fn next_part(parts: &mut Streaming<v1::ApplyRequest>) -> Result<Option<v1:
     })
 }
 
-fn told(committed: &Committed) -> Told {
+fn told(committed: &Committed, fleet: &Fleet) -> Told {
     let changes = committed.changes.iter().map(|change| Difference {
         key: change.key.clone(),
         before: change.before.clone(),
         after: change.entry.clone(),
     });
+    let unfit = fitness::warnings(committed, fleet);
+    let warnings = committed.warnings.iter().chain(&unfit);
     v1::ApplyResponse {
         version: Some(version_of(committed)),
         unchanged: committed.changes.is_empty(),
         changes: changes_to_wire(changes),
-        warnings: committed.warnings.iter().map(wire::violation_to_wire).collect(),
+        warnings: warnings.map(wire::violation_to_wire).collect(),
     }
 }
 
-fn kept(committed: &Committed) -> bytes::Bytes {
-    let mut told = told(committed);
+fn kept(committed: &Committed, fleet: &Fleet) -> bytes::Bytes {
+    let mut told = told(committed, fleet);
     if told.encoded_len() > MAX_KEPT {
         told.changes.clear();
     }

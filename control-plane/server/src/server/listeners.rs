@@ -1,5 +1,7 @@
 //! The sockets a control plane serves.
 
+use std::{io, os::fd::AsFd as _};
+
 use tokio::net::TcpListener;
 use tyrscale_store::Store;
 
@@ -37,6 +39,22 @@ impl Listeners {
             }
         }
         Ok(())
+    }
+
+    /// The same sockets for somebody else.
+    pub(super) fn try_clone(&self) -> Result<Self, ControlPlaneError> {
+        let clone = |listener: &TcpListener| {
+            let clone = || -> io::Result<TcpListener> {
+                let socket = listener.as_fd().try_clone_to_owned()?;
+                TcpListener::from_std(socket.into())
+            };
+            clone().map_err(ControlPlaneError::Socket)
+        };
+        Ok(Self {
+            grpc: clone(&self.grpc)?,
+            rest: clone(&self.rest)?,
+            admin: self.admin.as_ref().map(clone).transpose()?,
+        })
     }
 
     /// Listens where the configuration says.

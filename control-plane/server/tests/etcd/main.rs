@@ -1,6 +1,8 @@
 //! Several control planes over one store in etcd. Needs the program `etcd` on the path.
 #![cfg(test)]
 
+mod delayed;
+mod lagging;
 mod replicas;
 mod sharing;
 

@@ -115,8 +115,13 @@ pub(crate) struct Replica {
 
 impl Replica {
     pub(crate) async fn start(etcd: &Etcd) -> Self {
+        Self::start_over(etcd, &etcd.endpoint).await
+    }
+
+    /// One that reaches etcd at an address of its own.
+    pub(crate) async fn start_over(etcd: &Etcd, endpoint: &str) -> Self {
         let key = etcd.key.to_str().unwrap();
-        let words = ["--etcd", &etcd.endpoint, "--secrets-key-file", key];
+        let words = ["--etcd", endpoint, "--secrets-key-file", key];
         Self::start_at("127.0.0.1:0", &words).await
     }
 

@@ -6,7 +6,7 @@ use prost::Message as _;
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming, transport::Channel};
-use tyrscale_model::{ContentDigest, Kind, Lane, View, wire};
+use tyrscale_model::{ContentDigest, Feature, Kind, Lane, View, wire};
 use tyrscale_proto::v1::{
     self, discovery_service_client::DiscoveryServiceClient, stream_config_request as request,
     stream_config_response::Message,
@@ -88,6 +88,7 @@ pub(crate) fn hello(node: &str, boot: &str) -> v1::Hello {
         }),
         protocol_min: 1,
         protocol_max: 1,
+        features: Feature::ALL.map(|feature| feature.as_str().to_owned()).into(),
         ..Default::default()
     }
 }

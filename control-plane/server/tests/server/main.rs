@@ -12,6 +12,7 @@ mod crowd;
 mod crud;
 mod damage;
 mod durability;
+mod features;
 mod field_masks;
 mod follower;
 mod guarded;

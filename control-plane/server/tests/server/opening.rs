@@ -1,11 +1,13 @@
 //! How a stream begins, and how it must not.
 
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
 use tonic::{Code, client::Grpc, codegen::http::uri::PathAndQuery};
 use tyrscale_proto::v1::{self, stream_config_request::Message};
 
 use crate::{
     follower::{Follower, Wire, hello},
-    plane::Plane,
+    plane::{Plane, get},
 };
 
 async fn nobody_is_listed(plane: &Plane) {
@@ -138,5 +140,44 @@ async fn c8_unknown_fields_and_features_are_passed_over() {
         first.message,
         Some(v1::stream_config_response::Message::Welcome(_))
     ));
+    plane.stop().await;
+}
+
+/// A store that takes its time: the look at it before it is opened ends when a file is there.
+#[tokio::test]
+async fn c6_a_hello_while_the_store_is_loading_is_told_to_come_again() {
+    let plane = Plane::start().await;
+    plane.put_network("eth", 1).await;
+    let files = tempfile::tempdir().unwrap();
+    let (examiner, go) = (files.path().join("examiner"), files.path().join("go"));
+    let script = format!("#!/bin/sh\nuntil [ -e {} ]; do sleep 0.05; done\n", go.display());
+    fs::write(&examiner, script).unwrap();
+    fs::set_permissions(&examiner, fs::Permissions::from_mode(0o700)).unwrap();
+    let plane = plane
+        .restart_with(|config| config.backups.examiner = Some(examiner))
+        .await;
+    let refused = Follower::try_greet(&plane.channel, "n").await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable);
+    assert!(refused.message().contains("is loading its store"), "{refused}");
+    assert_eq!(refused.metadata().get("grpc-retry-pushback-ms").unwrap(), "1000");
+    let page = get(plane.rest, "/api/v1/networks").await.to_lowercase();
+    assert!(
+        page.starts_with("http/1.1 503") && page.contains("retry-after: 1\r\n"),
+        "{page}"
+    );
+    assert!(get(plane.admin, "/readyz").await.contains("is loading its store"));
+    fs::write(go, "").unwrap();
+    let plan = loop {
+        let mut wire = match Follower::try_greet(&plane.channel, "n").await {
+            Ok(()) => Wire::open(&plane.channel).await,
+            Err(_) => continue,
+        };
+        wire.say(Message::Hello(hello("n", "boot"))).await;
+        break wire.welcome().await.lanes.remove(0);
+    };
+    assert_eq!(
+        (plan.resume(), plan.target.unwrap().revision),
+        (v1::Resume::Snapshot, 1)
+    );
     plane.stop().await;
 }

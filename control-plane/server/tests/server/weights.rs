@@ -4,14 +4,15 @@ use prost::Message as _;
 use tonic::{Code, Status};
 use tyrscale_model::{Lane, Revision, UpstreamId, Version, WeightRow, Weights, wire};
 use tyrscale_proto::v1::{
-    self, coordination_service_client::CoordinationServiceClient,
+    self, SyncState, coordination_service_client::CoordinationServiceClient,
     recommendation_service_client::RecommendationServiceClient, resource::Resource,
     stream_config_request as request, stream_config_response::Message,
 };
 
 use crate::{
-    follower::{Wire, hello},
-    plane::{Plane, id, route, upstream},
+    follower::{Follower, Wire, hello},
+    plane::{Plane, id, route, routes, upstream},
+    status::until,
 };
 
 const ROUTE: usize = 1;
@@ -187,6 +188,32 @@ async fn one_weight_costs_a_gateway_at_most_160_bytes() {
     assert!(came.base.is_some());
     assert_eq!(came.upserts.len(), 1);
     assert!(came.size <= 160, "{} bytes", came.size);
+    plane.stop().await;
+}
+
+/// Lanes do not block one another.
+#[tokio::test]
+async fn weights_pass_a_configuration_that_waits_in_line_for_the_whole_content() {
+    let plane = Plane::start_with(|config| {
+        config.weights.min_interval_ms = 0;
+        config.snapshot_room = 65_536;
+    })
+    .await;
+    plane.put(routes(300, "a")).await;
+    let config = plane.put(route_and_upstreams(50.0)).await;
+    let mut holder = Follower::connect(&plane.channel, "holder").await.0;
+    let whole = holder.receive().await;
+    let mut gateway = Gateway::connect(&plane, Vec::new()).await;
+    let lane = until(&plane, "gw", SyncState::Held).await.lanes.remove(0);
+    assert_eq!(lane.reason, "waits in line for the whole content");
+    for weight in [60.0, 70.0] {
+        recommend(&plane, weight).await;
+        gateway.take_weights().await;
+    }
+    holder.apply(&whole);
+    holder.ack(&whole).await;
+    gateway.take_config(&config).await;
+    until(&plane, "gw", SyncState::Synced).await;
     plane.stop().await;
 }
 

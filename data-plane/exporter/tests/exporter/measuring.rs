@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{HeaderValue, StatusCode, header::RETRY_AFTER};
 use serde_json::json;
 use tyrscale_model::Collector;
-use tyrscale_simnode::{Fault, Garbage, RawResponse};
+use tyrscale_simnode::{ConnectProxy, Fault, Garbage, RawResponse};
 
 use crate::{
     plane::Plane,
@@ -189,6 +189,33 @@ async fn a_new_rpc_is_measured_and_one_that_goes_is_gone_at_once() {
     plane.share(&[]);
     exporter
         .until(|metrics| !metrics.contains(&second.to_string()))
+        .await;
+    exporter.stop().await;
+}
+
+#[tokio::test]
+async fn an_rpc_is_measured_through_its_proxy_alone() {
+    let plane = Plane::start().await;
+    let node = node().await;
+    let proxy = ConnectProxy::start_with_authorization(HeaderValue::from_static("Basic dXNlcjpwYXNz"))
+        .await
+        .unwrap();
+    plane.secret("pass", "pass");
+    let address = format!("user:${{secret:pass}}@{}", proxy.addr());
+    let id = plane.proxied(1, &node, &address);
+    let exporter = Exporter::start(plane.address, None, &[]).await;
+    exporter
+        .until(|metrics| value(metrics, "tyrscale_rpc_up", id) == Some(1.0))
+        .await;
+    let asked = &proxy.requests()[0];
+    assert_eq!(
+        (&asked.target, &asked.authorization),
+        (&node.addr().to_string(), &None)
+    );
+    assert!(!node.captured()[0].headers.contains_key("proxy-authorization"));
+    plane.secret("pass", "wrong");
+    exporter
+        .until(|metrics| value(metrics, "tyrscale_rpc_up", id) == Some(0.0))
         .await;
     exporter.stop().await;
 }

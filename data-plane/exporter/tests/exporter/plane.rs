@@ -15,7 +15,7 @@ use tonic::{
 };
 use tyrscale_model::{
     ChainId, ChangeSet, Collector, Expectation, Kind, Lineage, Network, Operation, Policy, Resource, Row,
-    Rpc, RpcId, Snapshot, UnixMillis, UpstreamHeaders, View, Visibility, apply, wire,
+    Rpc, RpcId, Secret, Snapshot, UnixMillis, UpstreamHeaders, View, Visibility, apply, wire,
 };
 use tyrscale_proto::v1::{
     self, coordination_service_server as coordination, discovery_service_server as discovery,
@@ -322,6 +322,26 @@ impl Plane {
         id
     }
 
+    /// Sets a secret.
+    pub(crate) fn secret(&self, name: &str, value: &str) {
+        self.put(Resource::Secret(Secret {
+            name: name.parse().unwrap(),
+            sealed: value.bytes().map(|byte| byte ^ 0x55).collect::<Vec<_>>().into(),
+            fingerprint: String::new(),
+            value: Some(value.parse().unwrap()),
+        }));
+    }
+
+    /// Adds an rpc behind a proxy, and deals it out.
+    pub(crate) fn proxied(&self, number: u32, node: &SimNode, proxy: &str) -> RpcId {
+        let id = self.node(number, node, &[Collector::EthBlockNumber]);
+        self.put(Resource::Rpc(Rpc {
+            egress_proxy: Some(proxy.parse().unwrap()),
+            ..rpc(number, &node.url(), &[Collector::EthBlockNumber])
+        }));
+        id
+    }
+
     pub(crate) fn node(&self, number: u32, node: &SimNode, collectors: &[Collector]) -> RpcId {
         self.rpc(number, &node.url(), collectors)
     }
@@ -393,6 +413,7 @@ fn rpc(number: u32, url: &str, collectors: &[Collector]) -> Rpc {
         collectors: collectors.to_vec(),
         methods: None,
         prices: None,
+        egress_proxy: None,
         headers: UpstreamHeaders::default(),
     }
 }

@@ -105,6 +105,7 @@ pub(crate) fn rpc(number: u32, url: &str) -> Rpc {
         collectors: vec![Collector::EthBlockNumber],
         methods: None,
         prices: None,
+        egress_proxy: None,
         headers: UpstreamHeaders::default(),
     }
 }

@@ -3,7 +3,7 @@
 use http::{HeaderValue, StatusCode};
 use tyrscale_model::{Resource, Secret, wire};
 use tyrscale_proto::v1;
-use tyrscale_simnode::{Fault, RawResponse};
+use tyrscale_simnode::{ConnectProxy, Fault, RawResponse};
 
 use super::harness::{HOST_NAME, Harness, health, node, route, route_id, rpc, settings, upstream};
 
@@ -112,4 +112,42 @@ async fn an_upstreams_own_header_is_sent_instead_of_its_rpcs() {
     let request = node.captured().pop().unwrap();
     assert_eq!(request.headers["x-key"], "of-the-upstream");
     assert_eq!(request.headers["x-other"], "2");
+}
+
+#[tokio::test]
+async fn an_rpc_is_reached_through_its_proxy_with_the_values_its_credentials_refer_to() {
+    let node = node("n").await;
+    let proxy = ConnectProxy::start_with_authorization(HeaderValue::from_static("Basic dXNlcjpwYXNz"))
+        .await
+        .unwrap();
+    let mut harness = Harness::start(settings()).await;
+    let proxied = |user: &str| {
+        let address = format!("{user}:${{secret:pass}}@{}", proxy.addr());
+        Resource::Rpc(tyrscale_model::Rpc {
+            egress_proxy: Some(address.parse().unwrap()),
+            ..rpc(1, &node.url())
+        })
+    };
+    harness.put([
+        secret("user", "user"),
+        secret("pass", "pass"),
+        Resource::Route(route(1, HOST_NAME)),
+        proxied("${secret:user}"),
+        Resource::Upstream(upstream(1, route_id(1), 1.0)),
+    ]);
+    assert_eq!(harness.client.call("eth_chainId").await.node(), "n");
+    assert_eq!(proxy.requests()[0].target, node.addr().to_string());
+    harness.put([secret("pass", "wrong")]);
+    assert_eq!(
+        harness.client.call("eth_chainId").await.status,
+        StatusCode::BAD_GATEWAY
+    );
+    // Its own proxy goes before that of its rpc.
+    let open = ConnectProxy::start().await.unwrap();
+    harness.put([Resource::Upstream(tyrscale_model::Upstream {
+        proxy: Some(open.addr().to_string().parse().unwrap()),
+        ..upstream(1, route_id(1), 1.0)
+    })]);
+    assert_eq!(harness.client.call("eth_chainId").await.node(), "n");
+    assert_eq!(open.requests().len(), 1);
 }

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use tyrscale_model::{
-    Lane, ResourceKey, Row, UpstreamId, Version, View, Violation, ViolationCode, WeightRow, wire,
+    Feature, Kind, Lane, ResourceKey, Row, UpstreamId, Version, View, Violation, ViolationCode, WeightRow,
+    wire,
 };
 use tyrscale_proto::v1;
 
@@ -216,6 +217,17 @@ impl Assembly {
             return add_weights(offer, upserts, removals).map(|()| size);
         }
         let seen = |key: &ResourceKey| self.view.contains(key.kind);
+        if let Some(violation) = upserts
+            .iter()
+            .filter_map(unsupported)
+            .find(|it| it.resource.as_ref().is_some_and(seen))
+        {
+            return Err(Refusal::new(
+                NackReason::Unsupported,
+                Some(offer.target),
+                violation,
+            ));
+        }
         let rows = upserts.iter().filter_map(wire::row_from_wire).map(own);
         offer.upserts.extend(rows.filter(|row| seen(&row.key)));
         offer
@@ -251,6 +263,15 @@ impl Assembly {
             ..Offer::whole(target)
         })
     }
+}
+
+/// What a resource needs and this build does not understand; one of an unknown kind is not looked at.
+fn unsupported(resource: &v1::DiscoveryResource) -> Option<Violation> {
+    let key = ResourceKey::new(Kind::from_number(resource.kind)?, resource.id.as_str());
+    let is_unknown = |word: &&String| word.parse::<Feature>().is_err();
+    let word = resource.required_features.iter().find(is_unknown)?;
+    let message = format!("needs the feature {word:?}, which this build does not understand");
+    Some(Violation::new("", ViolationCode::Unsupported, message).of(key))
 }
 
 /// The row with a payload of its own: a slice would keep the whole message it came in.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
-use tyrscale_model::{Lane, Version, wire};
+use tyrscale_model::{Feature, Lane, Version, wire};
 use tyrscale_proto::v1::{
     self, StreamConfigRequest, StreamConfigResponse, discovery_service_client::DiscoveryServiceClient,
     stream_config_request::Message,
@@ -178,7 +178,7 @@ impl<C: Consumer> Subscriber<C> {
             }),
             protocol_min: PROTOCOL,
             protocol_max: PROTOCOL,
-            features: vec![terse::FEATURE.to_owned()],
+            features: features(),
             have: self.have(),
             quarantined: self
                 .status
@@ -324,4 +324,11 @@ impl<C: Consumer> Subscriber<C> {
         });
         Message::Nack(nack)
     }
+}
+
+/// What this build understands beyond the protocol.
+fn features() -> Vec<String> {
+    let meanings = Feature::ALL.map(Feature::as_str);
+    let words = std::iter::once(terse::FEATURE).chain(meanings);
+    words.map(str::to_owned).collect()
 }

@@ -30,7 +30,7 @@ pub(crate) fn mask_query(query: &str) -> String {
 }
 
 /// Masks user information, unless user and password both are references.
-pub(super) fn mask_user_info(text: &str) -> &str {
+pub(crate) fn mask_user_info(text: &str) -> &str {
     let is_open = reference::is_in(text) && matches!(reference::without(text).as_str(), "" | ":");
     if is_open { text } else { MASK }
 }

@@ -86,6 +86,12 @@ impl Address {
         format!("{}{}", mask_path(path), mask_query(query))
     }
 
+    /// Whether its path is still that of `before` and holds a key: whoever reads it is not told it.
+    #[must_use]
+    pub fn keeps_key_of(&self, before: &Self) -> bool {
+        self.path == before.path && self.masked_path() != self.path
+    }
+
     /// The secrets the path refers to.
     pub fn secrets(&self) -> impl Iterator<Item = Name> {
         reference::names(&self.path)

@@ -104,6 +104,14 @@ impl UpstreamHeaders {
         Self(all)
     }
 
+    /// Whether a value of `before` is still there that is not a reference to secrets: whoever reads them is not told it.
+    #[must_use]
+    pub fn keep_values_of(&self, before: &Self) -> bool {
+        let is_hidden = |value: &HeaderValue| !value.to_str().is_ok_and(is_open);
+        let mut kept = self.0.iter().filter(|header| before.0.contains(header));
+        kept.any(|(_, value)| is_hidden(value))
+    }
+
     /// As texts, values as `***` unless they only say how a secret is used, such as `Bearer ${secret:NAME}`.
     #[must_use]
     pub fn masked(&self) -> BTreeMap<String, String> {

@@ -10,7 +10,7 @@ use tyrscale_proto::v1;
 
 use crate::{
     CallPrices, ChainId, Collector, MethodFilter, Network, PluginAttachment, PluginPriority, PluginType,
-    Resource, Rpc, Secret, UpstreamHeaders, Violation, ViolationCode, Visibility,
+    ProxyAddress, Resource, Rpc, Secret, UpstreamHeaders, Violation, ViolationCode, Visibility,
 };
 
 pub use recommendation::recommendation_from_wire;
@@ -206,6 +206,7 @@ pub fn rpc_from_wire(message: &v1::Rpc) -> Result<Rpc, Vec<Violation>> {
         .map(|methods| methods_from_wire(&mut reader, methods));
     let (headers, broken) = UpstreamHeaders::read(&message.headers);
     reader.violations.extend(broken);
+    let egress_proxy = proxy_from_wire(&mut reader, "egress_proxy", &message.egress_proxy);
     let rpc = (|| {
         Some(Rpc {
             id: id?,
@@ -217,9 +218,18 @@ pub fn rpc_from_wire(message: &v1::Rpc) -> Result<Rpc, Vec<Violation>> {
             methods,
             prices: message.prices.map(prices_from_wire),
             headers,
+            egress_proxy,
         })
     })();
     reader.finish_checked(rpc, Rpc::violations)
+}
+
+/// An HTTP CONNECT proxy of a field; empty is none.
+fn proxy_from_wire(reader: &mut Reader, field: &str, text: &str) -> Option<ProxyAddress> {
+    match text {
+        "" => None,
+        text => reader.text(field, text),
+    }
 }
 
 /// What of the wire is a collector.

@@ -88,6 +88,7 @@ pub fn row_to_wire(row: &Row) -> v1::DiscoveryResource {
         payload: row.payload.clone(),
         ttl: None,
         value: row.value.as_ref().map(|value| value.expose().to_owned()),
+        required_features: Vec::new(),
     }
 }
 
@@ -168,6 +169,7 @@ pub fn violation_from_wire(message: &v1::Violation) -> Violation {
         Code::ManagedByAnother,
         Code::LimitExceeded,
         Code::OutOfScope,
+        Code::Unsupported,
     ];
     Violation {
         resource: message.resource.as_ref().and_then(key_from_wire),

@@ -77,6 +77,7 @@ pub fn weight_row_to_wire(row: &WeightRow) -> v1::DiscoveryResource {
         payload: row.payload.clone(),
         ttl: row.remaining.map(ttl_to_wire),
         value: None,
+        required_features: Vec::new(),
     }
 }
 

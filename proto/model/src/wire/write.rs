@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tyrscale_proto::v1;
 
 use crate::{
-    CallPrices, Collector, Entry, MethodFilter, PluginType, Resource, Rpc, Visibility,
+    CallPrices, Collector, Entry, MethodFilter, PluginType, ProxyAddress, Resource, Rpc, Visibility,
     wire::timestamp_to_wire,
 };
 
@@ -106,8 +106,18 @@ fn rpc_to_wire(rpc: &Rpc, exposure: Exposure) -> v1::Rpc {
             Exposure::Masked => rpc.headers.masked(),
             Exposure::Full => rpc.headers.exposed_texts(),
         },
+        egress_proxy: proxy_to_wire(rpc.egress_proxy.as_ref(), exposure),
         meta: None,
     }
+}
+
+/// An HTTP CONNECT proxy on the wire; empty when there is none.
+fn proxy_to_wire(proxy: Option<&ProxyAddress>, exposure: Exposure) -> String {
+    let text = proxy.map(|proxy| match exposure {
+        Exposure::Masked => proxy.masked(),
+        Exposure::Full => proxy.expose().to_owned(),
+    });
+    text.unwrap_or_default()
 }
 
 /// A collector on the wire.

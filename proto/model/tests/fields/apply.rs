@@ -85,3 +85,39 @@ fn a_field_changed_is_a_new_digest() {
         snapshot.version(View::ALL).digest
     );
 }
+
+#[test]
+fn credentials_of_proxies_are_shown_masked_and_written_back_unchanged() {
+    let stored = v1::Rpc {
+        egress_proxy: "user:s3cret@proxy.example:3128".to_owned(),
+        ..rpc()
+    };
+    let network = network();
+    let snapshot = put(&empty(), vec![Wire::Network(network), Wire::Rpc(stored)])
+        .unwrap()
+        .snapshot;
+    let entry = snapshot.get(&read(Wire::Rpc(rpc())).unwrap().key()).unwrap();
+    assert!(!format!("{entry:?}").contains("s3cret"));
+    let Some(Wire::Rpc(shown)) = wire::entry_to_wire(entry).resource else {
+        panic!("an rpc")
+    };
+    assert_eq!(shown.egress_proxy, "***@proxy.example:3128");
+    assert!(
+        put(&snapshot, vec![Wire::Rpc(shown.clone())])
+            .unwrap()
+            .changes
+            .is_empty()
+    );
+    let elsewhere = v1::Rpc {
+        egress_proxy: "***@evil.example:3128".to_owned(),
+        ..shown
+    };
+    let refused = put(&snapshot, vec![Wire::Rpc(elsewhere)]).unwrap_err();
+    assert_eq!(fields(refused), ["egress_proxy"]);
+    let unknown = v1::Rpc {
+        egress_proxy: "${secret:none}@proxy.example:3128".to_owned(),
+        ..rpc()
+    };
+    let refused = put(&snapshot, vec![Wire::Rpc(unknown)]).unwrap_err();
+    assert_eq!(fields(refused), ["egress_proxy"]);
+}

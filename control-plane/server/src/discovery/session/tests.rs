@@ -21,6 +21,7 @@ fn offer(target: Version, difference: &dyn Fn(&Version) -> Difference) -> Offer<
         target,
         difference,
         nothing: Digest([0; 32]),
+        lacking: None,
         takes_over: false,
     }
 }
@@ -111,6 +112,64 @@ fn what_cannot_be_sent_for_now_is_tried_again() {
     let update = session.next_update(&target, until).unwrap();
     assert_eq!(update.base, Some(version(1, 1, 1)));
     assert_eq!(session.state(), SyncState::InFlight);
+}
+
+#[test]
+fn who_lacks_something_is_held_even_when_its_content_is_to_be_repaired() {
+    let t0 = Instant::now();
+    let lacking = |revision| Offer {
+        lacking: Some("upgrade it"),
+        ..small(version(1, revision, 2))
+    };
+    let mut session = synced(version(1, 1, 1));
+    for have in [None, Some(version(1, 1, 1))] {
+        assert_eq!(resume(have.as_ref(), &lacking(2)), (Resume::Hold, "upgrade it"));
+    }
+    let same = Offer {
+        lacking: Some("upgrade it"),
+        ..small(version(1, 1, 1))
+    };
+    assert_eq!(
+        resume(Some(&version(1, 1, 1)), &same).0,
+        Resume::InSync,
+        "it runs it"
+    );
+    assert_eq!(session.next_update(&lacking(2), t0), None);
+    assert_eq!(
+        (session.state(), session.reason()),
+        (SyncState::Held, "upgrade it")
+    );
+    session.next_update(&small(version(1, 3, 3)), t0).unwrap();
+    session.ack(Some(version(1, 3, 9)));
+    assert_eq!(session.next_update(&lacking(4), t0), None);
+    assert_eq!(session.reason(), "upgrade it");
+    assert_eq!(
+        session.next_update(&small(version(1, 5, 5)), t0).unwrap().base,
+        None
+    );
+}
+
+#[test]
+fn what_cannot_leave_yet_is_asked_for_anew() {
+    let t0 = Instant::now();
+    let mut session = synced(version(1, 1, 1));
+    session.next_update(&small(version(1, 2, 2)), t0).unwrap();
+    session.ack(Some(version(1, 2, 9)));
+    assert_eq!(
+        session.next_update(&small(version(1, 2, 2)), t0).unwrap().base,
+        None
+    );
+    session.postpone("in line");
+    assert_eq!((session.state(), session.reason()), (SyncState::Held, "in line"));
+    assert_eq!(session.wake_at(), None, "no answer is awaited");
+    let whole = session.next_update(&small(version(1, 3, 3)), t0).unwrap();
+    assert_eq!((whole.base, whole.target), (None, version(1, 3, 3)));
+    session.ack(None);
+    assert_eq!(
+        session.next_update(&small(version(1, 3, 3)), t0),
+        None,
+        "wrong twice"
+    );
 }
 
 #[test]

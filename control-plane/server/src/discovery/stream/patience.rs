@@ -1,50 +1,33 @@
 //! Why a stream waits, and when it has been long enough.
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tonic::Status;
 use tyrscale_model::{Lane, Version};
-use tyrscale_proto::v1::{self, SyncState, stream_config_response::Message};
+use tyrscale_proto::v1::{self, stream_config_response::Message};
 
-use super::{Stream, replacement, stopping};
-use crate::{
-    discovery::{
-        ageing::{Due, WITHIN},
-        gate::Room,
-    },
-    fleet::Standing,
+use super::Stream;
+use crate::discovery::{
+    ageing::{Due, WITHIN},
+    gate::{Line, Room},
 };
 
 impl Stream<'_> {
-    /// Waits for room for a whole content, if there is none; the subscriber serves from what it has.
-    pub(super) async fn wait_in_line(&self, messages: &[Message]) -> Result<Option<Room>, Status> {
+    /// Whether there is room for a whole content on its way. If not, the lane waits in line for it, and the subscriber
+    /// serves from what it has; other lanes go on.
+    pub(super) fn has_room(&mut self, messages: &[Message]) -> bool {
         let gate = &self.hub.gate;
-        if let Some(room) = gate.try_pass(messages) {
-            return Ok(Some(room));
+        let held = self.room.take();
+        self.room = held
+            .filter(|room| gate.fits(room, messages))
+            .or_else(|| gate.try_pass(messages));
+        if self.room.is_some() {
+            return true;
         }
-        let standing = Standing {
-            state: SyncState::Held,
-            reason: "waits in line for the whole content".into(),
-            running: self.running(),
-            target: self.target(Lane::Config),
-        };
-        self.membership.stands(Lane::Config, standing);
-        let mut passing = std::pin::pin!(gate.pass(messages));
-        loop {
-            tokio::select! {
-                () = self.hub.shutdown.cancelled() => return Err(stopping()),
-                () = self.membership.replaced().cancelled() => return Err(replacement()),
-                room = &mut passing => return Ok(room),
-                () = self.outbox.closed() => return Err(Status::cancelled("the subscriber is gone")),
-                () = sleep(self.hub.timing.heartbeat) => {
-                    let beat = v1::StreamConfigResponse {
-                        message: Some(self.heartbeat()),
-                        nonce: 0,
-                    };
-                    // One that does not read need not be told that it waits.
-                    self.outbox.try_send(Ok(beat)).ok();
-                }
-            }
+        self.line = Some(Box::pin(gate.pass(messages)));
+        if let Some(session) = self.lanes.get_mut(Lane::Config) {
+            session.postpone("waits in line for the whole content");
         }
+        false
     }
 
     /// Whether the subscriber runs a revision that this server has not seen yet.
@@ -63,6 +46,14 @@ impl Stream<'_> {
             Some(Due::Ask(why)) => self.send(reconnect(why)).await,
             Some(Due::End) => Err(Status::unavailable("the stream is old")),
         }
+    }
+}
+
+/// Room for what waits in line, once there is some; never when nothing waits.
+pub(super) async fn passed(line: &mut Option<Line>) -> Option<Room> {
+    match line {
+        Some(line) => line.await,
+        None => std::future::pending().await,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use tyrscale_proto::v1;
 
-use super::{Reader, required};
+use super::{Reader, proxy_from_wire, required};
 use crate::{
     Address, RouteId, Scheme, Target, Tier, Upstream, UpstreamHeaders, UpstreamLimits, UpstreamProtocol,
     Violation, ViolationCode, Weight,
@@ -24,10 +24,7 @@ pub fn upstream_from_wire(message: &v1::Upstream) -> Result<Upstream, Vec<Violat
         }
     };
     let weight = reader.take("weight", Weight::try_from(message.weight));
-    let proxy = match message.proxy_host.as_str() {
-        "" => None,
-        text => reader.text("proxy_host", text),
-    };
+    let proxy = proxy_from_wire(&mut reader, "proxy_host", &message.proxy_host);
     let tier = reader.take("tier", Tier::try_from(message.tier));
     let protocol = reader.word("protocol", message.protocol, |value| {
         Some(match value {

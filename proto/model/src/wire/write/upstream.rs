@@ -2,7 +2,7 @@
 
 use tyrscale_proto::v1;
 
-use super::Exposure;
+use super::{Exposure, proxy_to_wire};
 use crate::{Target, Upstream, UpstreamLimits, UpstreamProtocol};
 
 pub(super) fn to_wire(upstream: &Upstream, exposure: Exposure) -> v1::Upstream {
@@ -18,16 +18,12 @@ pub(super) fn to_wire(upstream: &Upstream, exposure: Exposure) -> v1::Upstream {
             },
         }),
     };
-    let proxy = upstream.proxy.as_ref().map(|proxy| match exposure {
-        Exposure::Masked => proxy.masked(),
-        Exposure::Full => proxy.expose().to_owned(),
-    });
     v1::Upstream {
         id: upstream.id.to_string(),
         route_id: upstream.route_id.to_string(),
         target: Some(target),
         weight: upstream.weight.get(),
-        proxy_host: proxy.unwrap_or_default(),
+        proxy_host: proxy_to_wire(upstream.proxy.as_ref(), exposure),
         tier: upstream.tier.get().into(),
         limits: upstream.limits.map(limits),
         headers: match exposure {
