@@ -81,6 +81,7 @@ async fn refusal(plane: &Guarded, pair: Option<CertificateFiles>, role: NodeRole
     }
 }
 
+/// C7.
 #[tokio::test]
 async fn a_node_is_the_one_its_certificate_names() {
     let plane = Guarded::start().await;

@@ -283,6 +283,7 @@ fn hello_of(role: v1::NodeRole) -> v1::Hello {
     hello
 }
 
+/// C61; who needs what is told by roles.
 #[tokio::test]
 async fn values_go_to_those_who_need_them_and_to_nobody_else() {
     let plane = Plane::start().await;

@@ -11,7 +11,7 @@ use super::harness::{
     Caller, HOST_NAME, Harness, breaker, node, route, route_id, rpc, settings, upstream, upstream_id,
 };
 
-/// Scenario N5.
+/// Scenario N5; C107.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changes_under_load_fail_no_request() {
     let (a, b, c) = (node("a").await, node("b").await, node("c").await);
