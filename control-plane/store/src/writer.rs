@@ -204,7 +204,13 @@ impl Writer {
             if let Some(Known::Answered(answer)) = known {
                 return Ok((Outcome::Repeated(answer), false));
             }
-            let (committed, record) = self.plan(&commit.plan, now)?;
+            let planned = self.plan(&commit.plan, now);
+            // That it is refused or changes nothing is true only of the newest state, and nothing compares that.
+            let is_taken = matches!(&planned, Ok((_, Some(_))));
+            if !is_taken && self.was_behind()? {
+                continue;
+            }
+            let (committed, record) = planned?;
             let mut documents = match (&commit.once, known) {
                 (Some((request, encode)), Some(Known::New(stamp))) => {
                     let answer = (encode(&committed), now);
@@ -237,6 +243,16 @@ impl Writer {
             }
         }
         Err(StoreError::outpaced())
+    }
+
+    /// Whether another process wrote meanwhile; that is taken in.
+    fn was_behind(&mut self) -> Result<bool, StoreError> {
+        if !self.engine.is_shared() {
+            return Ok(false);
+        }
+        let before = self.head.snapshot.revision();
+        self.catch_up().map_err(|error| self.engine_error(error))?;
+        Ok(self.head.snapshot.revision() != before)
     }
 
     fn plan(&self, plan: &Plan, now: UnixMillis) -> Result<(Committed, Option<LogRecord>), StoreError> {

@@ -138,3 +138,48 @@ async fn a_document_is_written_only_over_the_one_expected() {
     one.delete("a").await.unwrap();
     assert_eq!(two.get("a").await.unwrap(), None);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_lags_refuses_nothing_that_is_there_and_loses_no_change_back() {
+    let cluster = Cluster::start(1);
+    let (one, two) = (cluster.store().await, cluster.store().await);
+    let change = |operation: Operation| {
+        move |_: &Snapshot| {
+            Ok::<_, Rejection>(ChangeSet {
+                operations: vec![operation.clone()],
+                ..ChangeSet::default()
+            })
+        }
+    };
+    let network = |chain_id: u64| Network {
+        name: "a".parse().unwrap(),
+        blockchain: "ethereum".parse().unwrap(),
+        chain_id: chain_id.try_into().unwrap(),
+    };
+    let put = |chain_id: u64| {
+        change(Operation::Upsert {
+            resource: Resource::Network(network(chain_id)),
+            expectation: tyrscale_model::Expectation::Any,
+            etag: None,
+        })
+    };
+    let delete = || {
+        change(Operation::Delete {
+            key: Resource::Network(network(1)).key(),
+            etag: None,
+            cascade: false,
+        })
+    };
+    // Each follows at once, before what the other wrote was taken in.
+    for round in 0..20 {
+        one.commit(put(1)).await.unwrap();
+        one.commit(put(2)).await.unwrap();
+        let back = two.commit(put(1)).await.unwrap();
+        assert_eq!(
+            back.head.snapshot.revision(),
+            Revision(round * 4 + 3),
+            "round {round}"
+        );
+        two.commit(delete()).await.unwrap();
+    }
+}
