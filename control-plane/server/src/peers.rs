@@ -1,9 +1,11 @@
-//! What control planes over one store tell each other: that they live, which nodes and members they serve.
+//! What control planes over one store tell each other: that they live, which nodes and members they serve, and how a change
+//! fares that is rolled out.
 //!
 //! Each one keeps a few documents of its own and reads those of the others, once a second: so an answer of a node costs
 //! no write, however many nodes there are. One whose documents stay as they are for a while counts as gone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +15,12 @@ use tokio_util::sync::CancellationToken;
 use tyrscale_proto::v1;
 use tyrscale_store::{Document, DocumentWrite, Documents, Stamp, Store, StoreError, Table};
 
-use crate::{coordination::Coordination, fleet::Fleet, leader::Leader};
+use crate::{
+    coordination::Coordination,
+    fleet::Fleet,
+    leader::Leader,
+    telemetry::{Telemetry, Told},
+};
 
 /// Between two looks, and two tellings.
 const TICK: Duration = Duration::from_secs(1);
@@ -36,6 +43,9 @@ struct Presence {
     /// Exporters that renew their leases with it.
     #[prost(string, repeated, tag = "1")]
     members: Vec<String>,
+    /// A [`Told`], or empty.
+    #[prost(bytes = "bytes", tag = "2")]
+    trial: Bytes,
 }
 
 /// What one other control plane tells.
@@ -44,6 +54,7 @@ struct Peer {
     /// When its presence was last written, and when that was noticed.
     beat: Option<(Stamp, Instant)>,
     members: Vec<String>,
+    trial: Option<Arc<Told>>,
     nodes: BTreeMap<String, (Stamp, Vec<v1::NodeStatus>)>,
 }
 
@@ -62,6 +73,7 @@ pub(crate) struct Peers {
     documents: Documents,
     store: Store,
     fleet: Fleet,
+    telemetry: Telemetry,
     coordination: Coordination,
     leader: Leader,
     told: Option<(Presence, Instant)>,
@@ -72,11 +84,17 @@ pub(crate) struct Peers {
 }
 
 impl Peers {
-    pub(crate) fn new(store: &Store, fleet: Fleet, coordination: Coordination, leader: Leader) -> Self {
+    pub(crate) fn new(
+        store: &Store,
+        (fleet, telemetry): (Fleet, Telemetry),
+        coordination: Coordination,
+        leader: Leader,
+    ) -> Self {
         Self {
             documents: store.documents(Table::Nodes),
             store: store.clone(),
             fleet,
+            telemetry,
             coordination,
             leader,
             told: None,
@@ -124,7 +142,8 @@ impl Peers {
 
     async fn tell(&mut self) -> Result<(), StoreError> {
         let members = self.coordination.own_members().await;
-        let presence = Presence { members };
+        let trial = self.own_trial();
+        let presence = Presence { members, trial };
         let parts = pack(&self.fleet.own());
         let mut writes: Vec<DocumentWrite> = Vec::new();
         for number in 0..parts.len().max(self.parts.len()) {
@@ -145,6 +164,12 @@ impl Peers {
             (self.told, self.parts) = (Some((presence, now)), parts);
         }
         Ok(())
+    }
+
+    /// What the one that leads is to know of the change on trial; itself it tells nothing.
+    fn own_trial(&self) -> Bytes {
+        let told = self.telemetry.told().filter(|_| self.leader.token().is_none());
+        told.map(|told| told.encode().into()).unwrap_or_default()
     }
 
     async fn listen(&mut self) -> Result<(), StoreError> {
@@ -168,6 +193,8 @@ impl Peers {
             let nodes = living().flat_map(|peer| peer.nodes.values().flat_map(|(_, nodes)| nodes));
             self.fleet.see_elsewhere(nodes);
         }
+        let trials = living().filter_map(|peer| peer.trial.clone());
+        self.telemetry.hear(trials.collect());
         let members: Vec<&String> = living().flat_map(|peer| &peer.members).collect();
         self.coordination.heard(members.into_iter()).await;
         self.tidy_up(&documents, now).await
@@ -226,9 +253,9 @@ impl Peers {
                 }
             } else if peer.beat.is_none_or(|(stamp, _)| stamp != document.stamp) {
                 peer.beat = Some((document.stamp, now));
-                peer.members = Presence::decode(document.value.clone())
-                    .unwrap_or_default()
-                    .members;
+                let presence = Presence::decode(document.value.clone()).unwrap_or_default();
+                peer.trial = Told::decode(&presence.trial).map(Arc::new);
+                peer.members = presence.members;
             }
         }
         let there: BTreeSet<&str> = documents.iter().map(|document| document.key.as_str()).collect();
@@ -296,7 +323,8 @@ mod tests {
     /// A control plane beside others over the same store.
     async fn beside(store: &Store, id: &str, leader: Leader) -> Peers {
         let coordination = Coordination::open(store.clone()).await.unwrap();
-        Peers::new(store, Fleet::new(id), coordination, leader)
+        let telemetry = Telemetry::new(store.clone(), TICK);
+        Peers::new(store, (Fleet::new(id), telemetry), coordination, leader)
     }
 
     fn nodes_of(fleet: &Fleet) -> Vec<String> {

@@ -138,7 +138,8 @@ async fn serve(
         Rollouts::start(store.clone(), of_gateways, leader.clone(), policy, stop.clone()).await?;
     let book = book_of(store, config).await?;
     let coordination = Coordination::open(store.clone()).await?;
-    let peers = Peers::new(store, fleet.clone(), coordination.clone(), leader.clone());
+    let of_nodes = (fleet.clone(), telemetry.clone());
+    let peers = Peers::new(store, of_nodes, coordination.clone(), leader.clone());
     let reported = (&telemetry, &coordination);
     let (metrics, counts) = metrics::set_up(store, (&fleet, reported), &rollouts, &book)?;
     let backing_up = backups::keep(&config.backups, &config.data_dir, store, &metrics, &stop)?;

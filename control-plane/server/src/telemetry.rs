@@ -9,9 +9,10 @@ mod picture;
 mod report;
 mod service;
 mod steering;
+mod trial;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -20,21 +21,22 @@ use std::{
 };
 
 use tokio::time::Instant;
-use tyrscale_model::{Name, RpcId, UpstreamId};
+use tyrscale_model::{Name, RouteId, RpcId, UpstreamId};
 use tyrscale_proto::v1;
-use tyrscale_store::Store;
+use tyrscale_store::{Stamp, Store};
 
-pub(crate) use self::service::TelemetryReader;
 pub use self::{
     comparison::{Comparison, Served},
     report::Process,
 };
+pub(crate) use self::{service::TelemetryReader, trial::Told};
 
 use self::{
     ledger::{Ledger, LedgerFull, RpcSight},
     picture::Picture,
     report::Report,
     steering::Steering,
+    trial::Trial,
 };
 
 /// How long what was put together is good for.
@@ -56,6 +58,14 @@ struct Shared {
     rpcs: Mutex<Kept<BTreeMap<RpcId, RpcSight>>>,
     heads: Mutex<Kept<Vec<v1::NetworkHead>>>,
     streams: AtomicU64,
+    trials: Mutex<Trials>,
+}
+
+/// The change on trial here, and what other control planes told of theirs.
+#[derive(Debug, Default)]
+struct Trials {
+    own: Option<Arc<Trial>>,
+    heard: Vec<Arc<Told>>,
 }
 
 /// What was last put together, and when.
@@ -73,6 +83,7 @@ impl Telemetry {
                 rpcs: Mutex::new(None),
                 heads: Mutex::new(None),
                 streams: AtomicU64::new(0),
+                trials: Mutex::default(),
             }),
         }
     }
@@ -82,6 +93,48 @@ impl Telemetry {
     #[must_use]
     pub fn served(&self) -> Served {
         self.ledger().served(Instant::now())
+    }
+
+    /// A change is on trial since the stage that was kept at `stage` began, on these gateways; or none is.
+    pub(crate) fn try_out(&self, stage: Option<(Stamp, &BTreeSet<String>)>) {
+        let own = &mut self.trials().own;
+        if own.as_ref().map(|trial| trial.stage()) != stage.map(|(stage, _)| stage) {
+            let trial =
+                |(stage, members): (_, &BTreeSet<_>)| Trial::new(stage, members.clone(), self.served());
+            *own = stage.map(trial).map(Arc::new);
+        }
+    }
+
+    /// How the change on trial fares on the gateways that report here.
+    pub(crate) fn told(&self) -> Option<Told> {
+        let trial = self.trials().own.clone()?;
+        Some(Told {
+            stage: trial.stage(),
+            routes: trial.compare(&self.served()),
+        })
+    }
+
+    /// Takes in what all other control planes tell now.
+    pub(crate) fn hear(&self, told: Vec<Arc<Told>>) {
+        self.trials().heard = told;
+    }
+
+    /// How the change on trial fares on all gateways, by route.
+    pub(crate) fn compared(&self) -> BTreeMap<RouteId, Comparison> {
+        let Some(Told { stage, mut routes }) = self.told() else {
+            return BTreeMap::new();
+        };
+        let heard = self.trials().heard.clone();
+        for told in heard.iter().filter(|told| told.stage == stage) {
+            for (route, comparison) in &told.routes {
+                routes.entry(*route).or_default().merge(comparison);
+            }
+        }
+        routes
+    }
+
+    fn trials(&self) -> MutexGuard<'_, Trials> {
+        self.shared.trials.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many nodes report.

@@ -25,11 +25,7 @@ use super::{
     record::Standing,
     undo,
 };
-use crate::{
-    fleet::Fleet,
-    leader::Leader,
-    telemetry::{Served, Telemetry},
-};
+use crate::{fleet::Fleet, leader::Leader, telemetry::Telemetry};
 
 /// Between two looks at the gateways, which tell of every answer.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -46,8 +42,6 @@ struct Active {
     clock: Clock,
     /// What it leads to.
     head: Arc<Head>,
-    /// What gateways had counted when the stage began.
-    baseline: Served,
     /// Keeps what it would go back to.
     _pin: Pin,
 }
@@ -185,7 +179,6 @@ impl Driver {
             rollout,
             clock: Clock::new(Instant::now()),
             head,
-            baseline: self.telemetry.served(),
         }
     }
 
@@ -203,6 +196,13 @@ impl Driver {
     }
 
     fn publish(&self) {
+        // Once all are to have it, there is nobody to hold it against.
+        let on_trial = self.active.as_ref().filter(|active| !active.rollout.is_for_all());
+        let stage = on_trial.and_then(|active| {
+            let kept_at = self.keeper.kept_at(active.rollout.id)?;
+            Some((kept_at, &active.rollout.members))
+        });
+        self.telemetry.try_out(stage);
         let staged = self
             .active
             .as_ref()

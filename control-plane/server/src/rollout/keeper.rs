@@ -69,6 +69,11 @@ impl Keeper {
         &self.standing
     }
 
+    /// When a rollout was last written.
+    pub(super) fn kept_at(&self, rollout: u64) -> Option<Stamp> {
+        self.known.get(&rollout).map(|(_, stamp)| *stamp)
+    }
+
     /// The rollouts kept, by id.
     pub(super) fn rollouts(&self) -> BTreeMap<u64, Rollout> {
         let known = self.known.iter();

@@ -21,6 +21,15 @@ pub struct Comparison {
     pub before: Traffic,
 }
 
+impl Comparison {
+    /// Adds what another control plane compared.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.chosen.merge(&other.chosen);
+        self.rest.merge(&other.rest);
+        self.before.merge(&other.before);
+    }
+}
+
 impl Served {
     /// By route, what came since `earlier` of the nodes for which `is_chosen` holds, and of the others. Counts only
     /// those that reported both times, without a restart in between: of others it is not known when they counted.

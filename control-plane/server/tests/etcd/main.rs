@@ -5,6 +5,7 @@ mod delayed;
 mod lagging;
 mod replicas;
 mod sharing;
+mod trial;
 
 use tokio_util::sync::CancellationToken;
 

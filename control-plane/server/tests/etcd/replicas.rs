@@ -1,7 +1,6 @@
 //! An etcd of this test, control planes over it, and subscribers.
 
 use std::{
-    collections::BTreeMap,
     fs::Permissions,
     net::SocketAddr,
     os::unix::fs::PermissionsExt,
@@ -228,6 +227,19 @@ pub(crate) fn subscribe(
     replicas: &[&Replica],
     stop: &CancellationToken,
 ) -> watch::Receiver<SubscriptionStatus> {
+    subscribe_as(id, &[], replicas, stop)
+}
+
+/// Subscribes with labels.
+pub(crate) fn subscribe_as(
+    id: &str,
+    labels: &[(&str, &str)],
+    replicas: &[&Replica],
+    stop: &CancellationToken,
+) -> watch::Receiver<SubscriptionStatus> {
+    let labels = labels
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let endpoints = replicas
         .iter()
         .map(|replica| format!("http://{}", replica.grpc).parse().unwrap());
@@ -239,7 +251,7 @@ pub(crate) fn subscribe(
             group: String::new(),
             zone: String::new(),
             role: NodeRole::Gateway,
-            labels: BTreeMap::new(),
+            labels: labels.collect(),
             build: "test".to_owned(),
         },
         view: View::ALL,

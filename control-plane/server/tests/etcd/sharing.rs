@@ -20,24 +20,27 @@ const UPSTREAMS: [&str; 2] = [
 ];
 
 /// Asks again until the answer is as wanted.
-async fn until<T, F>(ask: impl Fn() -> F, is: impl Fn(&T) -> bool) -> T
+pub(crate) async fn until<T, F>(ask: impl Fn() -> F, is: impl Fn(&T) -> bool) -> T
 where
     F: Future<Output = T>,
     T: std::fmt::Debug,
 {
+    let mut last = None;
     let asking = async {
         loop {
             let answer = ask().await;
             if is(&answer) {
                 return answer;
             }
+            last = Some(answer);
             tokio::task::yield_now().await;
         }
     };
-    timeout(LIMIT, asking).await.expect("it never gets there")
+    let reached = timeout(LIMIT, asking).await;
+    reached.unwrap_or_else(|_| panic!("it never gets there: {last:#?}"))
 }
 
-async fn nodes(channel: &Channel) -> Vec<String> {
+pub(crate) async fn nodes(channel: &Channel) -> Vec<String> {
     let mut client = StatusServiceClient::new(channel.clone());
     let listed = client.list_nodes(v1::ListNodesRequest {}).await.unwrap();
     let nodes = listed.into_inner().nodes.into_iter();
@@ -45,7 +48,7 @@ async fn nodes(channel: &Channel) -> Vec<String> {
     connected.map(|node| node.node.unwrap_or_default().id).collect()
 }
 
-async fn rollout(channel: &Channel) -> v1::Rollout {
+pub(crate) async fn rollout(channel: &Channel) -> v1::Rollout {
     let mut client = StatusServiceClient::new(channel.clone());
     let got = client.get_rollout(v1::GetRolloutRequest { id: 0 }).await;
     got.map(|answer| answer.into_inner().rollout.unwrap_or_default())

@@ -45,7 +45,6 @@ impl Driver {
                 if active.rollout != rollout {
                     active.rollout = rollout;
                     active.clock = Clock::new(Instant::now());
-                    active.baseline = self.telemetry.served();
                 }
             }
             _ => {

@@ -111,14 +111,8 @@ impl Driver {
         let Some(active) = &self.active else {
             return Ok(false);
         };
-        let (rollout, baseline) = (&active.rollout, &active.baseline);
-        let gateways = self.fleet.gateways(&rollout.version);
-        let comparisons = if rollout.is_for_all() {
-            Vec::new()
-        } else {
-            let has_it = |node: &str| rollout.includes(node);
-            Comparison::of(&self.telemetry.served().compare(baseline, has_it))
-        };
+        let gateways = self.fleet.gateways(&active.rollout.version);
+        let comparisons = Comparison::of(&self.telemetry.compared());
         let stepped = self.step(Event::Seen(&gateways, &comparisons)).await;
         stepped.unwrap_or(Ok(false))
     }
@@ -142,9 +136,6 @@ impl Driver {
         let Some(active) = &mut self.active else {
             return Ok(false);
         };
-        if clock.entered != active.clock.entered {
-            active.baseline = self.telemetry.served();
-        }
         if next == active.rollout {
             active.clock = clock;
             return Ok(false);
