@@ -11,19 +11,22 @@ use tokio::time::timeout;
 use tyrscale_client::ClientError;
 use tyrscale_model::{
     Address, ChainId, ChangeSet, Expectation, Kind, LoadBalancer, Network, Operation, Policy, Rejection,
-    Resource, ResourceKey, Revision, Route, Scheme, Snapshot, Target, UnixMillis, Upstream, Version, View,
-    Weight, apply, wire,
+    Resource, ResourceKey, Route, Scheme, Snapshot, Target, UnixMillis, Upstream, Version, View, Weight,
+    apply, wire,
 };
 use tyrscale_proto::v1;
 use uuid::Uuid;
 
-use super::cluster::{Cluster, SIZE};
+use super::planes::Planes;
 
-/// How long a control plane may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// How long the first answer may take, from nothing.
 const BOOT: Duration = Duration::from_secs(90);
+/// How long a control plane may take to answer before another one is asked: less than some take that answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Between two changes, at most, in milliseconds.
+const CHANGE_EVERY_MS: u64 = 200;
 /// Networks, and routes besides that of the clients.
 const FEW: u32 = 20;
 /// What the gateway's program runs from.
@@ -46,7 +49,7 @@ pub(crate) struct Oracle {
 
 impl Oracle {
     /// Makes the first change: a route of clients to these nodes.
-    pub(crate) async fn begin(cluster: &Cluster, rng: Rng, nodes: &[u16]) -> anyhow::Result<Self> {
+    pub(crate) async fn begin(planes: &Planes, rng: Rng, nodes: &[u16]) -> anyhow::Result<Self> {
         let (route, upstreams) = of_clients(nodes)?;
         let resources = upstreams.iter().cloned().map(Resource::Upstream);
         let operations = std::iter::once(Resource::Route(route)).chain(resources);
@@ -59,7 +62,7 @@ impl Oracle {
             acknowledged: 0,
             tries: 0,
         };
-        let version = oracle.send(cluster, &operations, Instant::now() + BOOT).await?;
+        let version = oracle.send(planes, &operations, Instant::now() + BOOT).await?;
         oracle.snapshot = Snapshot::empty(version.lineage);
         oracle.take(operations, &version)?;
         Ok(oracle)
@@ -75,17 +78,33 @@ impl Oracle {
         [self.version(), self.snapshot.version(View::of(&GATEWAY))]
     }
 
+    /// Makes one change after the other for so long; the last one may take `patience` more.
+    pub(crate) async fn work(
+        &mut self,
+        planes: &Planes,
+        time: Duration,
+        patience: Duration,
+    ) -> anyhow::Result<()> {
+        let start = Instant::now();
+        while start.elapsed() < time {
+            let pause = Duration::from_millis(self.rng.u64(0..=CHANGE_EVERY_MS));
+            tokio::time::sleep(pause).await;
+            self.step(planes, start + time + patience).await?;
+        }
+        Ok(())
+    }
+
     /// Makes a change, until `end` at most.
-    pub(crate) async fn step(&mut self, cluster: &Cluster, end: Instant) -> anyhow::Result<()> {
+    pub(crate) async fn step(&mut self, planes: &Planes, end: Instant) -> anyhow::Result<()> {
         let operations = self.think()?;
-        let version = self.send(cluster, &operations, end).await?;
+        let version = self.send(planes, &operations, end).await?;
         self.take(operations, &version)
     }
 
     /// Tries a change on one control plane after the other until one acknowledges it.
     async fn send(
         &mut self,
-        cluster: &Cluster,
+        planes: &Planes,
         operations: &[Operation],
         end: Instant,
     ) -> anyhow::Result<Version> {
@@ -96,9 +115,9 @@ impl Oracle {
         let mut last = None;
         while Instant::now() < end {
             self.tries += 1;
-            let which = self.rng.usize(0..SIZE);
+            let which = self.rng.usize(0..planes.count());
             let sending = async {
-                let client = cluster.client(which).await?;
+                let client = planes.client(which).await?;
                 let applied = client.apply(header.clone(), operations).await;
                 applied.map_err(anyhow::Error::from)
             };
@@ -110,11 +129,11 @@ impl Oracle {
                 }
                 Ok(Err(error)) if is_final(&error) => return Err(error),
                 Ok(Err(error)) => last = Some(error),
-                Err(_) => {}
+                Err(_) => last = Some(anyhow::anyhow!("control plane {which} does not answer")),
             }
             tokio::time::sleep(PAUSE).await;
         }
-        bail!("nobody acknowledges it; the last one said {last:?}")
+        bail!("no control plane acknowledges {operations:?}; the last one said {last:?}")
     }
 
     /// What was acknowledged is so.
@@ -180,40 +199,6 @@ impl Oracle {
             put(Resource::Route(route)),
             put(Resource::Upstream(upstream)),
         ])
-    }
-
-    /// Every control plane holds what was acknowledged, and the history has no holes.
-    pub(crate) async fn is_what_they_hold(&self, cluster: &Cluster) -> anyhow::Result<()> {
-        let own = self.version();
-        for which in 0..SIZE {
-            let client = cluster.client(which).await?;
-            let listed = client
-                .status()
-                .list_nodes(v1::ListNodesRequest {})
-                .await?
-                .into_inner();
-            let head = listed.head.as_ref().and_then(wire::version_from_wire);
-            ensure!(
-                head == Some(own),
-                "control plane {which} holds {head:?} and not {own:?}"
-            );
-            let request = v1::ListRevisionsRequest {
-                page_size: 1000,
-                ..v1::ListRevisionsRequest::default()
-            };
-            let revisions = client.configuration().list_revisions(request).await?.into_inner();
-            let numbers = revisions.revisions.iter().map(|revision| {
-                let version = revision.version.as_ref();
-                version.map_or(0, |version| version.revision)
-            });
-            let dense = numbers.zip((1..=own.revision.0).rev());
-            ensure!(
-                dense.into_iter().all(|(one, other)| one == other),
-                "revisions are missing"
-            );
-        }
-        ensure!(own.revision > Revision(0), "nothing was changed");
-        Ok(())
     }
 }
 

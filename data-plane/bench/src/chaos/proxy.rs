@@ -20,7 +20,7 @@ pub(crate) enum Way {
 #[derive(Debug)]
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
-    pub(crate) way: watch::Sender<Way>,
+    way: watch::Sender<Way>,
 }
 
 impl Proxy {
@@ -41,6 +41,11 @@ impl Proxy {
             }
         });
         Ok(Self { address, way })
+    }
+
+    pub(crate) fn set(&self, way: Way) {
+        self.way
+            .send_if_modified(|now| std::mem::replace(now, way) != way);
     }
 }
 

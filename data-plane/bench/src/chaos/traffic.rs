@@ -2,24 +2,27 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
-use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tyrscale_simnode::{SimNode, SimNodeConfig};
 
 use super::cluster::{Cluster, free_address};
+use super::program::Program;
 use crate::connection::{Connection, Peer};
 use crate::soak::calls::{self, Call};
 
 const NODES: usize = 2;
 /// Between two requests to a gateway.
 const EVERY: Duration = Duration::from_millis(20);
+/// How long one request may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks at what a gateway serves from.
+const LOOK: Duration = Duration::from_millis(200);
+/// The metric of it.
+const REVISION: &str = "tyrscale_gateway_config_revision ";
 
 /// Nodes that answer.
 pub(crate) async fn nodes() -> anyhow::Result<Vec<SimNode>> {
@@ -38,48 +41,60 @@ pub(crate) struct Tally {
     pub(crate) requests: u64,
     pub(crate) failed: u64,
     pub(crate) first_failure: Option<String>,
+    /// How often a gateway served from a lower revision than before.
+    pub(crate) backwards: u64,
 }
 
 /// Gateways that are programs of their own. Dropped, they end.
 pub(crate) struct Traffic {
-    gateways: Vec<SocketAddr>,
-    _children: Vec<Child>,
+    gateways: Vec<Gateway>,
+}
+
+struct Gateway {
+    program: Program,
+    clients: SocketAddr,
+    admin: SocketAddr,
 }
 
 impl Traffic {
-    pub(crate) async fn start(program: &Path, cluster: &Cluster, count: usize) -> anyhow::Result<Self> {
-        let (mut gateways, mut children) = (Vec::new(), Vec::new());
+    /// Starts so many, the first ones of the cluster's.
+    pub(crate) async fn start(
+        program: &Path,
+        cluster: &Cluster,
+        count: usize,
+        dir: &Path,
+    ) -> anyhow::Result<Self> {
+        let mut gateways = Vec::new();
         for number in 0..count {
-            let address = free_address().await?;
-            let child = Command::new(program)
-                .args(["--listen", &address.to_string()])
-                .args(["--admin-listen", &free_address().await?.to_string()])
-                .args(["--control-plane", &cluster.ways_of(number).join(",")])
-                .args(["--node-id", &format!("gw-{number:02}")])
-                .arg("--data-dir")
-                .arg(cluster.dir.path().join(format!("gateway-{number}")))
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .kill_on_drop(true)
-                .spawn()
-                .with_context(|| format!("{} cannot be started", program.display()))?;
-            gateways.push(address);
-            children.push(child);
+            let (clients, admin) = (free_address().await?, free_address().await?);
+            let id = format!("gw-{number:02}");
+            let arguments = [
+                ("--listen", clients.to_string()),
+                ("--admin-listen", admin.to_string()),
+                ("--control-plane", cluster.ways_of(number).join(",")),
+                ("--data-dir", dir.join(&id).display().to_string()),
+                ("--node-id", id.clone()),
+            ];
+            gateways.push(Gateway {
+                program: Program::start(id, program, arguments, dir)?,
+                clients,
+                admin,
+            });
         }
-        Ok(Self {
-            gateways,
-            _children: children,
-        })
+        Ok(Self { gateways })
     }
 
     /// Waits until every gateway serves.
     pub(crate) async fn serves(&self, within: Duration) -> anyhow::Result<()> {
         let end = Instant::now() + within;
         for gateway in &self.gateways {
-            let mut client = Client::new(*gateway);
+            let mut client = Client::new(gateway.clients);
             while let Err(error) = client.ask(0).await {
-                anyhow::ensure!(Instant::now() < end, "a gateway does not serve: {error}");
+                anyhow::ensure!(
+                    Instant::now() < end,
+                    "the gateway at {} does not serve: {error}",
+                    gateway.clients
+                );
                 tokio::time::sleep(EVERY).await;
             }
         }
@@ -93,7 +108,8 @@ impl Traffic {
     ) -> impl Future<Output = anyhow::Result<Tally>> + use<> {
         let mut asking = JoinSet::new();
         for gateway in &self.gateways {
-            asking.spawn(ask(Client::new(*gateway), stop.clone()));
+            asking.spawn(ask(Client::new(gateway.clients), stop.clone()));
+            asking.spawn(look(gateway.admin, stop.clone()));
         }
         async move {
             let mut all = Tally::default();
@@ -102,10 +118,49 @@ impl Traffic {
                 all.requests += tally.requests;
                 all.failed += tally.failed;
                 all.first_failure = all.first_failure.or(tally.first_failure);
+                all.backwards += tally.backwards;
             }
             Ok(all)
         }
     }
+
+    /// No gateway has ended by itself.
+    pub(crate) async fn is_well(&mut self) -> anyhow::Result<()> {
+        for gateway in &mut self.gateways {
+            gateway.program.mend(Duration::MAX).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Looks whether the revision that a gateway serves from ever falls, until `stop`.
+async fn look(admin: SocketAddr, stop: CancellationToken) -> Tally {
+    let mut tally = Tally::default();
+    let mut highest = 0;
+    let mut ticks = interval(LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while !stop.is_cancelled() {
+        ticks.tick().await;
+        if let Ok(Some(revision)) = timeout(PATIENCE, revision(admin)).await {
+            tally.backwards += u64::from(revision < highest);
+            highest = highest.max(revision);
+        }
+    }
+    tally
+}
+
+/// What a gateway says it serves from.
+async fn revision(admin: SocketAddr) -> Option<u64> {
+    let peer = Peer {
+        addr: admin,
+        tls: None,
+    };
+    let mut connection = Connection::open(&peer).await.ok()?;
+    let request = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    let answer = connection.exchange(request).await.ok()?;
+    let text = std::str::from_utf8(answer.body).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(REVISION));
+    line?.trim().parse().ok()
 }
 
 async fn ask(mut client: Client, stop: CancellationToken) -> Tally {
