@@ -50,6 +50,10 @@ pub(crate) struct Upstream {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     #[serde(skip_serializing_if = "Option::is_none")]
     cordoned: Option<bool>,
+    /// By which method it gives all receipts of a block; not asked for them when not given.
+    #[arg(long, value_name = "METHOD")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipts_method: Option<Word<v1::ReceiptsMethod>>,
     /// Header set on every request to it, "Name: value"; may be repeated. All of them change together, "***" keeps
     /// a value.
     #[arg(long = "header", value_name = "HEADER")]
@@ -177,6 +181,7 @@ impl Resource for Upstream {
             headers: header::to_map(self.headers),
             protocol: number(self.protocol),
             cordoned: self.cordoned.unwrap_or_default(),
+            receipts_method: number(self.receipts_method),
             meta: Meta::into_message(self.meta),
         }
     }
@@ -197,6 +202,7 @@ impl Resource for Upstream {
             tier: Some(message.tier),
             protocol: Word::from_number(message.protocol),
             cordoned: Some(message.cordoned),
+            receipts_method: Word::from_number(message.receipts_method),
             headers: header::from_map(message.headers),
             limits: Limits::from_message(message.limits),
             meta: Meta::from_message(message.meta),

@@ -98,8 +98,12 @@ words! {
         EthBlockNumber, NetPeers, EthSyncing, EthChainId, EthGasPrice, ClientVersion, FinalizedBlock, SafeBlock,
         TxpoolStatus, ArchiveDepth, Latency,
     }
+    ReceiptsMethod {
+        EthGetBlockReceipts, DebugGetRawReceipts, AlchemyGetTransactionReceipts, ParityGetBlockReceipts,
+    }
     LoadBalancer { WeightRoundRobin, LeastLoad, FailoverPriority, Concurrent, P2cPeakEwma }
     HealthCheckType { EthBlockNumber, EthSyncing, Custom }
+    WrongLogIndexes { Warn, Exclude }
     RecommendationStrategy {
         Custom, HighestBlock, AreaUnderTheCurve, RateLimit, AreaBlockNumber, AirUnderTheCurve, Latency, ErrorRate,
         Balanced, Cost,

@@ -19,7 +19,7 @@ fn furnished() -> (System, TempDir) {
         &format!("route create --id {ROUTE} --host a.example"),
         &format!(
             "upstream create --id {UPSTREAM} --route-id {ROUTE} --scheme http --host h --port 1 --path / --weight 5 \
-             --tier 2 --protocol http2 --limit-concurrent 9 --header X-Key:s3cret"
+             --tier 2 --receipts-method parity_getBlockReceipts --protocol http2 --limit-concurrent 9 --header X-Key:s3cret"
         ),
     ] {
         system.json(&words(line));
@@ -34,6 +34,7 @@ fn flags_of_a_route_become_fields_and_can_be_cleared() {
         "route update {ROUTE} --retry-same-upstream 0 --attempt-timeout 2s --limit-client-rps 1.5 \
          --limit-exempt-networks 10.0.0.0/8,::1 --ignore-methods debug_*,trace_* --cors-origins * \
          --slow-start 30s --forward-headers Cookie,authorization --health-check-chain-id=false \
+         --health-min-peers 3 --health-wrong-log-indexes exclude --health-min-call-result 65536 \
          --rewrite-block-tags --tier-return-after 5s --breaker-failure-percent 50"
     )));
     assert_eq!(route["load_balancer"], "p2c-peak-ewma");
@@ -48,6 +49,9 @@ fn flags_of_a_route_become_fields_and_can_be_cleared() {
     assert_eq!(route["cors"]["allowed_origins"], json!(["*"]));
     assert_eq!(route["forward_headers"], json!(["cookie", "authorization"]));
     assert_eq!(route["health_check"]["check_chain_id"], false);
+    assert_eq!(route["health_check"]["min_peers"], 3);
+    assert_eq!(route["health_check"]["wrong_log_indexes"], "exclude");
+    assert_eq!(route["health_check"]["min_call_result_bytes"], 65_536);
     assert_eq!(route["consistency"]["rewrite_block_tags"], true);
     assert_eq!(route["tiers"]["return_after_ms"], 5000);
     assert_eq!(route["circuit_breaker"]["failure_percent"], 50);

@@ -20,6 +20,8 @@ pub struct Facts {
     pub healthy: bool,
     /// What its circuit breaker says ([`Breaker`](crate::Breaker)).
     pub breaker: BreakerView,
+    /// Whether a probe has found it good since a request last failed there: what an open breaker knows is older.
+    pub vouched: bool,
     /// A rest that it asked for or earned ([`CoolDown`](crate::CoolDown)).
     pub exclusion: Option<Exclusion>,
     /// False when it is known to lack the method ([`LearnedMethods`](crate::LearnedMethods)).
@@ -43,6 +45,7 @@ impl Default for Facts {
             bar: None,
             healthy: true,
             breaker: BreakerView::Willing,
+            vouched: false,
             exclusion: None,
             serves_method: true,
             reach: Reach::Yes,

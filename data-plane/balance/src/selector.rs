@@ -9,7 +9,8 @@
 //! 2. waiting, when somebody would take the request within the caller's patience, and only a rate, a
 //!    slot or a throttle's end is missing;
 //! 3. **fail-open**, as far as [`FailOpen`] allows: when no upstream at all looks good, those that are
-//!    unhealthy or whose breaker is open, first tier first; after them those that rest for a bill or a
+//!    unhealthy or whose breaker is open, first tier first, also with an open breaker those that a probe has found good
+//!    since; after them those that rest for a bill or a
 //!    key. An upstream that just failed this request looks good as long as its state does, so one
 //!    failed attempt opens nothing.
 //!
@@ -49,7 +50,8 @@ pub enum FailOpen {
     /// None.
     Never,
     /// Those that only their health speaks against: a probe can be wrong about all at once. Breakers
-    /// have seen requests fail and try again by themselves, so they are believed.
+    /// have seen requests fail and try again by themselves, so they are believed, until a probe has seen more than
+    /// they have ([`Facts::vouched`]).
     #[default]
     Unhealthy,
     /// Those with an open breaker too, and in the last resort those that rest for a bill or a key.
@@ -305,13 +307,15 @@ impl Selector {
 
     /// Whether an upstream may be used in spite of what stands against it. Limits hold all the same.
     fn opens(&self, position: usize, facts: &Facts, last_resort: bool) -> bool {
+        let is_vouched = facts.vouched && self.fail_open != FailOpen::Never;
         let allowed = match self.obstacle(position, facts).map(|obstacle| obstacle.remedy()) {
             Some(Remedy::Doubt) => !last_resort && self.fail_open != FailOpen::Never,
-            Some(Remedy::Return(_)) => !last_resort && self.fail_open == FailOpen::All,
+            Some(Remedy::Return(_)) => !last_resort && (self.fail_open == FailOpen::All || is_vouched),
             Some(Remedy::Account(_)) => last_resort && self.fail_open == FailOpen::All,
             Some(Remedy::None | Remedy::Wait(_)) | None => false,
         };
-        let believed = self.fail_open != FailOpen::All && facts.breaker != BreakerView::Willing;
+        let believed =
+            self.fail_open != FailOpen::All && !is_vouched && facts.breaker != BreakerView::Willing;
         allowed && !believed && facts.headroom == Headroom::Free
     }
 

@@ -156,6 +156,7 @@ impl Attempt {
 
     /// After a good beginning it counts as another request would.
     fn fails(&mut self, now: Instant) {
+        self.endpoint.doubt();
         let admission = self.admission.take();
         if let Some(admission) = admission.or_else(|| self.endpoint.admit(now.into_std()).ok()) {
             admission.failed(now.into_std());

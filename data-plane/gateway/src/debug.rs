@@ -9,7 +9,7 @@ use tyrscale_balance::{BreakerState, Obstacle};
 use tyrscale_model::{EffectiveWeight, OperatorWeight, RouteId, Standing};
 use tyrscale_telemetry::Page;
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Finding};
 use crate::route::Route;
 use crate::table::Table;
 use crate::trace::Traces;
@@ -104,6 +104,7 @@ fn upstream_json(
         "healthy": endpoint.is_healthy(),
         "obstacle": obstacle.map(|obstacle| obstacle.name()),
         "wrong_chain": endpoint.is_on_wrong_chain(),
+        "findings": endpoint.findings().map(Finding::name).collect::<Vec<_>>(),
         "head": endpoint.head(),
         "breaker": breaker,
         "in_flight": endpoint.in_flight(),

@@ -17,11 +17,13 @@ use tyrscale_model::HealthCheck;
 use crate::address::Address;
 use crate::pool::{Pool, Transport};
 use crate::queue::Queue;
+use crate::receipts;
 use crate::subject::Subject;
 
 mod admission;
 mod allowance;
 mod counts;
+mod findings;
 mod fuse;
 mod health;
 mod learnt;
@@ -31,6 +33,7 @@ mod tests;
 
 pub(crate) use admission::{Admission, Entry};
 pub(crate) use counts::{EndpointStats, Outcomes};
+pub(crate) use findings::Finding;
 pub(crate) use spec::{EndpointError, Spec};
 
 use allowance::Allowance;
@@ -140,7 +143,24 @@ impl Endpoint {
     }
 
     pub(crate) fn is_healthy(&self) -> bool {
-        self.health.is_good()
+        self.health.is_good() && !self.health.findings.speak_against(None, None)
+    }
+
+    /// What checks have found that it does wrong.
+    pub(crate) fn findings(&self) -> impl Iterator<Item = Finding> {
+        Finding::ALL
+            .into_iter()
+            .filter(|finding| self.health.findings.has(*finding))
+    }
+
+    /// Notes what a check has found. Returns whether it was otherwise before.
+    pub(crate) fn note(&self, finding: Finding, is_so: bool) -> bool {
+        self.health.findings.note(finding, is_so)
+    }
+
+    /// A request failed there: what probes have found before counts for less.
+    pub(crate) fn doubt(&self) {
+        self.health.doubt();
     }
 
     /// Counts one probe in the upstream's health.
@@ -200,7 +220,12 @@ impl Endpoint {
         now: Instant,
     ) -> Facts {
         let mut facts = Facts {
-            healthy: self.health.is_good(),
+            healthy: self.health.is_good()
+                && !self
+                    .health
+                    .findings
+                    .speak_against(subject, self.spec.health.as_ref()),
+            vouched: self.health.is_vouched(),
             breaker: self
                 .fuse
                 .as_ref()
@@ -217,6 +242,11 @@ impl Endpoint {
         }
         if let (Some(filter), Some(subject)) = (&self.spec.methods, subject)
             && !subject.methods().iter().all(|method| filter.lets_through(method))
+        {
+            facts.bar = Some(Bar::MethodForbidden);
+        }
+        if self.spec.receipts_method.is_none()
+            && subject.is_some_and(|subject| subject.only_method() == Some(receipts::METHOD))
         {
             facts.bar = Some(Bar::MethodForbidden);
         }

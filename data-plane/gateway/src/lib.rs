@@ -68,6 +68,7 @@ mod pool;
 mod probe;
 mod proxy;
 mod queue;
+mod receipts;
 mod record;
 mod recorder;
 mod reporter;

@@ -13,6 +13,7 @@ use crate::admission::{Client, Limited};
 use crate::answer::{self, Answer};
 use crate::blocks::{Ruling, ruling};
 use crate::metrics::CallOutcome;
+use crate::receipts::{self, Receipts};
 use crate::route::Route;
 
 /// Characters told of a method's name that is not served.
@@ -95,6 +96,15 @@ impl Local {
         }
     }
 
+    /// That receipts cannot be asked for in this way.
+    fn no_receipts(reason: impl std::fmt::Display) -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            outcome: CallOutcome::Refused,
+            ..Self::error(INVALID_PARAMS, format!("{} {reason}", receipts::METHOD))
+        }
+    }
+
     fn limited(limited: &Limited, message: &str, now: Instant) -> Self {
         let message = if message.is_empty() {
             Cow::Borrowed(ErrorReply::RateLimited.message())
@@ -159,6 +169,9 @@ impl<'r> Rules<'r> {
         if !admission.serves(&call.method) {
             return Step::Answer(Local::not_served(&call.method));
         }
+        if call.method == receipts::METHOD && !self.route.gives_receipts() {
+            return Step::Answer(Local::no_receipts("needs an upstream with a receipts_method"));
+        }
         match ruling(&self.route.consistency, &self.route.heads, call) {
             Ruling::AsItCame => Step::Forward,
             Ruling::Rewritten(params) => Step::Rewritten(params),
@@ -167,11 +180,25 @@ impl<'r> Rules<'r> {
         }
     }
 
+    /// The receipts that a call asks for that is sent; `None` for any other call.
+    ///
+    /// # Errors
+    /// The answer to one that names no block.
+    pub(crate) fn receipts(call: &Call<'_>, params: Option<&str>) -> Result<Option<Receipts>, Local> {
+        if call.method != receipts::METHOD {
+            return Ok(None);
+        }
+        Receipts::read(call, params).map(Some).map_err(Local::no_receipts)
+    }
+
     /// What becomes of each member of a batch; nothing is listed while each is sent as it came.
     pub(crate) fn steps(&self, members: &[Result<Call<'_>, InvalidCall<'_>>]) -> Vec<Step> {
         let mut steps = Vec::new();
         for (position, member) in members.iter().enumerate() {
             let step = match member {
+                Ok(call) if call.method == receipts::METHOD => {
+                    Step::Answer(Local::no_receipts("cannot be part of a batch"))
+                }
                 Ok(call) => self.step(call),
                 Err(invalid) => Step::Answer(Local::invalid(invalid)),
             };

@@ -12,6 +12,7 @@ use tyrscale_model::RouteId;
 use crate::table::Table;
 
 mod chain;
+mod checks;
 mod failure;
 mod prober;
 mod question;

@@ -16,7 +16,7 @@ use crate::forward::{Course, forward};
 use crate::gateway::Gateway;
 use crate::headers::{self, Peer};
 use crate::metrics::CallOutcome;
-use crate::plan::{Rules, Step, text};
+use crate::plan::{Local, Rules, Step, text};
 use crate::record::Record;
 use crate::request::{self, Unread};
 use crate::route::Route;
@@ -186,18 +186,24 @@ impl Asked<'_> {
     ) -> Answer {
         let called = method::lookup(&call.method);
         record.asks(called.label, 1, body.len());
-        let sent = match self.rules().step(call) {
-            Step::Forward => body.clone(),
-            Step::Rewritten(params) => text(call, Some(&params), None).into_owned().into(),
-            Step::Answer(local) => {
-                self.gateway.stats.count(called, local.outcome);
-                return local.answer(call.id);
-            }
+        let answered = |local: Local| {
+            self.gateway.stats.count(called, local.outcome);
+            local.answer(call.id)
+        };
+        let (sent, params) = match self.rules().step(call) {
+            Step::Forward => (body.clone(), None),
+            Step::Rewritten(params) => (text(call, Some(&params), None).into_owned().into(), Some(params)),
+            Step::Answer(local) => return answered(local),
+        };
+        let receipts = match Rules::receipts(call, params.as_deref()) {
+            Ok(receipts) => receipts,
+            Err(local) => return answered(local),
         };
         let question = Question {
             id: call.id,
             method: called,
             traceparent: record.traceparent(),
+            receipts,
             ..self.question(
                 Part {
                     body: sent,
@@ -295,6 +301,7 @@ impl Asked<'_> {
             accepted: self.gateway.settings.compress.accepted(&self.head.fields),
             query: request::query(self.head),
             traceparent: None,
+            receipts: None,
             body: part.body,
             expect: part.expect,
             id: None,

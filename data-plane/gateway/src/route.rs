@@ -199,6 +199,15 @@ impl Route {
     }
 }
 
+impl Route {
+    /// Whether one of its upstreams gives all receipts of a block.
+    pub(crate) fn gives_receipts(&self) -> bool {
+        self.endpoints
+            .iter()
+            .any(|endpoint| endpoint.spec().receipts_method.is_some())
+    }
+}
+
 fn compile_endpoint(
     model: &tyrscale_model::Route,
     upstream: &Upstream,
@@ -219,6 +228,7 @@ fn compile_endpoint(
         chain: chain(upstream, snapshot),
         limits: upstream.limits,
         methods: rpc(upstream, snapshot).and_then(|rpc| rpc.methods.clone()),
+        receipts_method: upstream.receipts_method,
         breaker: model.circuit_breaker.filter(|breaker| breaker.enabled),
         health: enabled_health(model),
     };

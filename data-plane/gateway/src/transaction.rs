@@ -84,6 +84,7 @@ async fn is_found(
         query: question.query,
         traceparent: question.traceparent.clone(),
         body: body.clone(),
+        receipts: None,
         expect: Expect::Single,
         id: call.id,
         method: method::lookup(&call.method),

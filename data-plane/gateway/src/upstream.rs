@@ -18,6 +18,7 @@ use crate::endpoint::Endpoint;
 use crate::forward::Broadcasts;
 use crate::headers::{self, Peer};
 use crate::pool::{Connection, NoAnswer, Use, Worker};
+use crate::receipts::Receipts;
 use crate::shedding::Load;
 use crate::subject::Subject;
 
@@ -44,12 +45,24 @@ pub(crate) struct Question<'a> {
     /// What stands in the place of the client's own.
     pub(crate) traceparent: Option<String>,
     pub(crate) body: Bytes,
+    /// The receipts it is about: each upstream is asked for them in its own way, not by `body`.
+    pub(crate) receipts: Option<Receipts>,
     pub(crate) expect: Expect,
     /// The id that a single call's answer must carry.
     pub(crate) id: Option<RawId<'a>>,
     pub(crate) method: &'static RpcMethod,
     pub(crate) replay: Replay,
     pub(crate) subject: Subject<'a>,
+}
+
+impl Question<'_> {
+    /// What is sent to an endpoint.
+    fn body_for(&self, endpoint: &Endpoint) -> Bytes {
+        match (&self.receipts, endpoint.spec().receipts_method) {
+            (Some(receipts), Some(method)) => receipts.call(method),
+            _ => self.body.clone(),
+        }
+    }
 }
 
 /// An answer to pass on.
@@ -226,12 +239,13 @@ async fn exchange(
     limits: Limits<'_>,
 ) -> Result<Received, Failure> {
     let endpoint = attempt.endpoint();
-    let head = || head(endpoint.address(), question);
+    let body = question.body_for(endpoint);
+    let head = || head(endpoint.address(), question, body.len());
     let exchanged = endpoint
         .pool()
-        .exchange(worker, which, attempt.started(), head, &question.body);
+        .exchange(worker, which, attempt.started(), head, &body);
     let (answer, connection) = exchanged.await?;
-    let judged = judge(answer, connection, question, limits, endpoint.address()).await;
+    let judged = judge(answer, connection, question, limits, endpoint).await;
     if let Some(connection) = judged.done {
         endpoint.pool().put(worker, connection, judged.at);
     }
@@ -239,7 +253,7 @@ async fn exchange(
 }
 
 /// The head of the request, whatever method the client used: JSON-RPC is posted.
-fn head(address: &Address, question: &Question<'_>) -> Option<Vec<u8>> {
+fn head(address: &Address, question: &Question<'_>, length: usize) -> Option<Vec<u8>> {
     let came_by = headers::came_by(question.fields, question.peer);
     let Question {
         fields,
@@ -255,8 +269,5 @@ fn head(address: &Address, question: &Question<'_>) -> Option<Vec<u8>> {
         .chain(traceparent)
         .chain(headers::own(fields, peer, came_by.as_deref(), accepted))
         .filter(|field| !address.sets(field));
-    address
-        .post(question.query)?
-        .head(fields, question.body.len())
-        .ok()
+    address.post(question.query)?.head(fields, length).ok()
 }

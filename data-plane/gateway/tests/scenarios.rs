@@ -22,12 +22,14 @@ mod scenarios {
     mod limits;
     mod lookups;
     mod methods;
+    mod node_checks;
     mod overload;
     mod probe_verdicts;
     mod probes;
     mod protocols;
     mod races;
     mod raw;
+    mod receipts;
     mod retries;
     mod setting;
     mod shares_of_failures;

@@ -66,7 +66,7 @@ pub use restore::{Restoration, restore};
 pub use rollout::{OnHalt, RolloutPolicy, RolloutPolicyError, RolloutShare, RolloutStage};
 pub use route::{
     AllowedOrigin, CircuitBreaker, Consistency, Cors, FailureShare, HealthCheck, HealthCheckRequest,
-    HealthCheckType, LoadBalancer, Retry, Route, RouteLimits, Tiers,
+    HealthCheckType, LoadBalancer, Retry, Route, RouteLimits, Tiers, WrongLogIndexes,
 };
 pub use route_key::{HostKey, PathKey, RouteKey, RouteKeyRef};
 pub use rpc::{CallPrices, Collector, Rpc, Visibility};
@@ -74,7 +74,8 @@ pub use secret::{Secret, SecretValue};
 pub use snapshot::{AdvanceError, Entry, Etag, Meta, Row, Snapshot, UnixMillis};
 pub use traffic::Traffic;
 pub use upstream::{
-    Address, Target, Tier, Upstream, UpstreamHeaders, UpstreamLimits, UpstreamProtocol, Weight,
+    Address, ReceiptsMethod, Target, Tier, Upstream, UpstreamHeaders, UpstreamLimits, UpstreamProtocol,
+    Weight,
 };
 pub use version::{Lane, Lineage, Revision, Version};
 pub use violation::{Rejection, Violation, ViolationCode};

@@ -18,7 +18,7 @@ use crate::{MethodFilter, ResourceKey, RouteId, RouteKey, Violation, ViolationCo
 pub use circuit_breaker::{CircuitBreaker, FailureShare};
 pub use consistency::Consistency;
 pub use cors::{AllowedOrigin, Cors};
-pub use health_check::{HealthCheck, HealthCheckRequest, HealthCheckType};
+pub use health_check::{HealthCheck, HealthCheckRequest, HealthCheckType, WrongLogIndexes};
 pub use limits::RouteLimits;
 pub(crate) use limits::parse_network;
 pub use load_balancer::LoadBalancer;

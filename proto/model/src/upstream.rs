@@ -71,6 +71,31 @@ words!(UpstreamProtocol, "protocol", "must be one of [auto http1 http2]", {
     Http2 => "http2",
 });
 
+/// A method that gives all receipts of a block; nodes differ in which they have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ReceiptsMethod {
+    /// `eth_getBlockReceipts`, which most nodes have by now.
+    EthGetBlockReceipts,
+    /// `debug_getRawReceipts`: each receipt as the bytes it has in the block.
+    DebugGetRawReceipts,
+    /// `alchemy_getTransactionReceipts`, of a provider.
+    AlchemyGetTransactionReceipts,
+    /// `parity_getBlockReceipts`, of old nodes.
+    ParityGetBlockReceipts,
+}
+
+words!(
+    ReceiptsMethod,
+    "receipts_method",
+    "must be one of [eth_getBlockReceipts debug_getRawReceipts alchemy_getTransactionReceipts parity_getBlockReceipts]",
+    {
+        EthGetBlockReceipts => "eth_getBlockReceipts",
+        DebugGetRawReceipts => "debug_getRawReceipts",
+        AlchemyGetTransactionReceipts => "alchemy_getTransactionReceipts",
+        ParityGetBlockReceipts => "parity_getBlockReceipts",
+    }
+);
+
 /// One place a route sends requests to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Upstream {
@@ -94,6 +119,8 @@ pub struct Upstream {
     pub protocol: UpstreamProtocol,
     /// Whether it gets no traffic, whatever its weight.
     pub cordoned: bool,
+    /// By which method it gives all receipts of a block; absent: it is not asked for them.
+    pub receipts_method: Option<ReceiptsMethod>,
 }
 
 impl Upstream {
@@ -111,6 +138,7 @@ impl Upstream {
             headers: UpstreamHeaders::default(),
             protocol: UpstreamProtocol::default(),
             cordoned: false,
+            receipts_method: None,
         }
     }
 

@@ -52,6 +52,26 @@ pub(crate) struct HealthCheck {
     #[arg(long = "health-check-chain-id", id = "health_check_chain_id", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     #[serde(skip_serializing_if = "Option::is_none")]
     check_chain_id: Option<bool>,
+    /// Peers below which an upstream is unhealthy; nobody asks when not given.
+    #[arg(long = "health-min-peers", id = "health_min_peers", value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_peers: Option<u32>,
+    /// What becomes of a node that numbers the logs of a block wrongly; nobody looks when not given.
+    #[arg(
+        long = "health-wrong-log-indexes",
+        id = "health_wrong_log_indexes",
+        value_name = "WORD"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wrong_log_indexes: Option<Word<v1::WrongLogIndexes>>,
+    /// Bytes that an eth_call must be able to return; nobody asks when not given.
+    #[arg(
+        long = "health-min-call-result",
+        id = "health_min_call_result",
+        value_name = "BYTES"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_call_result_bytes: Option<u32>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, clap::Args, Serialize, Deserialize)]
@@ -93,6 +113,9 @@ impl HealthCheck {
             healthy_threshold: self.healthy_threshold.unwrap_or_default(),
             passive: self.passive.unwrap_or_default(),
             check_chain_id: self.check_chain_id,
+            min_peers: self.min_peers.unwrap_or_default(),
+            wrong_log_indexes: number(self.wrong_log_indexes),
+            min_call_result_bytes: self.min_call_result_bytes.unwrap_or_default(),
         }
     }
 
@@ -112,6 +135,10 @@ impl HealthCheck {
             healthy_threshold: Some(message.healthy_threshold),
             passive: Some(message.passive),
             check_chain_id: message.check_chain_id,
+            min_peers: (message.min_peers > 0).then_some(message.min_peers),
+            wrong_log_indexes: Word::from_number(message.wrong_log_indexes),
+            min_call_result_bytes: (message.min_call_result_bytes > 0)
+                .then_some(message.min_call_result_bytes),
         }
     }
 }

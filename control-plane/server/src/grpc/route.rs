@@ -45,7 +45,8 @@ impl Message for v1::Route {
             Some(("health_check", path)) => take_field!(
                 self.health_check, from.health_check => path;
                 enabled, r#type, combined_with_circuit_breaker, interval_ms, timeout_ms, request,
-                tolerance_blocks, unhealthy_threshold, healthy_threshold, passive, check_chain_id,
+                tolerance_blocks, unhealthy_threshold, healthy_threshold, passive, check_chain_id, min_peers,
+                wrong_log_indexes, min_call_result_bytes,
             ),
             Some(("retry", path)) => take_field!(
                 self.retry, from.retry => path;

@@ -40,7 +40,7 @@ impl Message for v1::Upstream {
             }
             None => take_field!(
                 self, from, path;
-                id, route_id, weight, proxy_host, tier, limits, headers, protocol, cordoned,
+                id, route_id, weight, proxy_host, tier, limits, headers, protocol, cordoned, receipts_method,
             ),
             Some(("limits", path)) => take_field!(
                 self.limits, from.limits => path;

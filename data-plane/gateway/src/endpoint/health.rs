@@ -6,6 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tyrscale_balance::{HealthState, HealthThresholds, HealthTicket, Transition};
 use tyrscale_model::HealthCheck;
 
+use super::findings::Findings;
+
 /// What health checks have found.
 #[derive(Debug)]
 pub(super) struct Health {
@@ -14,6 +16,10 @@ pub(super) struct Health {
     is_good: AtomicBool,
     /// Whether it answered for another chain than it should when it was last asked.
     is_on_wrong_chain: AtomicBool,
+    /// What the checks beside its health have found.
+    pub(super) findings: Findings,
+    /// Whether a probe has found it good since a request last failed there.
+    is_vouched: AtomicBool,
     /// Whether clients' requests count too.
     is_passive: bool,
 }
@@ -27,6 +33,8 @@ impl Health {
             state: Mutex::new(HealthState::new(HealthThresholds::new(unhealthy, healthy))),
             is_good: AtomicBool::new(true),
             is_on_wrong_chain: AtomicBool::new(false),
+            findings: Findings::default(),
+            is_vouched: AtomicBool::new(false),
             // Only probes bring back who takes no traffic.
             is_passive: policy.is_some_and(|policy| policy.passive),
         }
@@ -45,8 +53,19 @@ impl Health {
         self.is_on_wrong_chain.swap(is_wrong, Ordering::Relaxed) != is_wrong
     }
 
+    /// Whether a probe has found it good since a request last failed there.
+    pub(super) fn is_vouched(&self) -> bool {
+        self.is_vouched.load(Ordering::Relaxed)
+    }
+
+    /// A request failed there.
+    pub(super) fn doubt(&self) {
+        self.is_vouched.store(false, Ordering::Relaxed);
+    }
+
     /// Counts one probe.
     pub(super) fn observe_probe(&self, good: bool) -> Option<Transition> {
+        self.is_vouched.store(good, Ordering::Relaxed);
         self.change(|state| state.observe(good))
     }
 

@@ -1,8 +1,8 @@
 //! What an upstream of a route is.
 
 use tyrscale_model::{
-    ChainId, CircuitBreaker, HealthCheck, HttpUrl, MethodFilter, ProxyAddress, RouteId, UpstreamHeaders,
-    UpstreamId, UpstreamLimits, UpstreamProtocol,
+    ChainId, CircuitBreaker, HealthCheck, HttpUrl, MethodFilter, ProxyAddress, ReceiptsMethod, RouteId,
+    UpstreamHeaders, UpstreamId, UpstreamLimits, UpstreamProtocol,
 };
 
 /// What makes an endpoint what it is; another one is built when this changes.
@@ -20,6 +20,8 @@ pub(crate) struct Spec {
     pub(crate) limits: Option<UpstreamLimits>,
     /// The methods it is for; `None`: all.
     pub(crate) methods: Option<MethodFilter>,
+    /// By which method it gives all receipts of a block; `None`: it is not asked for them.
+    pub(crate) receipts_method: Option<ReceiptsMethod>,
     /// `None` when the route has none that is enabled.
     pub(crate) breaker: Option<CircuitBreaker>,
     /// `None` when the route has none that is enabled.

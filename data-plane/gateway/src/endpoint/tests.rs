@@ -16,6 +16,7 @@ fn spec() -> Spec {
         chain: None,
         limits: None,
         methods: None,
+        receipts_method: None,
         breaker: Some(CircuitBreaker {
             enabled: true,
             max_consecutive_failures: 1,

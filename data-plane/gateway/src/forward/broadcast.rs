@@ -193,6 +193,7 @@ impl Kept {
             query: self.query.as_deref(),
             traceparent: self.traceparent.clone(),
             body: self.body.clone(),
+            receipts: None,
             expect: self.expect,
             id: self.id.as_deref().and_then(RawId::parse),
             method: self.method,

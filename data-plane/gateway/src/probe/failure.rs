@@ -31,10 +31,16 @@ pub(crate) enum Failure {
     Ahead,
     /// It answers for another chain than that of its network.
     WrongChain,
+    /// It has fewer peers than the route asks for.
+    FewPeers,
+    /// The logs of a block are not numbered from 0 without gaps.
+    WrongLogIndexes,
+    /// A call returns less than the route asks for.
+    SmallCallResults,
 }
 
 impl Failure {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::NotSent,
         Self::Lost,
         Self::Timeout,
@@ -48,6 +54,9 @@ impl Failure {
         Self::Behind,
         Self::Ahead,
         Self::WrongChain,
+        Self::FewPeers,
+        Self::WrongLogIndexes,
+        Self::SmallCallResults,
     ];
 
     /// Stable name for metrics, logs and debug pages.
@@ -66,6 +75,9 @@ impl Failure {
             Self::Behind => "behind",
             Self::Ahead => "ahead",
             Self::WrongChain => "wrong_chain",
+            Self::FewPeers => "few_peers",
+            Self::WrongLogIndexes => "wrong_log_indexes",
+            Self::SmallCallResults => "small_call_results",
         }
     }
 }

@@ -246,7 +246,7 @@ impl Asking {
                 self.chain.answered(id);
                 Ok(true)
             }
-            Ok(Seen::Good | Seen::Nothing(_)) => Ok(false),
+            Ok(Seen::Good | Seen::Silent | Seen::Nothing(_)) => Ok(false),
             Err(why) => match why.failure {
                 Failure::NotSent | Failure::Lost | Failure::Timeout | Failure::RateLimited => Err(why),
                 _ => Ok(false),

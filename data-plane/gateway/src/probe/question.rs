@@ -12,6 +12,7 @@ use tyrscale_jsonrpc::response::inspect;
 use tyrscale_jsonrpc::{Answer, Class, Expect, Observed, Tag, Verdict, classify, method};
 use tyrscale_model::HealthCheckRequest;
 
+use super::checks;
 use super::failure::Failure;
 use crate::address::Address;
 use crate::endpoint::Endpoint;
@@ -32,6 +33,11 @@ pub(super) enum Question {
     ChainId,
     /// The height of the block that a tag stands for.
     Height(Tag),
+    PeerCount,
+    /// The logs of the latest block.
+    LogIndexes,
+    /// A call that returns so many bytes.
+    CallResult(u32),
 }
 
 /// What was seen of a place that answered.
@@ -41,6 +47,8 @@ pub(super) enum Seen {
     Good,
     /// The height or the chain id that was asked for.
     Number(u64),
+    /// A good answer from which nothing follows.
+    Silent,
     /// An answer that says nothing about what was asked.
     Nothing(Failure),
 }
@@ -85,27 +93,30 @@ impl Question {
     /// # Errors
     /// [`NotSeen`] when there is no good answer within `limit`.
     pub(super) async fn ask(&self, endpoint: &Endpoint, limit: Duration) -> Result<Seen, NotSeen> {
-        let received = tokio::time::timeout(limit, exchange(&self.request(), endpoint)).await;
+        let request = self.request();
+        let exchanged = exchange(&request, endpoint, self.max_answer());
+        let received = tokio::time::timeout(limit, exchanged).await;
         let received = received.map_err(|_| Failure::Timeout)??;
+        let result = || result(self.method(), &received, endpoint.address());
         match self {
             Self::Custom(request) => custom(request, &received),
-            Self::BlockNumber => result(self.method(), &received, endpoint.address()).and_then(|result| {
-                let height = quantity(&result).filter(|height| *height <= MAX_HEIGHT);
-                height.map(Seen::Number).ok_or_else(|| Failure::BadResult.into())
-            }),
-            Self::Height(_) => result(self.method(), &received, endpoint.address()).and_then(|block| {
-                let number = block.get("number").and_then(quantity);
-                number
-                    .filter(|height| *height <= MAX_HEIGHT)
-                    .map(Seen::Number)
-                    .ok_or_else(|| Failure::BadResult.into())
-            }),
-            Self::ChainId => result(self.method(), &received, endpoint.address()).and_then(|result| {
-                quantity(&result)
-                    .map(Seen::Number)
-                    .ok_or_else(|| Failure::BadResult.into())
-            }),
-            Self::Syncing => syncing(result(self.method(), &received, endpoint.address()), &received),
+            Self::BlockNumber => number(quantity(&result()?).filter(is_height)),
+            Self::Height(_) => number(result()?.get("number").and_then(quantity).filter(is_height)),
+            Self::ChainId => number(quantity(&result()?)),
+            Self::Syncing => syncing(result(), &received),
+            Self::PeerCount => checks::peer_count(result()),
+            Self::LogIndexes => checks::log_indexes(result()),
+            Self::CallResult(bytes) => checks::call_result(result(), *bytes, &received.body),
+        }
+    }
+
+    /// Largest answer, in bytes.
+    const fn max_answer(&self) -> usize {
+        match self {
+            Self::LogIndexes => checks::MAX_LOGS,
+            // Two digits a byte.
+            Self::CallResult(bytes) => (*bytes as usize).saturating_mul(2).saturating_add(checks::AROUND),
+            _ => MAX_ANSWER,
         }
     }
 
@@ -115,6 +126,9 @@ impl Question {
             Self::Syncing => "eth_syncing",
             Self::ChainId => "eth_chainId",
             Self::Height(_) => "eth_getBlockByNumber",
+            Self::PeerCount => "net_peerCount",
+            Self::LogIndexes => "eth_getLogs",
+            Self::CallResult(_) => "eth_call",
             Self::Custom(_) => "",
         }
     }
@@ -123,7 +137,11 @@ impl Question {
         match self {
             Self::Custom(request) => request.clone(),
             Self::Height(tag) => posted(self.method(), &format!(r#"["{}",false]"#, tag.name())),
-            Self::BlockNumber | Self::Syncing | Self::ChainId => posted(self.method(), "[]"),
+            Self::LogIndexes => posted(self.method(), r#"[{"fromBlock":"latest","toBlock":"latest"}]"#),
+            Self::CallResult(bytes) => posted(self.method(), &checks::call_params(*bytes)),
+            Self::BlockNumber | Self::Syncing | Self::ChainId | Self::PeerCount => {
+                posted(self.method(), "[]")
+            }
         }
     }
 }
@@ -134,6 +152,14 @@ fn posted(method: &str, params: &str) -> HealthCheckRequest {
         body: format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#),
         ..HealthCheckRequest::default()
     }
+}
+
+fn number(number: Option<u64>) -> Result<Seen, NotSeen> {
+    number.map(Seen::Number).ok_or_else(|| Failure::BadResult.into())
+}
+
+fn is_height(number: &u64) -> bool {
+    *number <= MAX_HEIGHT
 }
 
 fn custom(request: &HealthCheckRequest, received: &Received) -> Result<Seen, NotSeen> {
@@ -209,7 +235,11 @@ pub(crate) fn quantity(result: &Value) -> Option<u64> {
     is_plain.then(|| u64::from_str_radix(digits, 16).ok())?
 }
 
-async fn exchange(request: &HealthCheckRequest, endpoint: &Endpoint) -> Result<Received, NotSeen> {
+async fn exchange(
+    request: &HealthCheckRequest,
+    endpoint: &Endpoint,
+    max_answer: usize,
+) -> Result<Received, NotSeen> {
     let head = head(request, endpoint.address()).ok_or(Failure::NotSent)?;
     let asked = Bytes::from(request.body.clone());
     let head = || Some(head.clone());
@@ -220,7 +250,7 @@ async fn exchange(request: &HealthCheckRequest, endpoint: &Endpoint) -> Result<R
     let mut body = Vec::new();
     while let Some(part) = connection.part().await? {
         body.extend_from_slice(&part);
-        if body.len() > MAX_ANSWER {
+        if body.len() > max_answer {
             return Err(Failure::TooLarge.into());
         }
     }

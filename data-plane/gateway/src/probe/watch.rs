@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tyrscale_balance::{
-    CircuitOpen, HealthCheckType as Check, ProbeOutcome, Transition, Verdict, corroborated, is_level,
+    CircuitOpen, HealthCheckType as CheckType, ProbeOutcome, Transition, Verdict, corroborated, is_level,
     judge_probe,
 };
 use tyrscale_jsonrpc::Tag;
 use tyrscale_model::{ChainId, HealthCheck, HealthCheckType};
 
+use super::checks::Check;
 use super::failure::Failure;
 use super::prober::{Observation, Place};
 use super::question::{Question, Seen};
@@ -22,6 +23,8 @@ use crate::route::Route;
 const USUAL_INTERVAL: Duration = Duration::from_secs(5);
 /// `safe` and `finalized` move with many blocks at once: they are looked at that much more rarely.
 const RARER: u32 = 4;
+/// What a node does wrong it does for long: it is asked for that once in so many intervals.
+const CHECKED_RARER: u32 = 12;
 
 /// Leave to probe an upstream.
 #[derive(Debug)]
@@ -39,6 +42,8 @@ pub(super) struct Watch {
     timeout: Duration,
     /// What decides about the health of upstreams; `None` when the answers are only for the heads.
     rule: Option<Rule>,
+    /// What else the answers decide about.
+    check: Option<Check>,
     checks_chain: bool,
     trust: Trust,
     heads: Arc<Heads>,
@@ -52,7 +57,7 @@ pub(super) struct Watch {
 /// How answers decide about health.
 #[derive(Debug, PartialEq)]
 struct Rule {
-    check: Check,
+    check: CheckType,
     /// Whether probes pass through the circuit breakers.
     combined: bool,
     tolerance: u64,
@@ -75,6 +80,13 @@ impl Watch {
                 all.push(Self::new(route, Question::Height(tag), None, RARER));
             }
         }
+        for check in route.health.iter().flat_map(Check::all_of) {
+            let watch = Self::new(route, check.question.clone(), None, CHECKED_RARER);
+            all.push(Self {
+                check: Some(check),
+                ..watch
+            });
+        }
         // One prober's word on the chain is enough, and two might differ for a while.
         all.iter_mut()
             .skip(1)
@@ -95,6 +107,7 @@ impl Watch {
             interval: policy.map_or(USUAL_INTERVAL, |policy| millis(policy.interval_ms)) * rarer,
             timeout: policy.map_or(USUAL_INTERVAL, |policy| millis(policy.timeout_ms)),
             rule,
+            check: None,
             checks_chain: policy.is_none_or(HealthCheck::checks_chain_id),
             trust: route.trust(),
             heads: Arc::clone(&route.heads),
@@ -120,6 +133,7 @@ impl Watch {
             && self.interval == wanted.interval
             && self.timeout == wanted.timeout
             && self.rule == wanted.rule
+            && self.check == wanted.check
             && self.checks_chain == wanted.checks_chain
             && self.trust == wanted.trust
             && self.in_use == wanted.in_use
@@ -205,8 +219,12 @@ impl Watch {
             endpoint.stats().probe_failures.add(Failure::WrongChain);
             return;
         }
+        if let Some(check) = &self.check {
+            check.settle(endpoint, observation);
+            return;
+        }
         let outcome = match observation.seen {
-            Ok(Seen::Good) => Ok(()),
+            Ok(Seen::Good | Seen::Silent) => Ok(()),
             Ok(Seen::Number(height)) => self.look(position, endpoint, height),
             Ok(Seen::Nothing(failure)) | Err(failure @ Failure::RateLimited) => {
                 endpoint.stats().probe_failures.add(failure);
@@ -285,7 +303,7 @@ impl Watch {
         let tag = match self.question {
             Question::BlockNumber => Tag::Latest,
             Question::Height(tag) => tag,
-            Question::Syncing | Question::Custom(_) | Question::ChainId => return all,
+            _ => return all,
         };
         let serving: Vec<Option<Sample>> = self
             .in_use(&all)
@@ -307,9 +325,9 @@ impl Watch {
 /// The question of a health check, and how its answers decide.
 fn rule(policy: &HealthCheck, route: &Route) -> Option<(Question, Rule)> {
     let (check, question) = match policy.check? {
-        HealthCheckType::EthBlockNumber => (Check::EthBlockNumber, Question::BlockNumber),
-        HealthCheckType::EthSyncing => (Check::EthSyncing, Question::Syncing),
-        HealthCheckType::Custom => (Check::Custom, Question::Custom(policy.request.clone()?)),
+        HealthCheckType::EthBlockNumber => (CheckType::EthBlockNumber, Question::BlockNumber),
+        HealthCheckType::EthSyncing => (CheckType::EthSyncing, Question::Syncing),
+        HealthCheckType::Custom => (CheckType::Custom, Question::Custom(policy.request.clone()?)),
     };
     let has_breaker = route.endpoints().first()?.spec().breaker.is_some();
     let tolerance = policy.tolerance_blocks;

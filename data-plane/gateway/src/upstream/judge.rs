@@ -17,6 +17,7 @@ use super::{Failure, Question, Received, Reply};
 use crate::address::Address;
 use crate::body::AnswerBody;
 use crate::coding::{self, Coding};
+use crate::endpoint::Endpoint;
 use crate::headers;
 use crate::pool::Connection;
 use crate::transaction;
@@ -48,8 +49,9 @@ pub(super) async fn judge(
     mut connection: Connection,
     question: &Question<'_>,
     limits: Limits<'_>,
-    address: &Address,
+    endpoint: &Endpoint,
 ) -> Judged {
+    let address = endpoint.address();
     let (status, mut fields) = (head.status, head.fields);
     let reading = reading(&fields, question, limits);
     headers::for_client(&mut fields, address);
@@ -95,6 +97,9 @@ pub(super) async fn judge(
     } else {
         reply.body = (looked.is_all && is_told).then(|| AnswerBody::Whole(looked.passed_on()));
         done = discard(connection);
+    }
+    if verdict == Verdict::Answer {
+        tell_receipts(question, endpoint, &mut reply);
     }
     if let Verdict::Final(class) = verdict {
         put_right(class, question, &mut reply);
@@ -149,11 +154,23 @@ fn reading<'l>(fields: &Fields, question: &'l Question<'_>, limits: Limits<'l>) 
             id: question.id,
         },
         limits,
+        is_whole: question.receipts.is_some(),
         may_pass: question.expect == Expect::Single
+            && question.receipts.is_none()
             && codings == [Coding::Gzip]
             && coding::accepts_gzip(question.fields),
         codings,
     })
+}
+
+/// Puts receipts as clients of `consensus_getReceipts` get them, whichever way the upstream gave them.
+fn tell_receipts(question: &Question<'_>, endpoint: &Endpoint, reply: &mut Reply) {
+    let asked = question.receipts.as_ref().zip(endpoint.spec().receipts_method);
+    if let (Some((receipts, method)), Some(AnswerBody::Whole(body))) = (asked, &reply.body)
+        && let Some(told) = receipts.told(method, body)
+    {
+        reply.body = Some(AnswerBody::Whole(told));
+    }
 }
 
 /// Makes of an error what clients want to know: what a contract reverted with where they look for it, and the

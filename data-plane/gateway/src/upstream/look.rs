@@ -29,6 +29,8 @@ pub(super) struct Reading<'l> {
     pub(super) limits: Limits<'l>,
     /// As its headers say.
     pub(super) codings: Codings,
+    /// Whether all of it has to be held, whatever it is.
+    pub(super) is_whole: bool,
     /// Whether it may be passed on as it came, if it is coded as its headers say.
     pub(super) may_pass: bool,
 }
@@ -63,7 +65,7 @@ pub(super) enum Passing {
 /// Reads a body until it is known what it is: to its end when that comes soon, and for a batch, whose members
 /// are put in order, always. What is gzip without saying so, or twice, is undone all the same.
 pub(super) async fn look(connection: &mut Connection, mut reading: Reading<'_>) -> Result<Looked, Class> {
-    if reading.asked.expect != Expect::Batch {
+    if reading.asked.expect != Expect::Batch && !reading.is_whole {
         reading.limits.max_held = reading.limits.max_held.max(HEAD_BYTES);
     }
     let max_held = reading.limits.max_held;
@@ -86,7 +88,9 @@ pub(super) async fn look(connection: &mut Connection, mut reading: Reading<'_>) 
         if held.bytes().len() < next_look {
             continue;
         }
-        if let Some(seen) = peek_for(held.bytes(), reading.asked) {
+        if !reading.is_whole
+            && let Some(seen) = peek_for(held.bytes(), reading.asked)
+        {
             return Ok(Looked {
                 seen,
                 held: room.hold(held.into_bytes()),
@@ -129,6 +133,7 @@ async fn decode_and_look(
         limits: Limits { max_held, load },
         mut codings,
         may_pass,
+        ..
     } = reading;
     let outer = codings.pop().unwrap_or(Coding::Gzip);
     let mut decoder = Decoder::new(outer, max_held);

@@ -207,3 +207,20 @@ async fn probes_stop_with_their_upstream_and_their_route() {
     bounded(a.wait_for_hits(at_delete + 6)).await;
     assert!(b.hits() <= of_b + 1);
 }
+
+/// Scenario 112: where nobody else is left, a good probe counts for more than a breaker that opened before it.
+#[tokio::test]
+async fn a_node_that_probes_find_good_again_is_used_though_its_breaker_is_open() {
+    let a = node("a").await;
+    let check = health(HealthCheckType::EthSyncing);
+    let harness = with(Some(breaker(1, 60_000)), Some(check), &[&a]).await;
+    a.set_fault(failing());
+    harness.first_is(false).await;
+    eventually(async || harness.client.call("eth_chainId").await.status == StatusCode::SERVICE_UNAVAILABLE)
+        .await;
+    a.heal();
+    eventually(async || harness.client.call("eth_chainId").await.status == StatusCode::OK).await;
+    let id = upstream_id(1).to_string();
+    let state = harness.metric("tyrscale_upstream_breaker_state", &[("upstream_uuid", &id)]);
+    assert_eq!(state, 2.0, "its own trials close it");
+}

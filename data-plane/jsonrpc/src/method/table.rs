@@ -15,6 +15,7 @@ pub(super) const KNOWN: &[Method] = &[
     read("bor_getCurrentValidators"),
     read("bor_getRootHash"),
     read("bor_getSnapshot").at(0),
+    read("consensus_getReceipts").at(0).lookup(),
     read("debug_accountRange").at(0),
     read("debug_getBadBlocks"),
     read("debug_getModifiedAccountsByHash"),

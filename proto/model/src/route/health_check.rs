@@ -21,6 +21,20 @@ words!(HealthCheckType, "health_check.type", "must be one of [eth_block_number e
     Custom => "custom",
 });
 
+/// What becomes of a node that numbers the logs of a block wrongly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WrongLogIndexes {
+    /// It is told of, and used.
+    Warn,
+    /// It is kept from methods that answer logs, as long as others look better.
+    Exclude,
+}
+
+words!(WrongLogIndexes, "health_check.wrong_log_indexes", "must be one of [warn exclude]", {
+    Warn => "warn",
+    Exclude => "exclude",
+});
+
 /// The request of a custom health check.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct HealthCheckRequest {
@@ -119,6 +133,12 @@ pub struct HealthCheck {
     pub passive: bool,
     /// Whether the chain id of an upstream's network must be answered; absent means true.
     pub check_chain_id: Option<bool>,
+    /// Peers below which an upstream is unhealthy; 0: nobody asks.
+    pub min_peers: u32,
+    /// Whether the logs of the latest block are looked at, and what for.
+    pub wrong_log_indexes: Option<WrongLogIndexes>,
+    /// Bytes that an `eth_call` must be able to return; 0: nobody asks.
+    pub min_call_result_bytes: u32,
 }
 
 impl HealthCheck {
@@ -128,6 +148,8 @@ impl HealthCheck {
     pub const DEFAULT_THRESHOLD: u32 = 2;
     /// The longest interval and timeout, milliseconds: a day.
     pub const MAX_MS: u32 = 86_400_000;
+    /// The most that an `eth_call` can be asked to return, bytes.
+    pub const MAX_CALL_RESULT_BYTES: u32 = 1_048_576;
 
     /// Whether an upstream must answer the chain id of its network, where that is known.
     #[must_use]
@@ -162,6 +184,12 @@ impl HealthCheck {
                 "must be 86400000 or less",
             );
         }
+        rule(
+            self.min_call_result_bytes > Self::MAX_CALL_RESULT_BYTES,
+            "min_call_result_bytes",
+            ViolationCode::OutOfRange,
+            "must be 1048576 or less",
+        );
         let custom = self.check == Some(HealthCheckType::Custom);
         rule(
             custom && self.request.is_none(),

@@ -50,29 +50,42 @@ fn any_breaker() -> impl Strategy<Value = v1::CircuitBreaker> {
 fn any_health_check() -> impl Strategy<Value = v1::HealthCheck> {
     let times = (1u32..=86_400_000, 1u32..=86_400_000);
     let presence = (any::<bool>(), option::of(any::<bool>()), option::of(any::<u32>()));
-    (0i32..=2, any::<bool>(), times, presence, any::<(u32, u32)>()).prop_map(
-        |(
-            kind,
-            combined,
-            (interval_ms, timeout_ms),
-            (passive, check_chain_id, tolerance_blocks),
-            thresholds,
-        )| {
-            v1::HealthCheck {
-                enabled: kind != 0,
-                r#type: kind,
-                combined_with_circuit_breaker: combined,
-                interval_ms,
-                timeout_ms,
-                request: None,
-                tolerance_blocks,
-                unhealthy_threshold: thresholds.0,
-                healthy_threshold: thresholds.1,
-                passive,
-                check_chain_id,
-            }
-        },
+    let checks = (any::<u32>(), 0i32..=2, 0u32..=1_048_576);
+    (
+        0i32..=2,
+        any::<bool>(),
+        times,
+        presence,
+        any::<(u32, u32)>(),
+        checks,
     )
+        .prop_map(
+            |(
+                kind,
+                combined,
+                (interval_ms, timeout_ms),
+                (passive, check_chain_id, tolerance_blocks),
+                thresholds,
+                (min_peers, wrong_log_indexes, min_call_result_bytes),
+            )| {
+                v1::HealthCheck {
+                    enabled: kind != 0,
+                    r#type: kind,
+                    combined_with_circuit_breaker: combined,
+                    interval_ms,
+                    timeout_ms,
+                    request: None,
+                    tolerance_blocks,
+                    unhealthy_threshold: thresholds.0,
+                    healthy_threshold: thresholds.1,
+                    passive,
+                    check_chain_id,
+                    min_peers,
+                    wrong_log_indexes,
+                    min_call_result_bytes,
+                }
+            },
+        )
 }
 
 fn any_retry() -> impl Strategy<Value = v1::Retry> {
@@ -209,9 +222,10 @@ fn any_upstream() -> impl Strategy<Value = v1::Upstream> {
         headers,
         0i32..=2,
         any::<bool>(),
+        0i32..=4,
     )
         .prop_map(
-            |(weight, tier, limits, headers, protocol, cordoned)| v1::Upstream {
+            |(weight, tier, limits, headers, protocol, cordoned, receipts_method)| v1::Upstream {
                 weight,
                 tier,
                 limits,
@@ -219,6 +233,7 @@ fn any_upstream() -> impl Strategy<Value = v1::Upstream> {
                 headers: headers.into_iter().filter(|(_, value)| value != "***").collect(),
                 protocol,
                 cordoned,
+                receipts_method,
                 ..upstream()
             },
         )

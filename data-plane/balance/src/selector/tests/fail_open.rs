@@ -57,6 +57,14 @@ fn scenario_a28_open_breakers_are_believed_unless_all_is_to_be_opened() {
     let each = [FailOpen::Never, FailOpen::Unhealthy, FailOpen::All];
     assert_eq!(each.map(|it| takes(it, unhealthy)), [false, true, true]);
     assert_eq!(each.map(|it| takes(it, open)), [false, false, true]);
+    for healthy in [false, true] {
+        let found_good_since = Facts {
+            healthy,
+            vouched: true,
+            ..open
+        };
+        assert_eq!(each.map(|it| takes(it, found_good_since)), [false, true, true]);
+    }
 }
 
 #[test]

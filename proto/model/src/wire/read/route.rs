@@ -5,7 +5,7 @@ use tyrscale_proto::v1;
 use super::{Reader, methods_from_wire};
 use crate::{
     CircuitBreaker, Consistency, Cors, HealthCheck, HealthCheckRequest, HealthCheckType, LoadBalancer, Retry,
-    Route, RouteLimits, Tiers, Violation,
+    Route, RouteLimits, Tiers, Violation, WrongLogIndexes,
     header::{parse_free_name, parse_name},
     route::parse_network,
 };
@@ -108,7 +108,21 @@ fn health_check_from_wire(reader: &mut Reader, message: &v1::HealthCheck) -> Hea
         healthy_threshold: message.healthy_threshold,
         passive: message.passive,
         check_chain_id: message.check_chain_id,
+        min_peers: message.min_peers,
+        wrong_log_indexes: wrong_log_indexes(reader, message.wrong_log_indexes),
+        min_call_result_bytes: message.min_call_result_bytes,
     }
+}
+
+fn wrong_log_indexes(reader: &mut Reader, number: i32) -> Option<WrongLogIndexes> {
+    if number == v1::WrongLogIndexes::Unspecified as i32 {
+        return None;
+    }
+    reader.word("health_check.wrong_log_indexes", number, |value| match value {
+        v1::WrongLogIndexes::Unspecified => None,
+        v1::WrongLogIndexes::Warn => Some(WrongLogIndexes::Warn),
+        v1::WrongLogIndexes::Exclude => Some(WrongLogIndexes::Exclude),
+    })
 }
 
 const fn retry_from_wire(message: v1::Retry) -> Retry {

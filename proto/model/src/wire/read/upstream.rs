@@ -4,8 +4,8 @@ use tyrscale_proto::v1;
 
 use super::{Reader, proxy_from_wire, required};
 use crate::{
-    Address, RouteId, Scheme, Target, Tier, Upstream, UpstreamHeaders, UpstreamLimits, UpstreamProtocol,
-    Violation, ViolationCode, Weight,
+    Address, ReceiptsMethod, RouteId, Scheme, Target, Tier, Upstream, UpstreamHeaders, UpstreamLimits,
+    UpstreamProtocol, Violation, ViolationCode, Weight,
 };
 
 /// Reads an upstream.
@@ -33,6 +33,7 @@ pub fn upstream_from_wire(message: &v1::Upstream) -> Result<Upstream, Vec<Violat
             v1::UpstreamProtocol::Http2 => UpstreamProtocol::Http2,
         })
     });
+    let receipts_method = receipts_method(&mut reader, message.receipts_method);
     let (headers, broken) = UpstreamHeaders::read(&message.headers);
     reader.violations.extend(broken);
     let upstream = (|| {
@@ -47,9 +48,25 @@ pub fn upstream_from_wire(message: &v1::Upstream) -> Result<Upstream, Vec<Violat
             headers,
             protocol: protocol?,
             cordoned: message.cordoned,
+            receipts_method,
         })
     })();
     reader.finish_checked(upstream, Upstream::violations)
+}
+
+fn receipts_method(reader: &mut Reader, number: i32) -> Option<ReceiptsMethod> {
+    if number == v1::ReceiptsMethod::Unspecified as i32 {
+        return None;
+    }
+    reader.word("receipts_method", number, |value| match value {
+        v1::ReceiptsMethod::Unspecified => None,
+        v1::ReceiptsMethod::EthGetBlockReceipts => Some(ReceiptsMethod::EthGetBlockReceipts),
+        v1::ReceiptsMethod::DebugGetRawReceipts => Some(ReceiptsMethod::DebugGetRawReceipts),
+        v1::ReceiptsMethod::AlchemyGetTransactionReceipts => {
+            Some(ReceiptsMethod::AlchemyGetTransactionReceipts)
+        }
+        v1::ReceiptsMethod::ParityGetBlockReceipts => Some(ReceiptsMethod::ParityGetBlockReceipts),
+    })
 }
 
 const fn limits_from_wire(message: v1::UpstreamLimits) -> UpstreamLimits {

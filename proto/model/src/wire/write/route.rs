@@ -5,7 +5,7 @@ use tyrscale_proto::v1;
 use super::{methods_to_wire, texts};
 use crate::{
     CircuitBreaker, Consistency, Cors, HealthCheck, HealthCheckType, LoadBalancer, Retry, Route, RouteLimits,
-    Tiers,
+    Tiers, WrongLogIndexes,
 };
 
 pub(super) fn to_wire(route: &Route) -> v1::Route {
@@ -77,6 +77,14 @@ fn health_check(check: &HealthCheck) -> v1::HealthCheck {
         healthy_threshold: check.healthy_threshold,
         passive: check.passive,
         check_chain_id: check.check_chain_id,
+        min_peers: check.min_peers,
+        wrong_log_indexes: match check.wrong_log_indexes {
+            None => v1::WrongLogIndexes::Unspecified,
+            Some(WrongLogIndexes::Warn) => v1::WrongLogIndexes::Warn,
+            Some(WrongLogIndexes::Exclude) => v1::WrongLogIndexes::Exclude,
+        }
+        .into(),
+        min_call_result_bytes: check.min_call_result_bytes,
     }
 }
 

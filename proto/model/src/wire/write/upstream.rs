@@ -3,7 +3,7 @@
 use tyrscale_proto::v1;
 
 use super::{Exposure, proxy_to_wire};
-use crate::{Target, Upstream, UpstreamLimits, UpstreamProtocol};
+use crate::{ReceiptsMethod, Target, Upstream, UpstreamLimits, UpstreamProtocol};
 
 pub(super) fn to_wire(upstream: &Upstream, exposure: Exposure) -> v1::Upstream {
     let target = match &upstream.target {
@@ -32,7 +32,20 @@ pub(super) fn to_wire(upstream: &Upstream, exposure: Exposure) -> v1::Upstream {
         },
         protocol: protocol(upstream.protocol).into(),
         cordoned: upstream.cordoned,
+        receipts_method: receipts_method(upstream.receipts_method).into(),
         meta: None,
+    }
+}
+
+const fn receipts_method(method: Option<ReceiptsMethod>) -> v1::ReceiptsMethod {
+    match method {
+        None => v1::ReceiptsMethod::Unspecified,
+        Some(ReceiptsMethod::EthGetBlockReceipts) => v1::ReceiptsMethod::EthGetBlockReceipts,
+        Some(ReceiptsMethod::DebugGetRawReceipts) => v1::ReceiptsMethod::DebugGetRawReceipts,
+        Some(ReceiptsMethod::AlchemyGetTransactionReceipts) => {
+            v1::ReceiptsMethod::AlchemyGetTransactionReceipts
+        }
+        Some(ReceiptsMethod::ParityGetBlockReceipts) => v1::ReceiptsMethod::ParityGetBlockReceipts,
     }
 }
 

@@ -1,0 +1,87 @@
+//! What the checks beside its health have found of a node: what it does wrong, and which questions that is about.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use tyrscale_model::{HealthCheck, WrongLogIndexes};
+
+use crate::subject::Subject;
+
+/// One thing that a node does wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Finding {
+    /// It has fewer peers than it should.
+    FewPeers,
+    /// It numbers the logs of a block wrongly.
+    WrongLogIndexes,
+    /// It returns less from a call than it should be able to.
+    SmallCallResults,
+}
+
+/// Methods whose answers have logs.
+const WITH_LOGS: [&str; 11] = [
+    "alchemy_getTransactionReceipts",
+    "consensus_getReceipts",
+    "erigon_getBlockReceiptsByBlockHash",
+    "erigon_getLatestLogs",
+    "erigon_getLogs",
+    "erigon_getLogsByHash",
+    "eth_getBlockReceipts",
+    "eth_getFilterLogs",
+    "eth_getLogs",
+    "eth_getTransactionReceipt",
+    "parity_getBlockReceipts",
+];
+/// Methods that return what a contract does.
+const CALLS: [&str; 3] = ["eth_call", "eth_callMany", "eth_simulateV1"];
+
+impl Finding {
+    pub(crate) const ALL: [Self; 3] = [Self::FewPeers, Self::WrongLogIndexes, Self::SmallCallResults];
+
+    /// Stable name for logs and debug pages.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::FewPeers => "few_peers",
+            Self::WrongLogIndexes => "wrong_log_indexes",
+            Self::SmallCallResults => "small_call_results",
+        }
+    }
+
+    const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+/// All that was found of one node; of most there is nothing.
+#[derive(Debug, Default)]
+pub(super) struct Findings(AtomicU8);
+
+impl Findings {
+    /// Notes what a check has found. Returns whether it was otherwise before.
+    pub(super) fn note(&self, finding: Finding, is_so: bool) -> bool {
+        let before = if is_so {
+            self.0.fetch_or(finding.bit(), Ordering::Relaxed)
+        } else {
+            self.0.fetch_and(!finding.bit(), Ordering::Relaxed)
+        };
+        (before & finding.bit() != 0) != is_so
+    }
+
+    /// Whether this was found.
+    pub(super) fn has(&self, finding: Finding) -> bool {
+        self.0.load(Ordering::Relaxed) & finding.bit() != 0
+    }
+
+    /// Whether what was found speaks against asking the node about `subject`; `None`: about anything.
+    pub(super) fn speak_against(&self, subject: Option<&Subject<'_>>, rules: Option<&HealthCheck>) -> bool {
+        if self.0.load(Ordering::Relaxed) == 0 {
+            return false;
+        }
+        let asks = |methods: &[&str]| {
+            subject.is_some_and(|subject| subject.methods().iter().any(|method| methods.contains(method)))
+        };
+        let excludes = rules.is_some_and(|rules| rules.wrong_log_indexes == Some(WrongLogIndexes::Exclude));
+        self.has(Finding::FewPeers)
+            || self.has(Finding::SmallCallResults) && asks(&CALLS)
+            || self.has(Finding::WrongLogIndexes) && excludes && asks(&WITH_LOGS)
+    }
+}
