@@ -20,8 +20,6 @@ pub struct Facts {
     pub healthy: bool,
     /// What its circuit breaker says ([`Breaker`](crate::Breaker)).
     pub breaker: BreakerView,
-    /// Whether a probe has found it good since a request last failed there: what an open breaker knows is older.
-    pub vouched: bool,
     /// A rest that it asked for or earned ([`CoolDown`](crate::CoolDown)).
     pub exclusion: Option<Exclusion>,
     /// False when it is known to lack the method ([`LearnedMethods`](crate::LearnedMethods)).
@@ -45,7 +43,6 @@ impl Default for Facts {
             bar: None,
             healthy: true,
             breaker: BreakerView::Willing,
-            vouched: false,
             exclusion: None,
             serves_method: true,
             reach: Reach::Yes,
@@ -77,6 +74,23 @@ pub enum BreakerView {
     OpenUntil(Instant),
     /// Half-open, and every trial is under way.
     Trying,
+    /// One of the two, but a probe has found the upstream good since a request last failed there.
+    Outdated {
+        /// Until when it is open, if it is.
+        until: Option<Instant>,
+    },
+}
+
+impl BreakerView {
+    /// The same, when a probe has found the upstream good since a request last failed there.
+    #[must_use]
+    pub const fn outdated(self) -> Self {
+        match self {
+            Self::Willing | Self::Outdated { .. } => self,
+            Self::OpenUntil(until) => Self::Outdated { until: Some(until) },
+            Self::Trying => Self::Outdated { until: None },
+        }
+    }
 }
 
 /// Whether an upstream's limits let one more request pass.
@@ -218,6 +232,7 @@ impl Facts {
             BreakerView::Willing => {}
             BreakerView::OpenUntil(until) => return Some(Obstacle::BreakerOpen { until: Some(until) }),
             BreakerView::Trying => return Some(Obstacle::BreakerOpen { until: None }),
+            BreakerView::Outdated { until } => return Some(Obstacle::BreakerOpen { until }),
         }
         match self.headroom {
             Headroom::Free => None,
@@ -228,6 +243,10 @@ impl Facts {
 
     /// Whether the upstream is in a state to carry its part of its tier's load.
     pub(crate) const fn is_sound(&self) -> bool {
-        self.healthy && self.exclusion.is_none() && !matches!(self.breaker, BreakerView::OpenUntil(_))
+        let is_open = matches!(
+            self.breaker,
+            BreakerView::OpenUntil(_) | BreakerView::Outdated { until: Some(_) }
+        );
+        self.healthy && self.exclusion.is_none() && !is_open
     }
 }

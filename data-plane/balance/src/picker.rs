@@ -124,6 +124,20 @@ impl Picker {
         }
     }
 
+    /// Whether two upstreams are all that the strategy compares.
+    pub(crate) const fn compares_two(&self) -> bool {
+        matches!(self.state, State::PeakEwma)
+    }
+
+    /// The better of two, as p2c compares them; `None` when one has no weight.
+    pub(crate) fn better(&self, pair: [(usize, Candidate); 2]) -> Option<usize> {
+        let [a, b] = pair.map(|(position, candidate)| {
+            let weight = self.weights.get(position).filter(|weight| !weight.is_drained());
+            weight.map(|weight| (position, *weight, candidate))
+        });
+        Some(peak_ewma::better(a?, b?))
+    }
+
     /// Whether the upstream at `position` has weight 0, or is not there.
     pub(crate) fn is_drained(&self, position: usize) -> bool {
         self.weights

@@ -22,6 +22,7 @@
 //! ramp says, compared with the furthest of those left. So all strategies ramp alike, also those that
 //! would otherwise keep to the best until the ramp has passed it.
 
+mod pair;
 mod racers;
 mod scratch;
 
@@ -51,7 +52,7 @@ pub enum FailOpen {
     Never,
     /// Those that only their health speaks against: a probe can be wrong about all at once. Breakers
     /// have seen requests fail and try again by themselves, so they are believed, until a probe has seen more than
-    /// they have ([`Facts::vouched`]).
+    /// they have ([`BreakerView::Outdated`]).
     #[default]
     Unhealthy,
     /// Those with an open breaker too, and in the last resort those that rest for a bill or a key.
@@ -307,15 +308,16 @@ impl Selector {
 
     /// Whether an upstream may be used in spite of what stands against it. Limits hold all the same.
     fn opens(&self, position: usize, facts: &Facts, last_resort: bool) -> bool {
-        let is_vouched = facts.vouched && self.fail_open != FailOpen::Never;
+        let is_outdated =
+            matches!(facts.breaker, BreakerView::Outdated { .. }) && self.fail_open != FailOpen::Never;
         let allowed = match self.obstacle(position, facts).map(|obstacle| obstacle.remedy()) {
             Some(Remedy::Doubt) => !last_resort && self.fail_open != FailOpen::Never,
-            Some(Remedy::Return(_)) => !last_resort && (self.fail_open == FailOpen::All || is_vouched),
+            Some(Remedy::Return(_)) => !last_resort && (self.fail_open == FailOpen::All || is_outdated),
             Some(Remedy::Account(_)) => last_resort && self.fail_open == FailOpen::All,
             Some(Remedy::None | Remedy::Wait(_)) | None => false,
         };
         let believed =
-            self.fail_open != FailOpen::All && !is_vouched && facts.breaker != BreakerView::Willing;
+            self.fail_open != FailOpen::All && !is_outdated && facts.breaker != BreakerView::Willing;
         allowed && !believed && facts.headroom == Headroom::Free
     }
 

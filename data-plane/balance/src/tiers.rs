@@ -96,6 +96,11 @@ impl Tiers {
         self
     }
 
+    /// How many there are, at least one.
+    pub(crate) const fn count(&self) -> usize {
+        self.grants.len()
+    }
+
     /// The tier that takes a request; `unit`, evenly drawn from 0 to 1, decides between those that
     /// share the load.
     pub(crate) fn choose(&self, health: &[TierHealth; MAX_TIERS], now: Instant, unit: f64) -> usize {

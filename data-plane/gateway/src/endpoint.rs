@@ -225,11 +225,14 @@ impl Endpoint {
                     .health
                     .findings
                     .speak_against(subject, self.spec.health.as_ref()),
-            vouched: self.health.is_vouched(),
             breaker: self
                 .fuse
                 .as_ref()
-                .map_or(BreakerView::Willing, |fuse| fuse.view(now)),
+                .map_or(BreakerView::Willing, |fuse| match fuse.view(now) {
+                    BreakerView::Willing => BreakerView::Willing,
+                    refusing if self.health.is_vouched() => refusing.outdated(),
+                    refusing => refusing,
+                }),
             headroom: self.allowance.headroom(now),
             in_flight: self.in_flight(),
             ..Facts::default()

@@ -73,6 +73,7 @@ words!(UpstreamProtocol, "protocol", "must be one of [auto http1 http2]", {
 
 /// A method that gives all receipts of a block; nodes differ in which they have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::enum_variant_names, reason = "the names are those of the methods")]
 pub enum ReceiptsMethod {
     /// `eth_getBlockReceipts`, which most nodes have by now.
     EthGetBlockReceipts,

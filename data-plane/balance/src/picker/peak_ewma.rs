@@ -22,7 +22,11 @@ pub(super) fn pick(weights: &[Weight], candidates: &[Candidate], random: u64) ->
     let second = (first + 1 + draws.below(others)) % count.max(1);
     let nth = |nth| eligible(weights, candidates).nth(nth);
     let (a, b) = (nth(first)?, nth(second)?);
-    Some(if costs_less(&b, &a) { b.0 } else { a.0 })
+    Some(better(a, b))
+}
+
+pub(super) fn better(a: (usize, Weight, Candidate), b: (usize, Weight, Candidate)) -> usize {
+    if costs_less(&b, &a) { b.0 } else { a.0 }
 }
 
 fn costs_less(a: &(usize, Weight, Candidate), b: &(usize, Weight, Candidate)) -> bool {

@@ -90,7 +90,6 @@ impl Endpoint {
             bar: self.cordoned.then_some(Bar::Cordoned),
             healthy: self.health.is_healthy(),
             breaker: self.breaker.view(now),
-            vouched: false,
             exclusion: self.cool_down.exclusion(now),
             serves_method: self.methods.serves(question.method, now),
             reach: self

@@ -100,8 +100,8 @@ impl Question {
         let result = || result(self.method(), &received, endpoint.address());
         match self {
             Self::Custom(request) => custom(request, &received),
-            Self::BlockNumber => number(quantity(&result()?).filter(is_height)),
-            Self::Height(_) => number(result()?.get("number").and_then(quantity).filter(is_height)),
+            Self::BlockNumber => height(quantity(&result()?)),
+            Self::Height(_) => height(result()?.get("number").and_then(quantity)),
             Self::ChainId => number(quantity(&result()?)),
             Self::Syncing => syncing(result(), &received),
             Self::PeerCount => checks::peer_count(result()),
@@ -158,8 +158,8 @@ fn number(number: Option<u64>) -> Result<Seen, NotSeen> {
     number.map(Seen::Number).ok_or_else(|| Failure::BadResult.into())
 }
 
-fn is_height(number: &u64) -> bool {
-    *number <= MAX_HEIGHT
+fn height(number: Option<u64>) -> Result<Seen, NotSeen> {
+    self::number(number.filter(|number| *number <= MAX_HEIGHT))
 }
 
 fn custom(request: &HealthCheckRequest, received: &Received) -> Result<Seen, NotSeen> {

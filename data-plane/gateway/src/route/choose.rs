@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use smallvec::SmallVec;
 use tokio::time::Instant;
-use tyrscale_balance::{Ask, Bar, Choice, Facts, Headroom, Obstacle, OutOfReach, Reach};
+use tyrscale_balance::{Ask, Bar, Choice, Facts, Headroom, Obstacle, OutOfReach, Reach, Selector};
 
 use super::Route;
 use crate::attempt::Attempt;
@@ -21,7 +21,11 @@ type AllFacts = SmallVec<[Facts; USUAL]>;
 
 /// What a request has had to do with each endpoint of its route.
 #[derive(Debug)]
-pub(crate) struct Marks(SmallVec<[Mark; USUAL]>);
+pub(crate) struct Marks {
+    of_each: SmallVec<[Mark; USUAL]>,
+    /// Whether it has had to do with any.
+    are_touched: bool,
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mark {
@@ -35,7 +39,10 @@ enum Mark {
 impl Marks {
     /// Nothing, with so many.
     pub(crate) fn new(endpoints: usize) -> Self {
-        Self(SmallVec::from_elem(Mark::Fresh, endpoints))
+        Self {
+            of_each: SmallVec::from_elem(Mark::Fresh, endpoints),
+            are_touched: false,
+        }
     }
 
     /// The endpoint at `position` may be asked once more.
@@ -45,17 +52,18 @@ impl Marks {
 
     /// Whether one has not been asked yet.
     pub(crate) fn has_fresh(&self) -> bool {
-        self.0.contains(&Mark::Fresh)
+        self.of_each.contains(&Mark::Fresh)
     }
 
     fn set(&mut self, position: usize, mark: Mark) {
-        if let Some(slot) = self.0.get_mut(position) {
+        if let Some(slot) = self.of_each.get_mut(position) {
+            self.are_touched = true;
             *slot = mark;
         }
     }
 
     fn is_tried(&self, position: usize, again: bool) -> bool {
-        match self.0.get(position) {
+        match self.of_each.get(position) {
             Some(Mark::Fresh) => false,
             Some(Mark::MayBeAskedAgain) => !again,
             Some(Mark::Asked) | None => true,
@@ -91,6 +99,9 @@ impl Route {
         let now = need.now.into_std();
         let turns = self.turns.load();
         let selector = &turns.selector;
+        if let Some(asked) = self.next_of_two(selector, need, marks) {
+            return asked;
+        }
         // Each turn that finds its choice taken by another request has one choice less.
         let mut facts = AllFacts::new();
         for _ in 0..=self.endpoints.len() {
@@ -123,6 +134,20 @@ impl Route {
         } else {
             Next::Nobody(Shortage::default())
         }
+    }
+
+    /// The choice for a request that was not tried yet and need not wait, where a look at two endpoints is enough.
+    fn next_of_two(&self, selector: &Selector, need: &Need<'_, '_>, marks: &mut Marks) -> Option<Next> {
+        if marks.are_touched || self.queue.has_waiting() {
+            return None;
+        }
+        let pair = selector.pair(fastrand::u64(..))?;
+        let [first, second] =
+            pair.map(|position| self.facts_at(position, Some(need.subject), need.now.into_std()));
+        let position = selector.better([(pair[0], &first?), (pair[1], &second?)])?;
+        let attempt = self.begin(position, false, need)?;
+        marks.set(position, Mark::Asked);
+        Some(Next::Ask(attempt, position))
     }
 
     /// Leaves the slots of upstreams that have a number of them to those who wait.
@@ -217,22 +242,34 @@ impl Route {
         now: std::time::Instant,
         is_tried: impl Fn(usize) -> bool,
     ) {
-        let slow_start = self.rules.slow_start.as_ref();
-        let endpoints = self.endpoints.iter().zip(&self.shares).enumerate();
         all.clear();
         all.reserve(self.endpoints.len());
-        let compares_latency = self.selection.strategy.compares_latency();
-        for (position, (endpoint, share)) in endpoints {
-            let mut facts = endpoint.facts(subject, slow_start, now);
+        for position in 0..self.endpoints.len() {
+            let Some(mut facts) = self.facts_at(position, subject, now) else {
+                return;
+            };
             facts.tried = is_tried(position);
-            if compares_latency {
-                facts.latency = endpoint.latency(now);
-            }
-            if share.operator.cordoned {
-                facts.bar = Some(Bar::Cordoned);
-            }
             all.push(facts);
         }
+    }
+
+    /// The facts of one endpoint, whether or not it was tried.
+    #[inline]
+    fn facts_at(
+        &self,
+        position: usize,
+        subject: Option<&Subject<'_>>,
+        now: std::time::Instant,
+    ) -> Option<Facts> {
+        let (endpoint, share) = self.endpoints.get(position).zip(self.shares.get(position))?;
+        let mut facts = endpoint.facts(subject, self.rules.slow_start.as_ref(), now);
+        if self.selection.strategy.compares_latency() {
+            facts.latency = endpoint.latency(now);
+        }
+        if share.operator.cordoned {
+            facts.bar = Some(Bar::Cordoned);
+        }
+        Some(facts)
     }
 }
 

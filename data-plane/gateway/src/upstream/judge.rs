@@ -98,13 +98,7 @@ pub(super) async fn judge(
         reply.body = (looked.is_all && is_told).then(|| AnswerBody::Whole(looked.passed_on()));
         done = discard(connection);
     }
-    if verdict == Verdict::Answer {
-        tell_receipts(question, endpoint, &mut reply);
-    }
-    if let Verdict::Final(class) = verdict {
-        put_right(class, question, &mut reply);
-        reply.refusal = (reply.answer != Answer::Result).then_some(class);
-    }
+    put_right(verdict, question, endpoint, &mut reply);
     let outcome = match verdict {
         Verdict::Retry(class) => Err(failure(class, is_own_word, reply)),
         Verdict::Answer | Verdict::Final(_) => Ok(Received {
@@ -163,28 +157,28 @@ fn reading<'l>(fields: &Fields, question: &'l Question<'_>, limits: Limits<'l>) 
     })
 }
 
-/// Puts receipts as clients of `consensus_getReceipts` get them, whichever way the upstream gave them.
-fn tell_receipts(question: &Question<'_>, endpoint: &Endpoint, reply: &mut Reply) {
-    let asked = question.receipts.as_ref().zip(endpoint.spec().receipts_method);
-    if let (Some((receipts, method)), Some(AnswerBody::Whole(body))) = (asked, &reply.body)
-        && let Some(told) = receipts.told(method, body)
-    {
-        reply.body = Some(AnswerBody::Whole(told));
-    }
-}
-
-/// Makes of an error what clients want to know: what a contract reverted with where they look for it, and the
-/// hash of a transaction that the upstream has already.
-fn put_right(class: Class, question: &Question<'_>, reply: &mut Reply) {
-    let body = match (class, &reply.body) {
-        (Class::Reverted, Some(AnswerBody::Whole(body))) => revert::normalise(body),
-        (Class::AlreadyKnown, _) => transaction::accepted(&question.body),
+/// Makes of an answer what clients want to know: receipts as they ask for them, what a contract reverted with where they
+/// look for it, and the hash of a transaction that the upstream has already.
+fn put_right(verdict: Verdict, question: &Question<'_>, endpoint: &Endpoint, reply: &mut Reply) {
+    let body = match (verdict, &reply.body) {
+        (Verdict::Answer, Some(AnswerBody::Whole(body))) => {
+            let asked = question.receipts.as_ref().zip(endpoint.spec().receipts_method);
+            if let Some(told) = asked.and_then(|(receipts, method)| receipts.told(method, body)) {
+                reply.body = Some(AnswerBody::Whole(told));
+            }
+            return;
+        }
+        (Verdict::Final(Class::Reverted), Some(AnswerBody::Whole(body))) => revert::normalise(body),
+        (Verdict::Final(Class::AlreadyKnown), _) => transaction::accepted(&question.body),
         _ => None,
     };
     if let Some(body) = body {
         reply.status = StatusCode::OK;
         reply.answer = inspect(&body, Expect::Single);
         reply.body = Some(AnswerBody::Whole(body.into()));
+    }
+    if let Verdict::Final(class) = verdict {
+        reply.refusal = (reply.answer != Answer::Result).then_some(class);
     }
 }
 

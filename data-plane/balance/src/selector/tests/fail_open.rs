@@ -60,7 +60,7 @@ fn scenario_a28_open_breakers_are_believed_unless_all_is_to_be_opened() {
     for healthy in [false, true] {
         let found_good_since = Facts {
             healthy,
-            vouched: true,
+            breaker: open.breaker.outdated(),
             ..open
         };
         assert_eq!(each.map(|it| takes(it, found_good_since)), [false, true, true]);
