@@ -219,7 +219,6 @@ async fn scores(source: &Source, count: usize) -> Vec<Vec<Option<f64>>> {
             tier: 0,
             operator_weight: 1.0,
             prices: None,
-            egress_proxy: None,
             history,
         })
         .collect();

@@ -19,7 +19,6 @@ pub(crate) fn candidate(number: usize, history: History) -> Candidate {
         tier: 0,
         operator_weight: 1.0,
         prices: None,
-        egress_proxy: None,
         history,
     }
 }

@@ -192,7 +192,6 @@ impl<'a> Player<'a> {
             tier: 0,
             operator_weight: 1.0,
             prices: None,
-            egress_proxy: None,
             history: History {
                 traffic: vec![TrafficSeries::default()],
                 ..History::default()
