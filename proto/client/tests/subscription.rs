@@ -138,6 +138,21 @@ async fn unknown_fields_are_kept_and_proved_and_unknown_kinds_left_out() {
     assert_eq!(update.snapshot.len(), 1);
 }
 
+/// C56
+#[tokio::test]
+async fn an_update_that_names_a_resource_twice_is_refused() {
+    let first = [network("a", 1)];
+    let rows = [network("b", 2), network("b", 2)];
+    let target = version(&content(LINEAGE, 6, &[network("a", 1), network("b", 2)]));
+    for (upserts, removals) in [(&rows[..], &[][..]), (&rows[..1], &[key("b")])] {
+        let running = running(5, &first).await;
+        let base = version(&running.2);
+        let update = delta(&base, &target, upserts, removals);
+        let nack = assert_refused(running, update, NackReason::Decode).await;
+        assert!(nack.violations[0].message.contains("twice"), "{nack:?}");
+    }
+}
+
 /// C58: a control plane that does not look at what is understood.
 #[tokio::test]
 async fn what_needs_a_feature_of_a_newer_build_is_refused_by_name() {

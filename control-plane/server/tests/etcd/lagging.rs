@@ -82,10 +82,11 @@ async fn c94_who_moves_to_a_replica_that_lags_is_held_and_then_led_forward() {
     let etcd = Etcd::start().await;
     let way = Delayed::start(etcd.endpoint.trim_start_matches("http://").parse().unwrap()).await;
     let ahead = Replica::start(&etcd).await;
-    for number in 1..=9 {
+    let lagging = Replica::start_over(&etcd, &format!("http://{}", way.address)).await;
+    for number in 1..=8 {
         ahead.put(&format!("n{number}"), number).await;
     }
-    let lagging = Replica::start_over(&etcd, &format!("http://{}", way.address)).await;
+    assert_eq!(lagging.put("n9", 9).await, 9);
     let (mut stream, _) = Stream::open(&ahead, Vec::new()).await;
     assert_eq!(stream.follow().await.1.revision, 9);
     way.let_flow(false);

@@ -23,7 +23,7 @@ use tyrscale_control_plane::{
     store_command::{StoreReport, StoreVerb},
 };
 use tyrscale_model::{Expectation, Network, Operation, Resource, View, wire};
-use tyrscale_proto::v1;
+use tyrscale_proto::v1::{self, status_service_client::StatusServiceClient};
 
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
@@ -145,11 +145,21 @@ impl Replica {
         let grpc = listeners.grpc.local_addr().unwrap();
         let stop = CancellationToken::new();
         let task = tokio::spawn(run(config, listeners, stop.clone()));
-        Self {
+        let replica = Self {
             grpc,
             stop,
             task,
             dir,
+        };
+        timeout(LIMIT, replica.loaded()).await.unwrap();
+        replica
+    }
+
+    /// Until then it tells callers to come again.
+    async fn loaded(&self) {
+        let mut client = StatusServiceClient::new(self.channel().await);
+        while client.list_nodes(v1::ListNodesRequest {}).await.is_err() {
+            tokio::task::yield_now().await;
         }
     }
 

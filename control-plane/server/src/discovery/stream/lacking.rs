@@ -10,9 +10,12 @@ impl Stream<'_> {
     /// Notes, once a version, that the subscriber is held because it lacks something: it counts as one that refused what
     /// it was not even sent, so that a rollout goes on without it and whoever waits is told.
     pub(super) fn note_unable(&mut self, lane: Lane) {
-        let version = self.target(lane);
         let is_held = self.lanes.get(lane).map(Session::state) == Some(SyncState::Held);
-        if lane != Lane::Config || !is_held || self.unable == Some(version) {
+        if lane != Lane::Config || !is_held {
+            return;
+        }
+        let version = self.target(lane);
+        if self.unable == Some(version) {
             return;
         }
         let lacking = self.content(lane).lacking();
