@@ -10,6 +10,7 @@ mod oracle;
 mod planes;
 mod program;
 mod proxy;
+pub(crate) mod replicas;
 mod traffic;
 mod watched;
 
@@ -90,7 +91,7 @@ async fn chaos(args: &Args) -> anyhow::Result<()> {
     let ports: Vec<u16> = nodes.iter().map(|node| node.addr().port()).collect();
     let mut oracle = Oracle::begin(&planes, rng.fork(), &ports).await?;
     let mut traffic = Traffic::start(&args.gateway, &cluster, REAL, dir).await?;
-    let watched = Watched::start(&cluster, REAL..gateways, &stop);
+    let watched = Watched::start(|gateway| cluster.ways_of(gateway), REAL..gateways, &stop);
     watched.reach(&oracle.version(), SETTLE).await?;
     traffic.serves(SETTLE).await?;
     let asking = traffic.ask(&stop);
@@ -104,7 +105,7 @@ async fn chaos(args: &Args) -> anyhow::Result<()> {
         .level(&oracle.version(), &oracle.versions(), gateways, SETTLE)
         .await?;
     let settled_ms = calm.elapsed().as_millis();
-    cluster.is_well().await?;
+    cluster.mend(Duration::MAX).await?;
     traffic.is_well().await?;
     stop.cancel();
     let tally = asking.await.context("a client")?;

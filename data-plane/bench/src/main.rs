@@ -52,6 +52,8 @@ enum Command {
     Discovery(discovery::Args),
     /// Fails control planes, etcd and the ways between, and checks what every gateway runs in the end.
     Chaos(chaos::Args),
+    /// What a change costs in time over three control planes and etcd, and how long gateways are behind when one ends.
+    Replicas(chaos::replicas::Args),
     /// Checks every answer while upstreams fail and recover and the configuration changes.
     Soak(soak::Args),
 }
@@ -65,6 +67,7 @@ fn main() -> anyhow::Result<()> {
         Command::Certificates(args) => certificates::run(&args),
         Command::Discovery(args) => discovery::run(&args),
         Command::Chaos(args) => chaos::run(&args),
+        Command::Replicas(args) => chaos::replicas::run(&args),
         Command::Soak(args) => soak::run(&args),
     }
 }

@@ -29,7 +29,7 @@ const TRIES: usize = 1_000;
 
 /// What befalls something.
 #[derive(Debug, Clone, Copy)]
-enum Fault {
+pub(crate) enum Fault {
     /// A control plane dies and is started again.
     Kill(usize),
     /// A control plane is suspended.
@@ -155,13 +155,8 @@ impl Cluster {
         self.mend(Duration::MAX).await
     }
 
-    /// No program has ended by itself.
-    pub(crate) async fn is_well(&mut self) -> anyhow::Result<()> {
-        self.mend(Duration::MAX).await
-    }
-
     /// Lets something happen. Of each kind of program at most one is not well at a time.
-    async fn befall(&mut self, fault: Fault, until: Duration) -> anyhow::Result<()> {
+    pub(crate) async fn befall(&mut self, fault: Fault, until: Duration) -> anyhow::Result<()> {
         let counts = &mut self.counts;
         let count = match fault {
             Fault::Kill(which) => {
@@ -205,7 +200,10 @@ impl Cluster {
     }
 
     /// Ends what has lasted long enough.
-    async fn mend(&mut self, now: Duration) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// When a program has ended by itself.
+    pub(crate) async fn mend(&mut self, now: Duration) -> anyhow::Result<()> {
         for program in self.planes.iter_mut().chain(&mut self.etcd) {
             program.mend(now).await?;
         }

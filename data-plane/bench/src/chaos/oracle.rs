@@ -226,7 +226,7 @@ fn is_final(error: &anyhow::Error) -> bool {
     matches!(client, Some(ClientError::Rejected { .. }))
 }
 
-fn put(resource: Resource) -> Operation {
+pub(super) fn put(resource: Resource) -> Operation {
     Operation::Upsert {
         resource,
         expectation: Expectation::Any,
@@ -234,6 +234,6 @@ fn put(resource: Resource) -> Operation {
     }
 }
 
-fn id(kind: u128, number: u32) -> Uuid {
+pub(super) fn id(kind: u128, number: u32) -> Uuid {
     Uuid::from_u128(0x4000_8000_0000_0000_0000 | kind << 96 | u128::from(number))
 }

@@ -25,6 +25,13 @@ impl Planes {
         self.0.len()
     }
 
+    /// The addresses of all, for a gateway: each gateway begins with another one.
+    pub(crate) fn urls_from(&self, gateway: usize) -> Vec<String> {
+        let mut urls: Vec<_> = self.0.iter().map(|address| format!("http://{address}")).collect();
+        urls.rotate_left(gateway % self.count());
+        urls
+    }
+
     /// A client of one.
     pub(crate) async fn client(&self, number: usize) -> anyhow::Result<ControlPlane> {
         let address = self.0.get(number).context("no such control plane")?;

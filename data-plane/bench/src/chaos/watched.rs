@@ -15,18 +15,21 @@ use tyrscale_client::{
 };
 use tyrscale_model::{Version, View};
 
-use super::cluster::Cluster;
-
 pub(crate) struct Watched {
     statuses: Vec<watch::Receiver<SubscriptionStatus>>,
     backwards: Arc<AtomicU64>,
 }
 
 impl Watched {
-    pub(crate) fn start(cluster: &Cluster, gateways: Range<usize>, stop: &CancellationToken) -> Self {
+    /// Starts these gateways, with the addresses of control planes that each has.
+    pub(crate) fn start(
+        endpoints: impl Fn(usize) -> Vec<String>,
+        gateways: Range<usize>,
+        stop: &CancellationToken,
+    ) -> Self {
         let backwards = Arc::<AtomicU64>::default();
         let start = |gateway: usize| {
-            let endpoints = cluster.ways_of(gateway);
+            let endpoints = endpoints(gateway);
             let config = SubscriptionConfig {
                 endpoints: endpoints.iter().filter_map(|way| way.parse().ok()).collect(),
                 tls: ClientTls::default(),
