@@ -138,6 +138,8 @@ async fn another_pepper_is_refused_while_tokens_live_and_taken_when_theirs_is_lo
     assert!(matches!(refused, AccessError::OtherPepper(1)), "{refused}");
     assert!(refused.to_string().contains("--renew-pepper"));
     assert!(tokens.verify(&text, NOW).is_some(), "nothing was changed");
+    assert_eq!(other.unusable(NOW).await.unwrap().len(), 1);
+    assert!(tokens.unusable(NOW).await.unwrap().is_empty());
 
     assert_eq!(other.check_pepper(OtherPepper::Renewed, NOW).await.unwrap(), 1);
     assert!(!other.has_admin(NOW), "so that a new one is made");

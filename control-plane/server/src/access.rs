@@ -62,6 +62,8 @@ impl Access {
         let takes_writes = store.is_ready().is_ok();
         if args.tokens && takes_writes {
             check_pepper(args, &tokens).await?;
+        } else if args.tokens {
+            tell_of_unusable(&tokens).await?;
         }
         if args.tokens && takes_writes && !tokens.has_admin(unix_now()) {
             write_first_token(&tokens, data_dir).await?;
@@ -137,6 +139,18 @@ async fn pepper(args: &AccessArgs, data_dir: &Path) -> Result<Pepper, ControlPla
     read.map_err(std::io::Error::other)
         .flatten()
         .map_err(ControlPlaneError::Access)
+}
+
+/// A store that takes no writes is served all the same: nodes need no tokens.
+async fn tell_of_unusable(tokens: &Tokens) -> Result<(), AccessError> {
+    let unusable = tokens.unusable(unix_now()).await?.len();
+    if unusable > 0 {
+        tracing::error!(
+            unusable,
+            "tokens were made with another pepper, and nobody can use them: give that one with --pepper-file"
+        );
+    }
+    Ok(())
 }
 
 async fn check_pepper(args: &AccessArgs, tokens: &Tokens) -> Result<(), AccessError> {

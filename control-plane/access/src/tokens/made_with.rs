@@ -1,6 +1,6 @@
 //! Whether the pepper is the one that the tokens were made with.
 
-use super::Tokens;
+use super::{Token, Tokens};
 use crate::{AccessError, Pepper};
 
 /// Where it is noted which pepper they were made with.
@@ -24,26 +24,38 @@ impl Pepper {
 }
 
 impl Tokens {
-    /// Whether the pepper is the one that the living tokens were made with; where that is not noted yet, it is now.
-    /// Returns how many were revoked because it is another.
+    /// The living tokens, if they were made with another pepper: nobody can use them here.
+    ///
+    /// # Errors
+    /// [`AccessError::Store`].
+    pub async fn unusable(&self, now: i64) -> Result<Vec<Token>, AccessError> {
+        let noted = self.documents.get(MARK).await?;
+        let is_other = noted.is_some_and(|noted| noted.value != self.pepper.mark().as_slice());
+        Ok(if is_other {
+            self.list(now, false)
+        } else {
+            Vec::new()
+        })
+    }
+
+    /// Sees to it that the pepper is the one that the living tokens were made with, and notes it. Returns how many were
+    /// revoked because it is another.
     ///
     /// # Errors
     /// [`AccessError::OtherPepper`], [`AccessError::Store`].
     pub async fn check_pepper(&self, other: OtherPepper, now: i64) -> Result<usize, AccessError> {
-        let mark = self.pepper.mark();
-        let noted = self.documents.get(MARK).await?;
-        let is_other = noted.as_ref().is_some_and(|noted| noted.value != mark.as_slice());
-        let living = self.list(now, false);
-        if is_other && !living.is_empty() && other == OtherPepper::Refused {
-            return Err(AccessError::OtherPepper(living.len()));
+        let unusable = self.unusable(now).await?;
+        if !unusable.is_empty() && other == OtherPepper::Refused {
+            return Err(AccessError::OtherPepper(unusable.len()));
         }
-        let revoked = if is_other { living.as_slice() } else { &[] };
-        for token in revoked {
+        for token in &unusable {
             self.revoke(&token.id.to_string(), now).await?;
         }
-        if is_other || noted.is_none() {
+        let mark = self.pepper.mark();
+        let noted = self.documents.get(MARK).await?;
+        if noted.is_none_or(|noted| noted.value != mark.as_slice()) {
             self.documents.put(MARK, mark.to_vec()).await?;
         }
-        Ok(revoked.len())
+        Ok(unusable.len())
     }
 }
