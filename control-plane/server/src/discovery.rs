@@ -18,10 +18,15 @@ mod session;
 mod stream;
 mod update;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::Stream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Request, Response, Status, Streaming};
 use tyrscale_access::Guard;
@@ -57,6 +62,21 @@ pub(crate) struct Subject {
     pub(crate) address: String,
     /// Who it may be.
     pub(crate) admission: Option<Admission>,
+}
+
+/// A message, or how the stream ends. Boxed, as a channel has room for dozens of what it is made for at any time.
+type Said = Box<Result<v1::StreamConfigResponse, Status>>;
+
+/// What the other end of a stream is sent.
+#[derive(Debug)]
+pub(crate) struct Outgoing(mpsc::Receiver<Said>);
+
+impl Stream for Outgoing {
+    type Item = Result<v1::StreamConfigResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_recv(cx).map(|said| said.map(|said| *said))
+    }
 }
 
 /// What all streams share.
@@ -141,7 +161,7 @@ impl Discovery {
 
 #[tonic::async_trait]
 impl v1::discovery_service_server::DiscoveryService for Discovery {
-    type StreamConfigStream = ReceiverStream<Result<v1::StreamConfigResponse, Status>>;
+    type StreamConfigStream = Outgoing;
 
     async fn stream_config(
         &self,
@@ -162,6 +182,6 @@ impl v1::discovery_service_server::DiscoveryService for Discovery {
             peer,
             outbox,
         ));
-        Ok(Response::new(ReceiverStream::new(messages)))
+        Ok(Response::new(Outgoing(messages)))
     }
 }

@@ -171,6 +171,7 @@ impl Fleet {
             process,
             serial,
             replaced,
+            told: BTreeMap::new(),
         })
     }
 

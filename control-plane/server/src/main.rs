@@ -3,11 +3,15 @@
 use std::{io::Write as _, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use mimalloc::MiMalloc;
 use tyrscale_control_plane::{
     ControlPlaneConfig, Listeners, run,
     store_command::{StoreVerb, exit_code},
 };
 use tyrscale_telemetry::{LogFormat, init_logs, shutdown_signal};
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Owns the configuration and pushes it to every gateway, exporter and recommender.
 #[derive(Debug, Parser)]

@@ -11,7 +11,7 @@ mod planes;
 mod program;
 mod proxy;
 pub(crate) mod replicas;
-mod traffic;
+pub(crate) mod traffic;
 mod watched;
 
 use std::path::PathBuf;

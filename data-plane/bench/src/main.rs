@@ -17,7 +17,9 @@ mod process;
 mod question;
 mod soak;
 mod stub;
+mod swap;
 mod tls;
+mod turnover;
 
 use std::io::Write;
 
@@ -50,6 +52,10 @@ enum Command {
     Certificates(certificates::Args),
     /// What changes cost a control plane with many subscribers.
     Discovery(discovery::Args),
+    /// What an update costs a gateway.
+    Swap(swap::Args),
+    /// Routes and upstreams come, move and go under load.
+    Turnover(turnover::Args),
     /// Fails control planes, etcd and the ways between, and checks what every gateway runs in the end.
     Chaos(chaos::Args),
     /// What a change costs in time over three control planes and etcd, and how long gateways are behind when one ends.
@@ -66,6 +72,8 @@ fn main() -> anyhow::Result<()> {
         Command::Gateway(args) => gateway::run(&args),
         Command::Certificates(args) => certificates::run(&args),
         Command::Discovery(args) => discovery::run(&args),
+        Command::Swap(args) => swap::run(&args),
+        Command::Turnover(args) => turnover::run(&args),
         Command::Chaos(args) => chaos::run(&args),
         Command::Replicas(args) => chaos::replicas::run(&args),
         Command::Soak(args) => soak::run(&args),

@@ -28,6 +28,8 @@ pub(crate) enum Content {
     /// What operators want, as far as it is seen.
     Config {
         head: Arc<Head>,
+        /// Of the head, as far as it is seen.
+        target: Version,
         view: View,
         /// The values that are sent, and what opens them.
         needs: Needs,
@@ -36,7 +38,11 @@ pub(crate) enum Content {
         features: Features,
     },
     /// What the recommender computed; lives are counted at `now`.
-    Weights { head: Arc<weights::Head>, now: Instant },
+    Weights {
+        head: Arc<weights::Head>,
+        target: Version,
+        now: Instant,
+    },
 }
 
 /// One step of an update.
@@ -67,18 +73,9 @@ impl Item {
 
 impl Content {
     /// The newest version.
-    pub(crate) fn target(&self) -> Version {
+    pub(crate) const fn target(&self) -> Version {
         match self {
-            Self::Config { head, view, .. } => head.snapshot.version(*view),
-            Self::Weights { head, .. } => head.weights.version(),
-        }
-    }
-
-    /// The newest version, whatever is seen of it.
-    pub(crate) fn newest(&self) -> Version {
-        match self {
-            Self::Config { head, .. } => head.snapshot.version(View::ALL),
-            Self::Weights { .. } => self.target(),
+            Self::Config { target, .. } | Self::Weights { target, .. } => *target,
         }
     }
 
@@ -86,7 +83,7 @@ impl Content {
     pub(crate) fn variant(&self) -> (View, u64) {
         match self {
             Self::Config { view, needs, .. } => (*view, needs.number()),
-            Self::Weights { head, now } => (View::ALL, now.duration_since(head.published).as_secs()),
+            Self::Weights { head, now, .. } => (View::ALL, now.duration_since(head.published).as_secs()),
         }
     }
 
@@ -95,18 +92,16 @@ impl Content {
     pub(crate) fn offer<T>(&self, takes_over: bool, question: impl FnOnce(&Offer<'_>) -> T) -> T {
         let difference = |have: &Version| self.difference(have);
         let target = self.target();
-        let (nothing, takes_over) = match self {
-            Self::Config { head, view, .. } => {
-                (head.history.nothing().digest(target.lane, *view), takes_over)
-            }
-            Self::Weights { head, .. } => (head.nothing(), true),
+        let nothing = || match self {
+            Self::Config { head, view, .. } => head.history.nothing().digest(target.lane, *view),
+            Self::Weights { head, .. } => head.nothing(),
         };
         question(&Offer {
             target,
             difference: &difference,
-            nothing,
+            nothing: &nothing,
             lacking: self.lacking().iter().next().map(Feature::lacked),
-            takes_over,
+            takes_over: takes_over || matches!(self, Self::Weights { .. }),
         })
     }
 
@@ -185,11 +180,11 @@ impl Content {
                 });
                 items.collect()
             }
-            (Self::Weights { head, now }, None) => {
+            (Self::Weights { head, now, .. }, None) => {
                 let all = head.weights.iter().map(|(upstream, _)| upstream);
                 Ok(all.map(|upstream| weight_item(head, upstream, *now)).collect())
             }
-            (Self::Weights { head, now }, Some(base)) => {
+            (Self::Weights { head, now, .. }, Some(base)) => {
                 let changed = head.history.changed_since(base.revision);
                 let items = changed.ok_or(UpdateError::Compacted)?.into_iter();
                 Ok(items.map(|upstream| weight_item(head, upstream, *now)).collect())

@@ -160,7 +160,7 @@ mod tests {
         Offer {
             target,
             difference: &|_| Difference::Small,
-            nothing: Digest([0; 32]),
+            nothing: &|| Digest([0; 32]),
             lacking: None,
             takes_over: false,
         }

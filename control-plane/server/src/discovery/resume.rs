@@ -22,7 +22,7 @@ pub(crate) struct Offer<'a> {
     /// How a version differs from it.
     pub(crate) difference: &'a dyn Fn(&Version) -> Difference,
     /// The digest of no content at all.
-    pub(crate) nothing: Digest,
+    pub(crate) nothing: &'a dyn Fn() -> Digest,
     /// Why the subscriber cannot take the newest version, when it cannot: it lacks what that needs.
     pub(crate) lacking: Option<&'static str>,
     /// Whether an operator said that contents of other lineages, and of other ends of this one, are to be replaced.
@@ -61,7 +61,7 @@ fn able(have: Option<&Version>, offer: &Offer<'_>) -> (Resume, &'static str) {
         Some(have) if have.lineage != target.lineage && have.digest == target.digest => {
             (Resume::InSync, "same content in another lineage")
         }
-        Some(have) if have.lineage != target.lineage && have.digest == offer.nothing => {
+        Some(have) if have.lineage != target.lineage && have.digest == (offer.nothing)() => {
             (Resume::Snapshot, "nothing to lose of another lineage")
         }
         Some(have) if have.lineage != target.lineage && offer.takes_over => {

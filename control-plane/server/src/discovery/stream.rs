@@ -6,8 +6,9 @@ mod lacking;
 mod leading;
 mod patience;
 mod sending;
+mod standing;
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use tokio::{
     sync::{mpsc, watch},
@@ -15,9 +16,7 @@ use tokio::{
 };
 use tonic::{Status, Streaming};
 use tyrscale_model::{Lane, Version, View, wire};
-use tyrscale_proto::v1::{
-    self, NackReason, SyncState, stream_config_request, stream_config_response::Message,
-};
+use tyrscale_proto::v1::{self, NackReason, stream_config_request, stream_config_response::Message};
 use tyrscale_store::Head;
 
 use self::{
@@ -26,7 +25,7 @@ use self::{
     sending::resync,
 };
 use super::{
-    Hub, Subject,
+    Hub, Said, Subject,
     ageing::Ageing,
     content::Content,
     gate::{Line, Room},
@@ -37,13 +36,13 @@ use super::{
     session::{Session, Update},
 };
 use crate::{
-    fleet::{Abilities, Membership, Refusal, Standing},
+    fleet::{Abilities, Membership, Refusal},
     rollout::Targets,
     weights,
 };
 
 type Inbox = Streaming<v1::StreamConfigRequest>;
-type Outbox = mpsc::Sender<Result<v1::StreamConfigResponse, Status>>;
+type Outbox = mpsc::Sender<Said>;
 
 /// Serves one stream until either side ends it.
 pub(crate) async fn serve(hub: Arc<Hub>, mut inbox: Inbox, peer: Subject, outbox: Outbox) {
@@ -62,7 +61,7 @@ pub(crate) async fn serve(hub: Arc<Hub>, mut inbox: Inbox, peer: Subject, outbox
     };
     if let Err(status) = ended {
         // Nobody is there to be told when this fails.
-        outbox.send_timeout(Err(status), last_words).await.ok();
+        outbox.send_timeout(Box::new(Err(status)), last_words).await.ok();
     }
 }
 
@@ -114,9 +113,9 @@ struct Stream<'a> {
     lanes: Lanes,
     targets: watch::Receiver<Arc<Targets>>,
     weights: watch::Receiver<Arc<weights::Head>>,
-    /// What the subscriber is to run.
-    head: Arc<Head>,
-    weights_head: Arc<weights::Head>,
+    /// What the subscriber is to run, and its version as far as it is seen.
+    head: (Arc<Head>, Version),
+    weights_head: (Arc<weights::Head>, Version),
     /// Why head is not the newest; empty when it is.
     held: &'static str,
     /// The version that it was noted to lack something for.
@@ -133,6 +132,8 @@ impl<'a> Stream<'a> {
         let (mut targets, mut weights) = (hub.rollouts.targets(), hub.weights.subscribe());
         let target = targets.borrow_and_update().of(&subscriber.node);
         let weights_head = Arc::clone(&weights.borrow_and_update());
+        let head_version = target.head.snapshot.version(subscriber.view);
+        let weights_version = weights_head.weights.version();
         Self {
             lanes: Lanes::new(&subscriber, hub.timing.ack_deadline),
             hub,
@@ -141,8 +142,8 @@ impl<'a> Stream<'a> {
             outbox,
             targets,
             weights,
-            head: target.head,
-            weights_head,
+            head: (target.head, head_version),
+            weights_head: (weights_head, weights_version),
             held: target.held,
             unable: None,
             room: None,
@@ -154,9 +155,16 @@ impl<'a> Stream<'a> {
     /// What the subscriber is to run may be another.
     fn retarget(&mut self) {
         let target = self.targets.borrow_and_update().of(&self.subscriber.node);
-        self.head = target.head;
+        // A version's digest is worked out once for each content, not for each look at it.
+        if !Arc::ptr_eq(&self.head.0, &target.head) {
+            let version = target.head.snapshot.version(self.view());
+            self.head = (target.head, version);
+        }
         self.held = target.held;
-        self.weights_head = Arc::clone(&self.weights.borrow_and_update());
+        let weights = self.weights.borrow_and_update();
+        if !Arc::ptr_eq(&self.weights_head.0, &weights) {
+            self.weights_head = (Arc::clone(&weights), weights.weights.version());
+        }
     }
 
     const fn view(&self) -> View {
@@ -167,21 +175,26 @@ impl<'a> Stream<'a> {
     fn content(&self, lane: Lane) -> Content {
         match lane {
             Lane::Config => Content::Config {
-                head: Arc::clone(&self.head),
+                head: Arc::clone(&self.head.0),
+                target: self.head.1,
                 view: self.view(),
                 needs: Needs::of(self.subscriber.node.role(), self.view()),
                 vault: self.hub.vault.clone(),
                 features: self.subscriber.features,
             },
             Lane::Weights => Content::Weights {
-                head: Arc::clone(&self.weights_head),
+                head: Arc::clone(&self.weights_head.0),
+                target: self.weights_head.1,
                 now: Instant::now(),
             },
         }
     }
 
-    fn target(&self, lane: Lane) -> Version {
-        self.content(lane).target()
+    const fn target(&self, lane: Lane) -> Version {
+        match lane {
+            Lane::Config => self.head.1,
+            Lane::Weights => self.weights_head.1,
+        }
     }
 
     /// Asks the session of a lane something that depends on what the server has.
@@ -191,23 +204,6 @@ impl<'a> Stream<'a> {
         Some(content.offer(self.hub.takes_over, |offer| question(session, offer)))
     }
 
-    fn report(&self) {
-        for (lane, session) in self.lanes.followed() {
-            let held = match lane {
-                Lane::Config => self.held,
-                Lane::Weights => "",
-            };
-            let is_held = session.state() == SyncState::Synced && !held.is_empty();
-            let standing = Standing {
-                state: if is_held { SyncState::Held } else { session.state() },
-                reason: Cow::Borrowed(if is_held { held } else { session.reason() }),
-                running: session.running(),
-                target: self.target(lane),
-            };
-            self.membership.stands(lane, standing);
-        }
-    }
-
     async fn run(mut self, mut inbox: Inbox) -> Result<(), Status> {
         let welcome = self.welcome();
         self.send(welcome).await?;
@@ -215,7 +211,10 @@ impl<'a> Stream<'a> {
         let mut heartbeat = interval_at(Instant::now() + beat, beat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let shutdown = self.hub.shutdown.clone();
+        let mut shutdown = std::pin::pin!(shutdown.cancelled());
         let replaced = self.membership.replaced().clone();
+        let mut replaced = std::pin::pin!(replaced.cancelled());
+        let mut alarm = std::pin::pin!(sleep_until(self.ageing.wake_at()));
         loop {
             self.retarget();
             for lane in Lane::ALL {
@@ -227,10 +226,15 @@ impl<'a> Stream<'a> {
                 self.room = None;
             }
             self.ageing.note_behind(self.is_behind(), Instant::now());
-            let (wake_at, old_at) = (self.lanes.wake_at(), self.ageing.wake_at());
+            let old_at = self.ageing.wake_at();
+            let wake_at = self.lanes.wake_at().map_or(old_at, |wake_at| wake_at.min(old_at));
+            // One that rings too early does no harm, and most deadlines are met: setting it anew for each costs more.
+            if wake_at < alarm.deadline() || alarm.is_elapsed() {
+                alarm.as_mut().reset(wake_at);
+            }
             tokio::select! {
-                () = shutdown.cancelled() => return Err(stopping()),
-                () = replaced.cancelled() => return Err(replacement()),
+                () = &mut shutdown => return Err(stopping()),
+                () = &mut replaced => return Err(replacement()),
                 message = inbox.message() => match message? {
                     Some(message) => self.take(message)?,
                     None => return Ok(()),
@@ -240,10 +244,10 @@ impl<'a> Stream<'a> {
                 room = passed(&mut self.line) => {
                     (self.room, self.line) = (room, None);
                 }
-                () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {
+                () = &mut alarm => {
                     self.lanes.on_time(Instant::now()).map_err(breached)?;
+                    self.age().await?;
                 }
-                () = sleep_until(old_at) => self.age().await?,
                 _ = heartbeat.tick() => {
                     let beat = self.heartbeat();
                     self.send(beat).await?;
@@ -295,7 +299,7 @@ impl<'a> Stream<'a> {
     /// Recommended weights name revisions of the configuration, which mean nothing to who runs one of another lineage.
     fn runs_another_lineage(&self) -> bool {
         self.running()
-            .is_some_and(|running| running.lineage != self.head.snapshot.lineage())
+            .is_some_and(|running| running.lineage != self.head.1.lineage)
     }
 
     /// Sends the update of a lane that is due, if any.

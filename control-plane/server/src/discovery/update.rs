@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use tokio::sync::Mutex;
-use tyrscale_model::{Version, View, wire};
+use tyrscale_model::{Lineage, Revision, Version, View, wire};
 use tyrscale_proto::v1::{self, stream_config_response::Message};
 
 use super::{
@@ -88,7 +88,8 @@ struct Range {
 
 #[derive(Debug, Default)]
 struct Shared {
-    target: Option<Version>,
+    /// Lineage and revision, whatever a subscriber sees of it.
+    target: Option<(Lineage, Revision)>,
     ranges: HashMap<Range, Messages>,
 }
 
@@ -106,7 +107,8 @@ impl Updates {
         base: Option<Version>,
         format: Format,
     ) -> Result<Messages, UpdateError> {
-        let newest = content.newest();
+        let target = content.target();
+        let newest = (target.lineage, target.revision);
         let range = Range {
             variant: content.variant(),
             base,
@@ -115,7 +117,7 @@ impl Updates {
         let mut shared = self.shared.lock().await;
         if shared
             .target
-            .is_none_or(|target| target.revision < newest.revision)
+            .is_none_or(|(_, revision)| revision < target.revision)
         {
             shared.target = Some(newest);
             shared.ranges.clear();
@@ -144,9 +146,13 @@ fn build(content: &Content, base: Option<Version>, format: Format) -> Result<Vec
         ..v1::UpdateChunk::default()
     };
     if format.packed && size >= packing::WORTH {
-        return packed(cut(items, packing::PART.max(room))?, &chunk, room);
+        return packed(
+            cut(items, packing::PART.min(room), packing::PART.max(room))?,
+            &chunk,
+            room,
+        );
     }
-    let mut parts = cut(items, room)?;
+    let mut parts = cut(items, room, room)?;
     if let Some(base) = base.filter(|_| parts.len() == 1) {
         let delta = parts
             .pop()
@@ -208,17 +214,17 @@ fn delta_of(base: &Version, target: &Version, part: v1::UpdatePart, terse: bool)
     }
 }
 
-/// Cuts items into parts of at most `limit` bytes each; at least one part.
-fn cut(items: Vec<Item>, limit: usize) -> Result<Vec<v1::UpdatePart>, UpdateError> {
+/// Cuts items into parts of at most `limit` bytes each; at least one part. An item alone may have up to `largest`.
+fn cut(items: Vec<Item>, limit: usize, largest: usize) -> Result<Vec<v1::UpdatePart>, UpdateError> {
     let mut parts = Vec::new();
     let mut part = v1::UpdatePart::default();
     let mut used = 0;
     for item in items {
         let size = item.size();
-        if size > limit {
+        if size > largest {
             return Err(UpdateError::TooLarge(item.name()));
         }
-        if used + size > limit {
+        if used > 0 && used + size > limit {
             parts.push(std::mem::take(&mut part));
             used = 0;
         }

@@ -112,7 +112,7 @@ mod tests {
             role: v1::NodeRole::Gateway.into(),
             ..Default::default()
         };
-        let member = fleet.join(node, "peer".to_owned()).unwrap();
+        let mut member = fleet.join(node, "peer".to_owned()).unwrap();
         let standing = Standing {
             state: v1::SyncState::Synced,
             reason: Cow::Borrowed(""),

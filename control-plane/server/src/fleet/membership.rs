@@ -1,5 +1,7 @@
 //! A node's place in the fleet for as long as one stream serves it.
 
+use std::collections::BTreeMap;
+
 use tokio_util::sync::CancellationToken;
 use tyrscale_model::{Lane, UnixMillis};
 
@@ -15,6 +17,8 @@ pub(crate) struct Membership {
     pub(super) process: Process,
     pub(super) serial: u64,
     pub(super) replaced: CancellationToken,
+    /// What was recorded last, by lane.
+    pub(super) told: BTreeMap<Lane, Standing>,
 }
 
 impl Membership {
@@ -40,12 +44,13 @@ impl Membership {
     }
 
     /// Records how the node stands in a lane.
-    pub(crate) fn stands(&self, lane: Lane, standing: Standing) {
+    pub(crate) fn stands(&mut self, lane: Lane, standing: Standing) {
+        if self.told.get(&lane) == Some(&standing) {
+            return;
+        }
+        self.told.insert(lane, standing.clone());
         self.change(|record, now| {
             let record = record.lanes.entry(lane).or_default();
-            if record.standing.as_ref() == Some(&standing) {
-                return false;
-            }
             let state = |standing: &Standing| standing.state;
             if record.standing.as_ref().map(state) != Some(standing.state) {
                 record.state_since = now;
@@ -55,10 +60,11 @@ impl Membership {
         });
     }
 
-    /// Records an acknowledgement, which settles any refusal before it. What the node says of itself with one of the
+    /// Records that the node said something, an acknowledgement, which settles any refusal before it. What the node says of itself with one of the
     /// lane CONFIG is kept.
     pub(crate) fn acknowledged(&self, lane: Lane, notes: Notes) {
-        self.change(|record, _| {
+        self.change(|record, now| {
+            record.last_seen = now;
             record.lanes.entry(lane).or_default().refusal = None;
             if lane == Lane::Config {
                 record.notes = notes;
@@ -67,9 +73,10 @@ impl Membership {
         });
     }
 
-    /// Records a refusal.
+    /// Records that the node said something, a refusal.
     pub(crate) fn refused(&self, lane: Lane, refusal: Refusal) {
         self.change(|record, now| {
+            record.last_seen = now;
             record.lanes.entry(lane).or_default().refusal = Some((refusal, now));
             true
         });

@@ -16,7 +16,11 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use tonic::transport::{Channel, Endpoint, Uri};
+
+/// What a subscriber lets the control plane send before it has read it, in bytes.
+const WINDOW: u32 = 256 * 1024;
 
 /// Bytes received over all connections that share it.
 #[derive(Debug, Clone, Default)]
@@ -61,19 +65,75 @@ impl AsyncWrite for Counted {
     }
 }
 
-/// A connection of its own to the control plane.
-pub(crate) async fn connect(to: SocketAddr, received: &Received) -> anyhow::Result<Channel> {
-    let received = received.clone();
-    let connector = tower::service_fn(move |_: Uri| {
-        let received = received.clone();
-        async move {
-            let stream = TcpStream::connect(to).await?;
-            stream.set_nodelay(true)?;
-            Ok::<_, io::Error>(TokioIo::new(Counted { stream, received }))
+/// How the control plane is reached.
+#[derive(Clone)]
+pub(crate) struct Way {
+    pub(crate) to: SocketAddr,
+    /// Where TLS is spoken.
+    pub(crate) tls: Option<TlsConnector>,
+}
+
+impl Way {
+    /// A connection of its own, whose bytes count as `received`: of TLS, where it is spoken.
+    pub(crate) async fn connect(&self, received: &Received) -> anyhow::Result<Channel> {
+        let (way, received) = (self.clone(), received.clone());
+        let connector = tower::service_fn(move |_: Uri| {
+            let (way, received) = (way.clone(), received.clone());
+            async move { way.open(received).await.map(TokioIo::new) }
+        });
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.to))?
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW);
+        Ok(endpoint.connect_with_connector(connector).await?)
+    }
+
+    async fn open(self, received: Received) -> io::Result<Io> {
+        let stream = TcpStream::connect(self.to).await?;
+        stream.set_nodelay(true)?;
+        let counted = Counted { stream, received };
+        Ok(match self.tls {
+            None => Io::Plain(counted),
+            Some(tls) => {
+                let stream = tls.connect(self.to.ip().into(), counted).await?;
+                Io::Tls(Box::new(stream))
+            }
+        })
+    }
+}
+
+enum Io {
+    Plain(Counted),
+    Tls(Box<TlsStream<Counted>>),
+}
+
+impl AsyncRead for Io {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         }
-    });
-    let endpoint = Endpoint::from_shared(format!("http://{to}"))?
-        .initial_stream_window_size(256 * 1024)
-        .initial_connection_window_size(256 * 1024);
-    Ok(endpoint.connect_with_connector(connector).await?)
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
 }

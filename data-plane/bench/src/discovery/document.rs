@@ -69,34 +69,52 @@ pub(crate) fn upstream(route: u32, number: u32, weight: f64) -> v1::Upstream {
     }
 }
 
-pub(super) fn upstream_id(route: u32, number: u32) -> String {
+pub(crate) fn upstream_id(route: u32, number: u32) -> String {
     format!("{route:08x}-0000-4000-8002-{number:012x}")
 }
 
-pub(super) fn route_id(number: u32) -> String {
+pub(crate) fn route_id(number: u32) -> String {
     format!("{number:08x}-0000-4000-8001-000000000000")
 }
 
 /// Resources as the requests of one `Apply`.
 pub(crate) fn apply(resources: Vec<Wire>, dry_run: bool) -> Vec<v1::ApplyRequest> {
-    let count = u32::try_from(resources.len()).unwrap_or(u32::MAX);
+    change(resources.into_iter().map(upsert).collect(), dry_run)
+}
+
+/// Steps as the requests of one `Apply`.
+pub(crate) fn change(steps: Vec<Part>, dry_run: bool) -> Vec<v1::ApplyRequest> {
+    let count = u32::try_from(steps.len()).unwrap_or(u32::MAX);
     let header = v1::ApplyHeader {
         dry_run,
         ..Default::default()
     };
-    let upserts = resources.into_iter().map(|resource| {
-        let resource = v1::Resource {
-            resource: Some(resource),
-        };
-        Part::Upsert(v1::ApplyUpsert {
-            resource: Some(resource),
-            ..Default::default()
-        })
-    });
     let commit = v1::ApplyCommit { count };
     std::iter::once(Part::Header(header))
-        .chain(upserts)
+        .chain(steps)
         .chain(std::iter::once(Part::Commit(commit)))
         .map(|part| v1::ApplyRequest { part: Some(part) })
         .collect()
+}
+
+/// Makes a resource, or makes it anew.
+pub(crate) fn upsert(resource: Wire) -> Part {
+    let resource = v1::Resource {
+        resource: Some(resource),
+    };
+    Part::Upsert(v1::ApplyUpsert {
+        resource: Some(resource),
+        ..Default::default()
+    })
+}
+
+/// Takes a resource away, with all that belongs to it.
+pub(crate) fn deletion(kind: v1::Kind, id: String) -> Part {
+    Part::Deletion(v1::ApplyDeletion {
+        resource: Some(v1::ResourceRef {
+            kind: kind.into(),
+            id,
+        }),
+        ..Default::default()
+    })
 }

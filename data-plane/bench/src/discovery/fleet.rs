@@ -1,7 +1,6 @@
 //! All subscribers, and what can be waited for.
 
 use std::{
-    net::SocketAddr,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -16,7 +15,7 @@ use tyrscale_client::SubscriptionStatus;
 use tyrscale_model::Lane;
 
 use super::{
-    connection::Received,
+    connection::{Received, Way},
     node::{self, Have, Progress, Shared},
     plane::Plane,
     prover,
@@ -45,9 +44,11 @@ pub(crate) struct Fleet {
 
 impl Fleet {
     /// Starts `count` that believe and `prove` that compute digests.
-    pub(crate) fn start(plane: &Plane, count: u32, prove: u32) -> Self {
+    pub(crate) fn start(plane: &Plane, count: u32, prove: u32) -> anyhow::Result<Self> {
+        let ids = (0..count).map(|number| format!("bench-{number}"));
+        let ways = ids.map(|id| Ok((plane.way_of(&id)?, id)));
+        let ways = ways.collect::<anyhow::Result<Vec<_>>>()?;
         let shared = Arc::new(Shared {
-            to: plane.grpc,
             began: Instant::now(),
             received: Received::default(),
         });
@@ -60,23 +61,22 @@ impl Fleet {
             shared,
         };
         let gate = Arc::new(Semaphore::new(CONNECTING));
-        for (number, progress) in (0..).zip(fleet.nodes.clone()) {
+        for ((way, id), progress) in ways.into_iter().zip(fleet.nodes.clone()) {
             let life = live(
                 fleet.shared.clone(),
                 progress,
-                number,
+                (id, way),
                 fleet.again.clone(),
                 gate.clone(),
             );
             fleet.lives.spawn(life);
         }
-        fleet.prove(plane.grpc, prove);
-        fleet
-    }
-
-    fn prove(&mut self, to: SocketAddr, count: u32) {
-        let provers = (0..count).filter_map(|number| prover::start(to, number, &self.stop).ok());
-        self.provers = provers.collect();
+        for number in 0..prove {
+            let id = format!("bench-prover-{number}");
+            let prover = prover::start(plane.endpoint_of(&id)?, id, &fleet.stop)?;
+            fleet.provers.push(prover);
+        }
+        Ok(fleet)
     }
 
     /// Waits until all that read have acknowledged `revision` of a lane; when each did, counted from `start`.
@@ -170,14 +170,14 @@ impl Drop for Fleet {
 async fn live(
     shared: Arc<Shared>,
     progress: Arc<Progress>,
-    number: u32,
+    (id, way): (String, Way),
     again: Arc<Notify>,
     gate: Arc<Semaphore>,
 ) {
     let mut have = Have::new();
     loop {
         let slot = gate.acquire().await;
-        let following = node::follow(&shared, &progress, number, &mut have);
+        let following = node::follow(&shared, &progress, (&id, &way), &mut have);
         let ended = tokio::select! {
             ended = following => ended,
             () = async {

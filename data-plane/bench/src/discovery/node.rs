@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -20,7 +19,7 @@ use tyrscale_proto::v1::{
     stream_config_response::Message as In,
 };
 
-use super::connection::{Received, connect};
+use super::connection::{Received, Way};
 
 /// Answers that may wait to be sent.
 const WAITING: usize = 4;
@@ -68,7 +67,6 @@ impl Progress {
 /// What all subscribers share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) to: SocketAddr,
     pub(crate) began: Instant,
     pub(crate) received: Received,
 }
@@ -80,13 +78,13 @@ pub(crate) type Have = BTreeMap<i32, v1::Version>;
 pub(crate) async fn follow(
     shared: &Shared,
     progress: &Arc<Progress>,
-    number: u32,
+    (id, way): (&str, &Way),
     have: &mut Have,
 ) -> anyhow::Result<()> {
-    let channel = connect(shared.to, &shared.received).await?;
+    let channel = way.connect(&shared.received).await?;
     let mut client = DiscoveryServiceClient::new(channel).max_decoding_message_size(64 * 1024 * 1024);
     let (out, outgoing) = mpsc::channel(WAITING);
-    out.send(request(Out::Hello(hello(number, have)))).await?;
+    out.send(request(Out::Hello(hello(id, have)))).await?;
     let mut incoming = client
         .stream_config(ReceiverStream::new(outgoing))
         .await?
@@ -168,7 +166,7 @@ fn request(message: Out) -> v1::StreamConfigRequest {
 }
 
 /// As a gateway says it.
-fn hello(number: u32, have: &Have) -> v1::Hello {
+fn hello(id: &str, have: &Have) -> v1::Hello {
     let kinds = [
         v1::Kind::Network,
         v1::Kind::Rpc,
@@ -179,7 +177,7 @@ fn hello(number: u32, have: &Have) -> v1::Hello {
     ];
     v1::Hello {
         node: Some(v1::Node {
-            id: format!("bench-{number}"),
+            id: id.to_owned(),
             boot_id: "1".to_owned(),
             role: v1::NodeRole::Gateway.into(),
             build: "tyrscale-bench".to_owned(),

@@ -14,8 +14,13 @@ use tokio::{
     process::{Child, Command},
 };
 use tonic::transport::Channel;
+use tyrscale_client::ClientTls;
 use tyrscale_proto::v1::{self, network_service_client::NetworkServiceClient};
 
+use super::{
+    connection::{Received, Way},
+    credentials::Credentials,
+};
 use crate::process;
 
 /// How long it may take until it serves.
@@ -24,12 +29,13 @@ const START_LIMIT: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(5);
 
 /// A running control plane with data of its own.
-#[derive(Debug)]
 pub(crate) struct Plane {
     program: PathBuf,
     data: TempDir,
     child: Child,
-    pub(crate) grpc: SocketAddr,
+    grpc: SocketAddr,
+    /// Where both sides prove who they are.
+    credentials: Option<Credentials>,
 }
 
 /// What the process has used up so far.
@@ -40,33 +46,58 @@ pub(crate) struct Usage {
 }
 
 impl Plane {
-    /// Starts the program, by default the one beside this, with an empty store.
-    pub(crate) async fn start(program: Option<&Path>) -> anyhow::Result<Self> {
+    /// Starts the program, by default the one beside this, with an empty store. `tls`: both sides prove who they are.
+    pub(crate) async fn start(program: Option<&Path>, tls: bool) -> anyhow::Result<Self> {
         let program = match program {
             Some(program) => program.to_owned(),
             None => std::env::current_exe()?.with_file_name("tyrscale-control-plane"),
         };
         let data = TempDir::new()?;
-        let (child, grpc, _) = launch(&program, data.path()).await?;
+        let credentials = tls.then(|| Credentials::make(data.path())).transpose()?;
+        let (child, grpc, _) = launch(&program, data.path(), credentials.as_ref()).await?;
         Ok(Self {
             program,
             data,
             child,
             grpc,
+            credentials,
         })
     }
 
     /// Stops it and starts it again on the same data; how long it took to serve, in milliseconds.
     pub(crate) async fn restart(&mut self) -> anyhow::Result<f64> {
         self.end().await?;
-        let (child, grpc, took) = launch(&self.program, self.data.path()).await?;
+        let (child, grpc, took) = launch(&self.program, self.data.path(), self.credentials.as_ref()).await?;
         (self.child, self.grpc) = (child, grpc);
         Ok(took.as_secs_f64() * 1e3)
     }
 
     /// A connection for calls.
     pub(crate) async fn connect(&self) -> anyhow::Result<Channel> {
-        connect(self.grpc).await
+        let way = way(self.grpc, self.credentials.as_ref())?;
+        way.connect(&Received::default()).await
+    }
+
+    /// The way of a gateway.
+    pub(crate) fn way_of(&self, id: &str) -> anyhow::Result<Way> {
+        let tls = self.credentials.as_ref();
+        Ok(Way {
+            to: self.grpc,
+            tls: tls.map(|credentials| credentials.gateway(id)).transpose()?,
+        })
+    }
+
+    /// As [`Plane::way_of`], for who makes connections by itself.
+    pub(crate) fn endpoint_of(&self, id: &str) -> anyhow::Result<(String, ClientTls)> {
+        Ok(match &self.credentials {
+            None => (format!("http://{}", self.grpc), ClientTls::default()),
+            Some(credentials) => (format!("https://{}", self.grpc), credentials.client(id)?),
+        })
+    }
+
+    /// Where data may be put that goes with it.
+    pub(crate) fn folder(&self) -> &Path {
+        self.data.path()
     }
 
     /// What it has used so far.
@@ -96,7 +127,11 @@ impl Plane {
     }
 }
 
-async fn launch(program: &Path, data: &Path) -> anyhow::Result<(Child, SocketAddr, Duration)> {
+async fn launch(
+    program: &Path,
+    data: &Path,
+    credentials: Option<&Credentials>,
+) -> anyhow::Result<(Child, SocketAddr, Duration)> {
     let (grpc, rest) = (free_address().await?, free_address().await?);
     let began = Instant::now();
     let child = Command::new(program)
@@ -112,21 +147,29 @@ async fn launch(program: &Path, data: &Path) -> anyhow::Result<(Child, SocketAdd
             "--telemetry-interval-ms",
             "10000",
         ])
+        .args(credentials.map(Credentials::flags).into_iter().flatten())
         .env("TYRSCALE_LOG", "error")
         .stdout(Stdio::null())
         .kill_on_drop(true)
         .spawn()
         .with_context(|| format!("{} cannot be started", program.display()))?;
-    while !serves(grpc).await {
+    let way = way(grpc, credentials)?;
+    while !serves(&way).await {
         anyhow::ensure!(began.elapsed() < START_LIMIT, "the control plane does not serve");
         tokio::time::sleep(LOOK).await;
     }
     Ok((child, grpc, began.elapsed()))
 }
 
+/// The way of a user.
+fn way(to: SocketAddr, credentials: Option<&Credentials>) -> anyhow::Result<Way> {
+    let tls = credentials.map(Credentials::user).transpose()?;
+    Ok(Way { to, tls })
+}
+
 /// Whether it answers: it listens before it has read its store.
-async fn serves(grpc: SocketAddr) -> bool {
-    let Ok(channel) = connect(grpc).await else {
+async fn serves(way: &Way) -> bool {
+    let Ok(channel) = way.connect(&Received::default()).await else {
         return false;
     };
     let request = v1::ListNetworksRequest {
@@ -139,11 +182,7 @@ async fn serves(grpc: SocketAddr) -> bool {
         .is_ok()
 }
 
-async fn connect(grpc: SocketAddr) -> anyhow::Result<Channel> {
-    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{grpc}"))?;
-    Ok(endpoint.tcp_nodelay(true).connect().await?)
-}
-
-async fn free_address() -> anyhow::Result<SocketAddr> {
+/// An address that is free now.
+pub(crate) async fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0").await?.local_addr()?)
 }

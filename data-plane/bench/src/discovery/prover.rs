@@ -1,7 +1,5 @@
 //! A subscriber as gateways are: it keeps the content and proves each version by its own digest.
 
-use std::net::SocketAddr;
-
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tyrscale_client::{
@@ -11,15 +9,15 @@ use tyrscale_model::View;
 
 /// Starts one; what it runs shows in the status until `stop`.
 pub(crate) fn start(
-    to: SocketAddr,
-    number: u32,
+    (endpoint, tls): (String, ClientTls),
+    id: String,
     stop: &CancellationToken,
 ) -> anyhow::Result<watch::Receiver<SubscriptionStatus>> {
     let config = SubscriptionConfig {
-        endpoints: vec![format!("http://{to}").parse()?],
-        tls: ClientTls::default(),
+        endpoints: vec![endpoint.parse()?],
+        tls,
         node: NodeIdentity {
-            id: format!("bench-prover-{number}"),
+            id,
             group: String::new(),
             zone: String::new(),
             role: NodeRole::Gateway,

@@ -2,25 +2,32 @@
 
 use serde::Serialize;
 
-use super::{document::Shape, scenes::Edit};
+use super::{calls::Edit, document::Shape};
 use crate::histogram::Histogram;
 
 /// Everything.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) nodes: u32,
+    /// Whether both sides proved who they are.
+    pub(crate) tls: bool,
     pub(crate) shape: Shape,
     pub(crate) filled: Option<Filled>,
     pub(crate) writes: Option<Writes>,
     /// From the start of the process until it serves, with everything in the store.
     pub(crate) cold_start_ms: Option<f64>,
+    /// Then, before anybody subscribes.
+    pub(crate) alone_rss_mib: Option<f64>,
     pub(crate) first_sync: Option<Synced>,
     /// One weight that is recommended.
     pub(crate) recommended: Option<Changes>,
     /// One weight that an operator sets.
     pub(crate) weight: Option<Changes>,
     pub(crate) route: Option<Changes>,
+    /// A route with its upstreams, restored as it was before.
+    pub(crate) undone: Option<Undone>,
     pub(crate) sustained: Option<Sustained>,
+    pub(crate) steady: Option<Steady>,
     /// One recommended weight while all report.
     pub(crate) reporting: Option<Reporting>,
     /// One recommended weight while a tenth of the subscribers does not read.
@@ -31,18 +38,22 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) const fn new(nodes: u32, shape: Shape) -> Self {
+    pub(crate) const fn new(nodes: u32, tls: bool, shape: Shape) -> Self {
         Self {
             nodes,
+            tls,
             shape,
             filled: None,
             writes: None,
             cold_start_ms: None,
+            alone_rss_mib: None,
             first_sync: None,
             recommended: None,
             weight: None,
             route: None,
+            undone: None,
             sustained: None,
+            steady: None,
             reporting: None,
             stopped: None,
             resumed: None,
@@ -111,6 +122,23 @@ pub(crate) struct Sustained {
     pub(crate) cores: f64,
     pub(crate) updates_per_node_and_second: f64,
     pub(crate) rss_mib: f64,
+}
+
+/// Changes undone: from the call to the last acknowledgement.
+#[derive(Debug, Serialize)]
+pub(crate) struct Undone {
+    pub(crate) to_last: Quantiles,
+}
+
+/// A change each second: each tenth of a weight of an operator, the others recommended.
+#[derive(Debug, Serialize)]
+pub(crate) struct Steady {
+    pub(crate) seconds: u32,
+    pub(crate) to_last: Quantiles,
+    pub(crate) cpu_ms_per_change: f64,
+    /// At the begin and at the end.
+    pub(crate) rss_mib: (f64, f64),
+    pub(crate) rss_kib_per_minute: f64,
 }
 
 /// While all report.

@@ -5,21 +5,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use tyrscale_model::Lane;
-use tyrscale_proto::v1::{
-    self, configuration_service_client::ConfigurationServiceClient,
-    network_service_client::NetworkServiceClient, recommendation_service_client::RecommendationServiceClient,
-};
+use tyrscale_proto::v1::{self, network_service_client::NetworkServiceClient};
 
 use super::{
-    document::{self, Shape, apply},
+    calls::{Edit, create_network, head, make, roll_back, send},
+    document::{Shape, apply},
     fleet::Fleet,
     plane::{Plane, Usage},
-    report::{Changes, Filled, Quantiles, Reporting, Resumed, Stopped, Sustained, Synced, Writes},
+    report::{
+        Changes, Filled, Quantiles, Reporting, Resumed, Steady, Stopped, Sustained, Synced, Undone, Writes,
+    },
     reporting::Reporters,
 };
 use crate::histogram::Histogram;
@@ -27,24 +26,16 @@ use crate::histogram::Histogram;
 /// Writes one after the other.
 const SINGLE_WRITES: u32 = 300;
 /// Writes of each of many writers.
-const WRITES_EACH: u32 = 5;
+const WRITES_EACH: u32 = 10;
 /// All have reported once, and as long again is measured.
 const REPORTED: Duration = Duration::from_secs(11);
 /// Before each change: longer than the control plane leaves between two updates of one subscriber.
 const PAUSE: Duration = Duration::from_millis(30);
+/// Numbers of changes that no other part makes: the same again would be none.
+const UNDONE_FROM: u32 = 100_000;
+const STEADY_FROM: u32 = 200_000;
 /// Connections that many writers share.
 const WRITER_CONNECTIONS: usize = 8;
-
-/// What a change touches.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Edit {
-    /// A recommended weight of one upstream.
-    Recommended,
-    /// The operator's weight of one upstream.
-    Weight,
-    /// A route with all its upstreams.
-    Route,
-}
 
 /// Puts everything into the empty store.
 pub(crate) async fn fill(plane: &Plane, shape: Shape) -> anyhow::Result<Filled> {
@@ -197,6 +188,75 @@ pub(crate) async fn sustained(
     })
 }
 
+/// Changes a route with its upstreams, and once all run that, restores what was before: how long until all run that again.
+pub(crate) async fn undone(
+    plane: &Plane,
+    fleet: &mut Fleet,
+    count: u32,
+    shape: Shape,
+) -> anyhow::Result<Undone> {
+    let channel = plane.connect().await?;
+    let mut to_last = Histogram::default();
+    for number in 0..count {
+        let good = head(plane).await?;
+        let harmful = make(&channel, shape, Edit::Route, UNDONE_FROM + number).await?;
+        fleet.reached(Lane::Config, harmful, Instant::now()).await?;
+        tokio::time::sleep(PAUSE).await;
+        let start = Instant::now();
+        let restored = roll_back(&channel, good).await?;
+        let took = fleet.reached(Lane::Config, restored, start).await?;
+        to_last.record(took.quantile(1000));
+    }
+    fleet.proved(head(plane).await?).await?;
+    Ok(Undone {
+        to_last: Quantiles::from(&to_last),
+    })
+}
+
+/// Makes a change each second, and looks at the memory meanwhile.
+pub(crate) async fn steady(
+    plane: &Plane,
+    fleet: &mut Fleet,
+    seconds: u32,
+    shape: Shape,
+) -> anyhow::Result<Steady> {
+    let channel = plane.connect().await?;
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    let (mut to_last, mut points) = (Histogram::default(), Vec::new());
+    let first = plane.usage()?;
+    for second in 0..seconds {
+        ticks.tick().await;
+        let start = Instant::now();
+        let edit = if second % 10 == 0 {
+            Edit::Weight
+        } else {
+            Edit::Recommended
+        };
+        let revision = make(&channel, shape, edit, STEADY_FROM + second).await?;
+        let took = fleet.reached(edit.lane(), revision, start).await?;
+        to_last.record(took.quantile(1000));
+        points.push((f64::from(second) / 60.0, plane.usage()?.rss_kib as f64));
+    }
+    let last = plane.usage()?;
+    Ok(Steady {
+        seconds,
+        to_last: Quantiles::from(&to_last),
+        cpu_ms_per_change: millis(last.cpu.saturating_sub(first.cpu)) / f64::from(seconds),
+        rss_mib: (mib(first), mib(last)),
+        rss_kib_per_minute: slope(&points),
+    })
+}
+
+/// Of the straight line that fits best.
+fn slope(points: &[(f64, f64)]) -> f64 {
+    let count = points.len() as f64;
+    let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / count;
+    let (x, y) = (mean(|point| point.0), mean(|point| point.1));
+    let both: f64 = points.iter().map(|point| (point.0 - x) * (point.1 - y)).sum();
+    let square: f64 = points.iter().map(|point| (point.0 - x).powi(2)).sum();
+    both / square
+}
+
 /// Lets all subscribers report, waits until each has, and makes changes meanwhile.
 pub(crate) async fn reporting(
     plane: &Plane,
@@ -287,99 +347,24 @@ async fn call_until(channel: Channel, done: CancellationToken) -> Histogram {
     took
 }
 
-impl Edit {
-    const fn lane(self) -> Lane {
-        match self {
-            Self::Recommended => Lane::Weights,
-            Self::Weight | Self::Route => Lane::Config,
-        }
-    }
-}
-
-/// Makes a change; the revision of its lane.
-async fn make(channel: &Channel, shape: Shape, edit: Edit, number: u32) -> anyhow::Result<u64> {
-    let route = number
-        .wrapping_mul(7919)
-        .checked_rem(shape.routes)
-        .unwrap_or_default();
-    let resources = match edit {
-        Edit::Recommended => return recommend(channel, route, number).await,
-        // Never the weight that is there: neighbours in the sequence differ, and so do rounds over the routes.
-        Edit::Weight => vec![v1::resource::Resource::Upstream(document::upstream(
-            route,
-            0,
-            1.0 + f64::from(number % 97),
-        ))],
-        Edit::Route => shape.route(route, 2_001 + number),
-    };
-    send(channel, apply(resources, false)).await
-}
-
-async fn recommend(channel: &Channel, route: u32, number: u32) -> anyhow::Result<u64> {
-    let weight = v1::Weight {
-        upstream_id: document::upstream_id(route, 0),
-        weight: 11.0 + f64::from(number % 37),
-        ..Default::default()
-    };
-    let request = v1::SetWeightsRequest {
-        route_id: document::route_id(route),
-        weights: vec![weight],
-        ..Default::default()
-    };
-    let set = RecommendationServiceClient::new(channel.clone())
-        .set_weights(request)
-        .await?;
-    Ok(set
-        .into_inner()
-        .version
-        .context("an answer without version")?
-        .revision)
-}
-
-async fn send(channel: &Channel, requests: Vec<v1::ApplyRequest>) -> anyhow::Result<u64> {
-    let applied = ConfigurationServiceClient::new(channel.clone())
-        .max_decoding_message_size(64 * 1024 * 1024)
-        .apply(tokio_stream::iter(requests))
-        .await?;
-    Ok(applied
-        .into_inner()
-        .version
-        .context("an answer without version")?
-        .revision)
-}
-
-async fn create_network(channel: &Channel, name: String, chain_id: u64) -> anyhow::Result<()> {
-    let network = v1::Network {
-        name,
-        blockchain: "ethereum".to_owned(),
-        chain_id,
-        ..Default::default()
-    };
-    let request = v1::CreateNetworkRequest {
-        network: Some(network),
-        ..Default::default()
-    };
-    NetworkServiceClient::new(channel.clone())
-        .create_network(request)
-        .await?;
-    Ok(())
-}
-
-async fn head(plane: &Plane) -> anyhow::Result<u64> {
-    let request = v1::GetNetworkRequest {
-        name: "bench".to_owned(),
-        at_revision: None,
-    };
-    let got = NetworkServiceClient::new(plane.connect().await?)
-        .get_network(request)
-        .await?;
-    Ok(got.into_inner().revision)
-}
-
 fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
-fn mib(usage: Usage) -> f64 {
+/// Resident memory, in MiB.
+pub(crate) fn mib(usage: Usage) -> f64 {
     usage.rss_kib as f64 / 1024.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slope_is_that_of_a_line_through_noise() {
+        let points: Vec<_> = (0..100)
+            .map(|x| (f64::from(x), 3.0 * f64::from(x) + f64::from(x % 2)))
+            .collect();
+        assert!((slope(&points) - 3.0).abs() < 0.01);
+    }
 }

@@ -27,6 +27,11 @@ pub(crate) struct Call {
 impl Call {
     /// The request `number`; numbers are far below 2^53.
     pub(crate) fn new(number: u64) -> Self {
+        Self::to("localhost", number)
+    }
+
+    /// As [`Call::new`], to a host.
+    pub(crate) fn to(host: &str, number: u64) -> Self {
         let is_batch = number.is_multiple_of(BATCH_IN);
         let numbers: Vec<u64> = (0..if is_batch { BATCH } else { 1 })
             .map(|member| number * BATCH + member)
@@ -39,7 +44,7 @@ impl Call {
         };
         let body = body.to_string();
         let head = format!(
-            "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            "POST / HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
             body.len()
         );
         Self {

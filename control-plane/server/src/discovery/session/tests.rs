@@ -20,7 +20,7 @@ fn offer(target: Version, difference: &dyn Fn(&Version) -> Difference) -> Offer<
     Offer {
         target,
         difference,
-        nothing: Digest([0; 32]),
+        nothing: &|| Digest([0; 32]),
         lacking: None,
         takes_over: false,
     }

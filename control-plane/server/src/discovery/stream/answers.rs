@@ -14,7 +14,6 @@ use crate::{
 impl Stream<'_> {
     /// Takes what the subscriber says.
     pub(super) fn take(&mut self, request: v1::StreamConfigRequest) -> Result<(), Status> {
-        self.membership.seen();
         match request.message {
             Some(stream_config_request::Message::Hello(_)) => {
                 Err(Status::failed_precondition("hello was said already"))
@@ -22,12 +21,16 @@ impl Stream<'_> {
             Some(stream_config_request::Message::Ack(ack)) => self.take_ack(ack),
             Some(stream_config_request::Message::Nack(nack)) => self.take_nack(nack),
             // Said by a newer subscriber; it may be passed over.
-            None => Ok(()),
+            None => {
+                self.membership.seen();
+                Ok(())
+            }
         }
     }
 
     fn take_ack(&mut self, ack: v1::Ack) -> Result<(), Status> {
         let Some(lane) = self.lanes.answered(ack.nonce).map_err(breached)? else {
+            self.membership.seen();
             self.log_stale(ack.nonce);
             return Ok(());
         };
@@ -42,6 +45,7 @@ impl Stream<'_> {
                 self.membership.acknowledged(lane, notes);
             }
             Some(Acknowledged::Diverged) => {
+                self.membership.seen();
                 self.hub.metrics.diverged();
                 let lane = lane.as_str();
                 tracing::error!(node.id = %self.subscriber.node.id, lane, "subscriber runs another content than was sent");
@@ -53,6 +57,7 @@ impl Stream<'_> {
 
     fn take_nack(&mut self, nack: v1::Nack) -> Result<(), Status> {
         let Some(lane) = self.lanes.answered(nack.nonce).map_err(breached)? else {
+            self.membership.seen();
             self.log_stale(nack.nonce);
             return Ok(());
         };
@@ -60,7 +65,10 @@ impl Stream<'_> {
         let reason = nack.reason();
         let session = self.lanes.get_mut(lane);
         let refused = session.and_then(|session| session.nack(running, reason, Instant::now()));
-        let Some(version) = refused else { return Ok(()) };
+        let Some(version) = refused else {
+            self.membership.seen();
+            return Ok(());
+        };
         self.hub.metrics.refused(reason);
         tracing::warn!(
             node.id = %self.subscriber.node.id,

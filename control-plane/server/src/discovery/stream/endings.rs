@@ -8,6 +8,10 @@ pub(super) fn stopping() -> Status {
     Status::unavailable("the control plane is stopping")
 }
 
+pub(super) fn gone() -> Status {
+    Status::cancelled("the subscriber is gone")
+}
+
 pub(super) fn breached(breach: Breach) -> Status {
     match breach {
         Breach::FutureNonce => Status::invalid_argument(breach.to_string()),

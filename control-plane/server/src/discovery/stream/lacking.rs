@@ -45,6 +45,7 @@ impl Stream<'_> {
         let seen = |key: &&tyrscale_model::ResourceKey| self.view().contains(key.kind);
         let mut needing = self
             .head
+            .0
             .snapshot
             .needs()
             .filter(|(needed, _)| *needed == feature);

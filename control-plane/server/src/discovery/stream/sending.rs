@@ -1,12 +1,12 @@
 //! How messages leave.
 
-use tokio::time::timeout;
+use tokio::{sync::mpsc::error::TrySendError, time::timeout};
 use tonic::Status;
 use tyrscale_proto::v1::{self, stream_config_response::Message};
 
 use super::{
     Stream,
-    endings::{replacement, stopping},
+    endings::{gone, replacement, stopping},
 };
 
 impl Stream<'_> {
@@ -31,17 +31,22 @@ impl Stream<'_> {
             message: Some(message),
             nonce,
         };
+        let response = match self.outbox.try_send(Box::new(Ok(response))) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Full(response)) => response,
+            Err(TrySendError::Closed(_)) => return Err(gone()),
+        };
         let patience = self.hub.timing.ack_deadline;
         let outbox = self.outbox.clone();
         let shutdown = self.hub.shutdown.clone();
         let replaced = self.membership.replaced().clone();
-        let mut sending = std::pin::pin!(outbox.send(Ok(response)));
+        let mut sending = std::pin::pin!(outbox.send(response));
         for is_stalled in [false, true] {
             tokio::select! {
                 () = shutdown.cancelled() => return Err(stopping()),
                 () = replaced.cancelled() => return Err(replacement()),
                 sent = timeout(patience, &mut sending) => match sent {
-                    Ok(sent) => return sent.map_err(|_| Status::cancelled("the subscriber is gone")),
+                    Ok(sent) => return sent.map_err(|_| gone()),
                     Err(_) if is_stalled => break,
                     Err(_) => {
                         self.lanes.stall();
