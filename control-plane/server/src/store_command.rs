@@ -4,7 +4,9 @@ mod report;
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand};
+use clap::{ArgMatches, Args, FromArgMatches, Subcommand};
+#[cfg(feature = "etcd")]
+use clap::{error::ErrorKind, parser::ValueSource};
 use tyrscale_client::last_good_content;
 use tyrscale_model::Snapshot;
 use tyrscale_store::{Archive, Store, StoreError, StoreOptions, Table, Verified};
@@ -40,9 +42,12 @@ pub enum StoreVerb {
     Adopt(Adopt),
 }
 
-/// Where a store is.
+/// Where a store is. One that is named on the command line counts for more than what the environment names.
+#[derive(Debug, Clone)]
+pub struct Place(Named);
+
 #[derive(Debug, Clone, Args)]
-pub struct Place {
+struct Named {
     /// The directory of the store.
     #[arg(
         long,
@@ -202,13 +207,52 @@ impl Restore {
     }
 }
 
+impl Args for Place {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        Named::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Named::augment_args_for_update(command)
+    }
+}
+
+impl FromArgMatches for Place {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let named = Named::from_arg_matches(matches)?;
+        #[cfg(feature = "etcd")]
+        let named = named.one_of(|flag| matches.value_source(flag) == Some(ValueSource::CommandLine))?;
+        Ok(Self(named))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+#[cfg(feature = "etcd")]
+impl Named {
+    /// The store that is meant: of two that are named on the command line it is not known.
+    fn one_of(mut self, is_on_command_line: impl Fn(&str) -> bool) -> Result<Self, clap::Error> {
+        if is_on_command_line("data_dir") {
+            if is_on_command_line("etcd") {
+                let words = "--data-dir and --etcd name two stores: give one of them\n";
+                return Err(clap::Error::raw(ErrorKind::ArgumentConflict, words));
+            }
+            self.etcd.etcd.clear();
+        }
+        Ok(self)
+    }
+}
+
 impl Place {
     fn name(&self) -> PathBuf {
         #[cfg(feature = "etcd")]
-        if let Some(name) = self.etcd.name() {
+        if let Some(name) = self.0.etcd.name() {
             return name.into();
         }
-        self.data_dir.clone()
+        self.0.data_dir.clone()
     }
 
     async fn open(&self) -> Result<Store, ControlPlaneError> {
@@ -218,18 +262,18 @@ impl Place {
             ..StoreOptions::default()
         };
         #[cfg(feature = "etcd")]
-        if let Some(store) = self.etcd.open(options.clone()).await? {
-            return Ok(store);
+        if let Some(etcd) = self.0.etcd.options() {
+            return Ok(Store::open_existing_etcd(etcd, options).await?);
         }
-        Ok(Store::open_existing(&self.data_dir, options).await?)
+        Ok(Store::open_existing(&self.0.data_dir, options).await?)
     }
 
     async fn import(&self, archive: Archive) -> Result<(), ControlPlaneError> {
         #[cfg(feature = "etcd")]
-        if let Some(options) = self.etcd.options() {
+        if let Some(options) = self.0.etcd.options() {
             return Ok(Store::import_etcd(options, archive).await?);
         }
-        Ok(Store::import(&self.data_dir, archive).await?)
+        Ok(Store::import(&self.0.data_dir, archive).await?)
     }
 }
 
@@ -261,4 +305,31 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, ControlPlaneError> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| StoreError::Unavailable(error.to_string()))?
+}
+
+#[cfg(all(test, feature = "etcd"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_on_the_command_line_counts_for_more_than_a_cluster_of_the_environment() {
+        let named = Named {
+            data_dir: "data".into(),
+            etcd: crate::etcd::EtcdArgs {
+                etcd: vec!["http://127.0.0.1:2379".parse().unwrap()],
+                etcd_cluster: "default".to_owned(),
+                ..Default::default()
+            },
+        };
+        let place = |flags: &[&str]| named.clone().one_of(|flag| flags.contains(&flag)).map(Place);
+        assert_eq!(place(&["data_dir"]).unwrap().name(), Path::new("data"));
+        for flags in [&[][..], &["etcd"]] {
+            assert_eq!(
+                place(flags).unwrap().name(),
+                Path::new("etcd:default"),
+                "{flags:?}"
+            );
+        }
+        assert!(place(&["data_dir", "etcd"]).is_err());
+    }
 }

@@ -41,6 +41,31 @@ impl Store {
         }
     }
 
+    /// Opens the store that is in an etcd cluster and proves its content. As [`Store::open_etcd`], but makes none.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`]; else as [`Store::open_etcd`].
+    #[cfg(feature = "etcd")]
+    pub async fn open_existing_etcd(
+        etcd: crate::EtcdOptions,
+        options: StoreOptions,
+    ) -> Result<Self, StoreError> {
+        let place = etcd.clone();
+        let looking = tokio::task::spawn_blocking(move || {
+            crate::etcd_engine::is_in(&place).map_err(|error| StoreError::of_etcd(&place, error))
+        });
+        let looked = looking
+            .await
+            .map_err(|error| StoreError::Unavailable(format!("looking failed: {error}")))?;
+        if looked? {
+            Self::open_etcd(etcd, options).await
+        } else {
+            Err(StoreError::Missing {
+                path: etcd.place().into(),
+            })
+        }
+    }
+
     /// Makes the store of an archive in a directory that has none, with its lineage and revisions.
     ///
     /// # Errors
@@ -55,7 +80,7 @@ impl Store {
     /// [`StoreError::Exists`], [`StoreError::Unavailable`].
     #[cfg(feature = "etcd")]
     pub async fn import_etcd(etcd: crate::EtcdOptions, archive: Archive) -> Result<(), StoreError> {
-        let path: PathBuf = format!("etcd:{}", etcd.cluster).into();
+        let path: PathBuf = etcd.place().into();
         let importing = tokio::task::spawn_blocking(move || crate::etcd_engine::import(&etcd, &archive));
         let imported = importing
             .await

@@ -121,6 +121,18 @@ impl StoreError {
         }
     }
 
+    /// Of a cluster that could not be opened.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn of_etcd(etcd: &crate::EtcdOptions, error: EngineError) -> Self {
+        match error {
+            EngineError::Damaged(reason) => Self::Damaged {
+                path: etcd.place().into(),
+                reason,
+            },
+            error => Self::of_failure(error),
+        }
+    }
+
     /// Of an engine that takes no writes.
     pub(crate) fn of_failure(failure: EngineError) -> Self {
         match failure {

@@ -9,17 +9,17 @@ mod checkpoint;
 mod importing;
 mod keys;
 mod members;
+mod options;
 mod watching;
 
 pub(crate) use importing::import;
+pub use options::EtcdOptions;
 
 use std::{fmt, sync::Mutex};
 
 use bytes::Bytes;
-use http::Uri;
 use tyrscale_etcd::{KeyValue, RangeRequest, TxnRequest};
 use tyrscale_model::{ContentDigest, KindHashes, Lineage, Revision};
-use tyrscale_tls::ClientTls;
 
 use self::{
     keys::{EntryRecord, FORMAT, FloorRecord, HeadRecord, Keys, PartRecord, ValueRecord},
@@ -40,31 +40,6 @@ const CHECKPOINT_EVERY: u64 = 1000;
 const LOADS: u32 = 3;
 /// Keys of one answer.
 const PAGE: i64 = 256;
-
-/// Which cluster, and how to speak with it.
-#[derive(Debug, Clone)]
-pub struct EtcdOptions {
-    /// `http://host:port` or `https://host:port` of its members; at least one.
-    pub endpoints: Vec<Uri>,
-    /// Whose store it is: the control planes of one name share one. Letters, digits, `-`, `_` and `.`.
-    pub cluster: String,
-    /// For members at `https`.
-    pub tls: ClientTls,
-}
-
-impl EtcdOptions {
-    fn check(&self) -> Result<(), EngineError> {
-        let bad = |rule: &str| Err(EngineError::Unavailable(rule.to_owned()));
-        if self.endpoints.is_empty() {
-            return bad("at least one address of etcd must be given");
-        }
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if self.cluster.is_empty() || self.cluster.len() > 128 || !self.cluster.chars().all(is_plain) {
-            return bad("the name of the cluster must be 1 to 128 of letters, digits, '-', '_' and '.'");
-        }
-        Ok(())
-    }
-}
 
 /// A store in etcd.
 pub(crate) struct EtcdEngine {
@@ -112,7 +87,7 @@ impl EtcdEngine {
         }
         let lineage = head.lineage.as_ref().try_into().map(Lineage);
         Ok(Self {
-            place: format!("etcd:{}", options.cluster),
+            place: options.place(),
             lineage: lineage.map_err(|_| damaged("the head has no lineage"))?,
             seen: Mutex::new((Revision(head.revision), at)),
             members,
@@ -230,6 +205,19 @@ fn create(members: &Members, keys: &Keys) -> Result<(), EngineError> {
         failure: Vec::new(),
     };
     members.repeatable(request).map(drop)
+}
+
+/// Whether a cluster has a store. Blocks, as [`EtcdEngine::open`] does.
+///
+/// # Errors
+/// [`EngineError::Unavailable`] when no member answers, or for bad options.
+pub(crate) fn is_in(options: &EtcdOptions) -> Result<bool, EngineError> {
+    options.check()?;
+    has_head(&Members::new(options)?, &Keys::new(&options.cluster))
+}
+
+fn has_head(members: &Members, keys: &Keys) -> Result<bool, EngineError> {
+    Ok(!members.range(keys::get(keys.head()))?.kvs.is_empty())
 }
 
 fn head_of(members: &Members, keys: &Keys) -> Result<(HeadRecord, i64), EngineError> {

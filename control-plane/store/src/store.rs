@@ -87,13 +87,7 @@ impl Store {
     pub async fn open_etcd(etcd: crate::EtcdOptions, options: StoreOptions) -> Result<Self, StoreError> {
         let opening = tokio::task::spawn_blocking(move || {
             let opened = crate::etcd_engine::EtcdEngine::open(&etcd);
-            opened.map_err(|error| match error {
-                EngineError::Damaged(reason) => StoreError::Damaged {
-                    path: format!("etcd:{}", etcd.cluster).into(),
-                    reason,
-                },
-                error => StoreError::of_failure(error),
-            })
+            opened.map_err(|error| StoreError::of_etcd(&etcd, error))
         });
         let engine = opening
             .await

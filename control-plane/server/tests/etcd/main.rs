@@ -9,7 +9,7 @@ mod trial;
 
 use tokio_util::sync::CancellationToken;
 
-use self::replicas::{Etcd, LIMIT, Replica, runs, store_command, subscribe};
+use self::replicas::{Etcd, LIMIT, Replica, runs, store_command, store_verb, subscribe};
 use tokio::time::timeout;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -47,6 +47,15 @@ async fn a_subscriber_stays_in_sync_while_the_store_moves_into_etcd() {
     let (data, file) = (data.path().join("data"), data.path().join("moving"));
     let (data, file) = (data.to_str().unwrap(), file.to_str().unwrap());
     let exported = store_command(&["export", file, "--data-dir", data]).await;
+    let missing = store_verb(&["verify", "--etcd", &etcd.endpoint])
+        .unwrap()
+        .run()
+        .await;
+    let missing = missing.unwrap_err().to_string();
+    assert!(missing.contains("there is no store in etcd:default"), "{missing}");
+    let both = store_verb(&["verify", "--data-dir", data, "--etcd", &etcd.endpoint]);
+    let both = both.unwrap_err().to_string();
+    assert!(both.contains("--data-dir and --etcd name two stores"), "{both}");
     let imported = store_command(&["import", file, "--etcd", &etcd.endpoint]).await;
     let verified = store_command(&["verify", "--etcd", &etcd.endpoint]).await;
     assert_eq!(exported.digest, imported.digest);

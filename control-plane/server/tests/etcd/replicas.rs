@@ -100,9 +100,13 @@ struct StoreCli {
 
 /// `store WORDS`.
 pub(crate) async fn store_command(words: &[&str]) -> StoreReport {
+    store_verb(words).unwrap().run().await.unwrap()
+}
+
+/// `store WORDS`, not run yet.
+pub(crate) fn store_verb(words: &[&str]) -> Result<StoreVerb, clap::Error> {
     let words = ["store"].into_iter().chain(words.iter().copied());
-    let verb = StoreCli::try_parse_from(words).unwrap().verb;
-    verb.run().await.unwrap()
+    Ok(StoreCli::try_parse_from(words)?.verb)
 }
 
 pub(crate) struct Replica {

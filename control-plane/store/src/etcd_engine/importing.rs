@@ -10,7 +10,7 @@ use tyrscale_etcd::TxnRequest;
 use tyrscale_model::Revision;
 
 use super::{
-    EtcdEngine, EtcdOptions,
+    EtcdEngine, EtcdOptions, has_head,
     keys::{self, CheckpointRecord, FORMAT, FloorRecord, HeadRecord, Keys, ValueRecord},
     members::Members,
     token,
@@ -28,16 +28,11 @@ pub(crate) fn import(options: &EtcdOptions, archive: &Archive) -> Result<bool, E
     let engine = EtcdEngine {
         members: Members::new(options)?,
         keys: Keys::new(&options.cluster),
-        place: format!("etcd:{}", options.cluster),
+        place: options.place(),
         lineage: archive.head.lineage,
         seen: Mutex::new((Revision(0), 0)),
     };
-    if !engine
-        .members
-        .range(keys::get(engine.keys.head()))?
-        .kvs
-        .is_empty()
-    {
+    if has_head(&engine.members, &engine.keys)? {
         return Ok(false);
     }
     let everything = engine.keys.everything();
