@@ -107,6 +107,7 @@ fn cell(row: &Value, column: &str) -> String {
         Value::String(text) if text.is_empty() => "-".to_owned(),
         Value::String(text) => text.clone(),
         Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(","),
+        Value::Object(members) if members.is_empty() => String::new(),
         other => plain(other),
     }
 }
@@ -126,11 +127,12 @@ mod tests {
 
     #[test]
     fn cells_are_found_by_path_and_missing_ones_are_dashes() {
-        let row = json!({"id": "a", "breaker": {"enabled": true}, "collectors": ["x", "y"], "path": ""});
+        let row = json!({"id": "a", "breaker": {"enabled": true}, "collectors": ["x", "y"], "path": "", "labels": {}});
         assert_eq!(cell(&row, "id"), "a");
         assert_eq!(cell(&row, "breaker.enabled"), "true");
         assert_eq!(cell(&row, "collectors"), "x,y");
         assert_eq!(cell(&row, "path"), "-");
+        assert_eq!(cell(&row, "labels"), "");
         assert_eq!(cell(&row, "breaker.none.deeper"), "-");
     }
 
