@@ -20,7 +20,13 @@ from processes import Process, stop_all
 
 ROOT = Path(__file__).resolve().parents[2]
 # What may not cost more than these shares of one request.
-LIMITS = {"a call of a batch of 10": 1.0, "1,000 routes more": 0.1, "27 upstreams more": 0.4}
+LIMITS = {
+    "a call of a batch of 10": 1.0,
+    "1,000 routes more": 0.1,
+    "27 upstreams more": 0.4,
+    "97 upstreams more by p2c": 0.05,
+}
+P2C = ("--load-balancer", "p2c-peak-ewma")
 # Requests of the shorter run, and how many more the longer one has; both end whole periods of refusals.
 SHORT, MORE = 200, 1_000
 # Of so many requests the stub refuses the last ones.
@@ -79,6 +85,12 @@ def tables(counter):
         for value in values:
             found = counter.per_request(gateway=(option, value), more=4 * MORE)
             lines.append(f"| {value:,} | {found:,.0f} | {found / one:.2f} |")
+    lines += ["", "| upstreams, chosen by p2c | per request | × |", "|---|---|---|"]
+    two = counter.per_request(gateway=P2C)
+    lines.append(f"| 3 | {two:,.0f} | 1.00 |")
+    for value in (30, 100):
+        found = counter.per_request(gateway=(*P2C, "--upstreams", value), more=4 * MORE)
+        lines.append(f"| {value} | {found:,.0f} | {found / two:.2f} |")
     lines += ["", "| retries | per request with so many | each retry |", "|---|---|---|", f"| 0 | {one:,.0f} | – |"]
     for retries in (1, 2):
         each = retry_cost(counter, one, retries)
@@ -101,6 +113,8 @@ def check(counter):
         "a call of a batch of 10": counter.per_request(load=("--batch", 10)) / 10,
         "1,000 routes more": counter.per_request(gateway=("--routes", 1_001)) - one,
         "27 upstreams more": counter.per_request(gateway=("--upstreams", 30)) - one,
+        "97 upstreams more by p2c": counter.per_request(gateway=(*P2C, "--upstreams", 100))
+        - counter.per_request(gateway=P2C),
     }
     print(f"one request: {one:,.0f} instructions")
     for name, limit in LIMITS.items():

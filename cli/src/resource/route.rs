@@ -44,6 +44,10 @@ pub(crate) struct Route {
     /// How long the share of an upstream that is new or returns grows.
     #[arg(long = "slow-start", id = "slow_start", value_name = "TIME", value_parser = parse_milliseconds)]
     slow_start_ms: Option<u32>,
+    /// After how long another upstream is asked beside one that has not answered a read; never when not given.
+    #[arg(long = "hedge-delay", id = "hedge_delay", value_name = "TIME", value_parser = parse_milliseconds)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hedge_delay_ms: Option<u32>,
     /// Client headers that go to upstreams and are otherwise held back, "authorization,cookie".
     #[arg(long, value_name = "LIST")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -140,6 +144,7 @@ impl Resource for Route {
             broadcast_transactions: self.broadcast_transactions.unwrap_or_default(),
             concurrent_requests: self.concurrent_requests.unwrap_or_default(),
             slow_start_ms: self.slow_start_ms.unwrap_or_default(),
+            hedge_delay_ms: self.hedge_delay_ms.unwrap_or_default(),
             tiers: self.tiers.into_message(),
             forward_headers: Texts::write(self.forward_headers),
             consistency: self.consistency.into_message(),
@@ -156,6 +161,7 @@ impl Resource for Route {
             concurrent_requests: Some(message.concurrent_requests),
             broadcast_transactions: Some(message.broadcast_transactions),
             slow_start_ms: Some(message.slow_start_ms),
+            hedge_delay_ms: (message.hedge_delay_ms > 0).then_some(message.hedge_delay_ms),
             forward_headers: Texts::read(message.forward_headers),
             circuit_breaker: CircuitBreaker::from_message(message.circuit_breaker),
             health_check: message

@@ -70,3 +70,18 @@ fn many_resources_are_one_change_all_or_nothing() {
         "{unknown:?}"
     );
 }
+
+/// Scenario N12.
+#[test]
+fn a_key_that_is_not_known_is_refused_by_its_name() {
+    let data_dir = TempDir::new().unwrap();
+    let system = System::start(&data_dir, &[]);
+    for (document, key) in [
+        ("kind: route\nhost: a.example\nretrys: {}\n", "retrys"),
+        ("kind: route\nhost: a.example\nretry:\n  attemps: 3\n", "attemps"),
+    ] {
+        let refused = system.grpc_fed(&["apply", "-f", "-"], document);
+        assert_eq!(refused.code, 2);
+        assert!(refused.talk.contains(key), "{refused:?}");
+    }
+}

@@ -34,7 +34,7 @@ fn flags_of_a_route_become_fields_and_can_be_cleared() {
         "route update {ROUTE} --retry-same-upstream 0 --attempt-timeout 2s --limit-client-rps 1.5 \
          --limit-exempt-networks 10.0.0.0/8,::1 --ignore-methods debug_*,trace_* --cors-origins * \
          --slow-start 30s --forward-headers Cookie,authorization --health-check-chain-id=false \
-         --health-min-peers 3 --health-wrong-log-indexes exclude --health-min-call-result 65536 \
+         --hedge-delay 150ms --health-min-peers 3 --health-wrong-log-indexes exclude --health-min-call-result 65536 \
          --rewrite-block-tags --tier-return-after 5s --breaker-failure-percent 50"
     )));
     assert_eq!(route["load_balancer"], "p2c-peak-ewma");
@@ -49,6 +49,7 @@ fn flags_of_a_route_become_fields_and_can_be_cleared() {
     assert_eq!(route["cors"]["allowed_origins"], json!(["*"]));
     assert_eq!(route["forward_headers"], json!(["cookie", "authorization"]));
     assert_eq!(route["health_check"]["check_chain_id"], false);
+    assert_eq!(route["hedge_delay_ms"], 150);
     assert_eq!(route["health_check"]["min_peers"], 3);
     assert_eq!(route["health_check"]["wrong_log_indexes"], "exclude");
     assert_eq!(route["health_check"]["min_call_result_bytes"], 65_536);

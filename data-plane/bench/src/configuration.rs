@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use tyrscale_model::{
     ChainId, ChangeSet, CircuitBreaker, Collector, Expectation, HealthCheck, HealthCheckType, HttpUrl,
     Lineage, LoadBalancer, Network, Operation, Policy, Rejection, Resource, ResourceKey, Route, RouteId, Rpc,
-    RpcId, Snapshot, Target, UnixMillis, Upstream, UpstreamHeaders, UpstreamId, Visibility, Weight, apply,
+    RpcId, Snapshot, Target, UnixMillis, Upstream, UpstreamHeaders, UpstreamId, Violation, Visibility,
+    Weight, apply,
 };
 
 /// Most resources in one change.
@@ -23,6 +24,9 @@ pub(crate) struct Shape {
     /// Upstreams of each route, over the given URLs in turn; by default one for each URL.
     #[arg(long)]
     upstreams: Option<u32>,
+    /// How the routes choose among their upstreams, e.g. p2c-peak-ewma.
+    #[arg(long, default_value = "weight-round-robin", value_parser = load_balancer)]
+    load_balancer: LoadBalancer,
     /// Milliseconds between two health checks of each upstream of the first route; 0 for none.
     #[arg(long, default_value_t = 1_000)]
     health_interval_ms: u32,
@@ -160,7 +164,7 @@ impl Configuration {
                 healthy_threshold: 1,
                 ..HealthCheck::default()
             }),
-            ..Route::new(route_id(number)?, host, "/", LoadBalancer::WeightRoundRobin)
+            ..Route::new(route_id(number)?, host, "/", self.shape.load_balancer)
         })
     }
 
@@ -174,6 +178,10 @@ impl Configuration {
             Weight::try_from(weight)?,
         ))
     }
+}
+
+fn load_balancer(word: &str) -> Result<LoadBalancer, String> {
+    word.parse().map_err(|violation: Violation| violation.to_string())
 }
 
 fn url(text: &str) -> Result<HttpUrl, Rejection> {
@@ -230,6 +238,7 @@ mod tests {
             urls: vec!["http://127.0.0.1:1/".parse().unwrap()],
             routes,
             upstreams: Some(3),
+            load_balancer: LoadBalancer::WeightRoundRobin,
             health_interval_ms: 1_000,
             breaker_failures: 5,
             breaker_timeout_ms: 1_000,

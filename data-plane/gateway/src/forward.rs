@@ -20,6 +20,7 @@ use crate::trace::{Event, Journal};
 use crate::upstream::{Failure, Place, Question, Reply, Time, ask};
 
 mod broadcast;
+mod hedge;
 mod race;
 mod round;
 
@@ -213,6 +214,7 @@ pub(crate) async fn forward(
 async fn ask_several(several: Several, round: Round<'_, '_, '_>, place: &Place<'_>) -> Ending {
     match several {
         Several::Race(width) => Box::pin(race::race(round, width, place)).await,
+        Several::Hedge(delay) => Box::pin(hedge::hedge(round, delay, place)).await,
         Several::Broadcast(width) => Box::pin(broadcast::broadcast(round, width, place)).await,
     }
 }

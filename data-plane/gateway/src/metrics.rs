@@ -56,6 +56,8 @@ impl LimitedCalls {
 pub(crate) struct RetryStats {
     /// Attempts after the first.
     pub(crate) retries: AtomicU64,
+    /// Attempts beside one that took long.
+    pub(crate) hedges: AtomicU64,
     /// Requests that were given up for want of budget.
     pub(crate) exhausted: AtomicU64,
     /// Attempts at upstreams that look bad, because all do.

@@ -16,6 +16,7 @@ mod scenarios {
     mod half_close;
     #[path = "../gateway/harness.rs"]
     mod harness;
+    mod hedges;
     mod hostile_bytes;
     mod knowledge;
     mod lifecycle;

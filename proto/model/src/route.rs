@@ -55,6 +55,8 @@ pub struct Route {
     pub concurrent_requests: u32,
     /// How long the share of an upstream that is new or returns grows, milliseconds; 0: it has its own at once.
     pub slow_start_ms: u32,
+    /// After how long another upstream is asked beside one that has not begun to answer a read, milliseconds; 0: never.
+    pub hedge_delay_ms: u32,
     /// How traffic moves between tiers; absent means the defaults of [`Tiers`].
     pub tiers: Option<Tiers>,
     /// Client headers that go to upstreams and are otherwise held back.
@@ -72,6 +74,8 @@ impl Route {
     pub const MAX_AT_ONCE: u32 = 8;
     /// The longest slow start, milliseconds: an hour.
     pub const MAX_SLOW_START_MS: u32 = 3_600_000;
+    /// The longest time until another upstream is asked beside the first, milliseconds.
+    pub const MAX_HEDGE_DELAY_MS: u32 = 60_000;
     /// The most headers forwarded.
     pub const MAX_FORWARD_HEADERS: usize = 32;
 
@@ -97,6 +101,7 @@ impl Route {
             broadcast_transactions: 0,
             concurrent_requests: 0,
             slow_start_ms: 0,
+            hedge_delay_ms: 0,
             tiers: None,
             forward_headers: Vec::new(),
             consistency: None,
@@ -136,6 +141,12 @@ impl Route {
         (self.slow_start_ms != 0).then(|| Duration::from_millis(self.slow_start_ms.into()))
     }
 
+    /// After how long another upstream is asked beside one that has not begun to answer a read.
+    #[must_use]
+    pub fn hedge_delay(&self) -> Option<Duration> {
+        (self.hedge_delay_ms != 0).then(|| Duration::from_millis(self.hedge_delay_ms.into()))
+    }
+
     /// The rules the types do not hold already.
     pub(crate) fn violations(&self) -> Vec<Violation> {
         let mut rules = Rules::default();
@@ -162,6 +173,13 @@ impl Route {
             2..=Self::MAX_AT_ONCE,
         );
         rules.at_most("slow_start_ms", self.slow_start_ms, Self::MAX_SLOW_START_MS);
+        rules.at_most("hedge_delay_ms", self.hedge_delay_ms, Self::MAX_HEDGE_DELAY_MS);
+        rules.refuse_if(
+            self.hedge_delay_ms != 0 && self.load_balancer == LoadBalancer::Concurrent,
+            "hedge_delay_ms",
+            ViolationCode::Invalid,
+            "must be 0 with the load balancer concurrent, which asks several at once",
+        );
         rules.set_of(
             "forward_headers",
             &self.forward_headers,

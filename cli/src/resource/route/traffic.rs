@@ -27,7 +27,7 @@ part! {
         /// For all attempts, until the answer begins; the gateway's own when not given.
         #[arg(long = "request-timeout", id = "request_timeout", value_name = "TIME", value_parser = parse_milliseconds)]
         request_timeout_ms: u32,
-        /// Retries as a share of requests, percent; 20 when not given.
+        /// Retries as a share of requests, percent; 100 when not given.
         #[arg(long = "retry-budget-percent", id = "retry_budget_percent", value_name = "PERCENT")]
         budget_percent: u32,
         /// Retries a second allowed beside the share; 10 when not given.

@@ -36,6 +36,7 @@ impl Message for v1::Route {
                 self, from, path;
                 id, host, path, load_balancer, circuit_breaker, health_check, retry, limits, methods, cors,
                 broadcast_transactions, concurrent_requests, slow_start_ms, tiers, forward_headers, consistency,
+                hedge_delay_ms,
             ),
             Some(("circuit_breaker", path)) => take_field!(
                 self.circuit_breaker, from.circuit_breaker => path;

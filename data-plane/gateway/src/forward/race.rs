@@ -7,9 +7,10 @@ use futures_util::stream::FuturesUnordered;
 use tyrscale_http1::Timer;
 
 use super::round::{Ending, Lineup, Round, Told};
+use crate::attempt::Attempt;
 use crate::metrics::UnderWay;
 use crate::pool::Use;
-use crate::upstream::{Place, ask};
+use crate::upstream::{Place, Question, Time, ask};
 
 /// Asks up to `width` upstreams at once. With the first answer the others are cancelled, which says nothing about
 /// them; one that fails lets the others go on.
@@ -19,28 +20,52 @@ pub(super) async fn race(mut round: Round<'_, '_, '_>, width: usize, place: &Pla
     };
     let _counted = UnderWay::begin(&round.route.stats, |stats| &stats.races);
     let question = round.question;
-    let asked = attempts.into_iter().map(async |(attempt, position)| {
-        let endpoint = Arc::clone(attempt.endpoint());
-        let mut timer = Timer::new();
-        let mut place = place.with_timer(&mut timer);
-        Told {
-            position,
-            endpoint,
-            outcome: ask(attempt, question, Use::IdleOrNew, time, &mut place).await,
-        }
-    });
+    let asked = attempts.into_iter();
+    let asked = asked.map(|(attempt, position)| tell(attempt, position, question, time, place));
     let mut running: FuturesUnordered<_> = asked.collect();
+    let told = running.next().await;
+    first_good(&mut round, told, &mut running).await
+}
+
+/// One of several that are asked beside each other.
+pub(super) async fn tell(
+    attempt: Attempt,
+    position: usize,
+    question: &Question<'_>,
+    time: Time,
+    place: &Place<'_>,
+) -> Told {
+    let endpoint = Arc::clone(attempt.endpoint());
+    let mut timer = Timer::new();
+    let mut place = place.with_timer(&mut timer);
+    Told {
+        position,
+        endpoint,
+        outcome: ask(attempt, question, Use::IdleOrNew, time, &mut place).await,
+    }
+}
+
+/// Takes the first good one of the answers: what was `told` already, then those still to come.
+pub(super) async fn first_good(
+    round: &mut Round<'_, '_, '_>,
+    mut told: Option<Told>,
+    running: &mut FuturesUnordered<impl Future<Output = Told>>,
+) -> Ending {
     let mut ending = Ending::GoOn;
-    while let Some(told) = running.next().await {
-        match told.outcome {
-            Ok(reply) => match round.answered(&told.endpoint, reply) {
+    while let Some(Told {
+        position,
+        endpoint,
+        outcome,
+    }) = told
+    {
+        match outcome {
+            Ok(reply) => match round.answered(&endpoint, reply) {
                 answered @ Ending::Answered(_) => return answered,
                 without => ending = without,
             },
-            Err(failure) => {
-                ending = round.failed(told.position, &told.endpoint, failure, running.is_empty());
-            }
+            Err(failure) => ending = round.failed(position, &endpoint, failure, running.is_empty()),
         }
+        told = running.next().await;
     }
     ending
 }

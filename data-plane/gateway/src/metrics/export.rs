@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tyrscale_balance::BreakerState;
 use tyrscale_telemetry::catalogue::{
     ACCESS_LOG_LEFT_OUT_TOTAL, FAIL_OPEN_TOTAL, GATEWAY_CONFIG_REVISION, GATEWAY_CONNECTIONS,
-    GATEWAY_REQUEST_BYTES, GATEWAY_REQUESTS, LIMITED_CALLS_TOTAL, RETRIES_TOTAL,
+    GATEWAY_REQUEST_BYTES, GATEWAY_REQUESTS, HEDGES_TOTAL, LIMITED_CALLS_TOTAL, RETRIES_TOTAL,
     RETRY_BUDGET_EXHAUSTED_TOTAL, ROUTE_BROADCASTS, ROUTE_HEAD, ROUTE_HTTP_REQUEST_DURATION_SECONDS,
     ROUTE_RACES, ROUTE_REQUESTS_TOTAL, RPC_REQUESTS_TOTAL, SHED_TOTAL, STATUS_429_RESPONSES_TOTAL,
     UNROUTED_REQUESTS_TOTAL, UPSTREAM_ATTEMPTS_TOTAL, UPSTREAM_BREAKER_STATE, UPSTREAM_DURATION_SECONDS,
@@ -131,8 +131,9 @@ fn ids(route: &Route, endpoint: &Endpoint) -> [String; 2] {
 /// What is counted of requests that the first upstream did not answer.
 fn register_retries(metrics: &Metrics, live: &Arc<Live>) -> Result<(), TelemetryError> {
     type Count = fn(&RetryStats) -> &AtomicU64;
-    let counters: [(&Metric<Counter, 1>, Count); 4] = [
+    let counters: [(&Metric<Counter, 1>, Count); 5] = [
         (&RETRIES_TOTAL, |stats| &stats.retries),
+        (&HEDGES_TOTAL, |stats| &stats.hedges),
         (&RETRY_BUDGET_EXHAUSTED_TOTAL, |stats| &stats.exhausted),
         (&FAIL_OPEN_TOTAL, |stats| &stats.fail_open),
         (&UPSTREAMS_THROTTLED_TOTAL, |stats| &stats.throttled),

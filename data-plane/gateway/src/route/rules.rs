@@ -18,6 +18,8 @@ pub(crate) struct Rules {
     retry: Retry,
     /// How many upstreams are asked at once for what may race; 1: one after the other.
     race_width: usize,
+    /// After how long another upstream is asked beside one that has not answered what may race.
+    hedge_delay: Option<Duration>,
     /// To how many upstreams a transaction is sent at once.
     broadcast_width: usize,
     /// Before an upstream is asked again.
@@ -31,6 +33,8 @@ pub(crate) struct Rules {
 pub(crate) enum Several {
     /// The first answer wins, the others are cancelled.
     Race(usize),
+    /// One, and after this time another one beside it; the first answer wins, the other is cancelled.
+    Hedge(Duration),
     /// All are to have it.
     Broadcast(usize),
 }
@@ -44,6 +48,7 @@ impl Rules {
                 LoadBalancer::Concurrent => width(model.concurrent_requests()),
                 _ => 1,
             },
+            hedge_delay: model.hedge_delay(),
             broadcast_width: width(model.broadcast_transactions()),
             backoff: Backoff::new(retry.backoff(), retry.backoff_max()).with_jitter(Share::new(0.5)),
             slow_start: model
@@ -56,6 +61,9 @@ impl Rules {
     pub(crate) fn several(&self, method: &Method) -> Option<Several> {
         if self.race_width > 1 && method.may_race() {
             return Some(Several::Race(self.race_width));
+        }
+        if let Some(delay) = self.hedge_delay.filter(|_| method.may_race()) {
+            return Some(Several::Hedge(delay));
         }
         (self.broadcast_width > 1 && method.label == BROADCAST)
             .then_some(Several::Broadcast(self.broadcast_width))

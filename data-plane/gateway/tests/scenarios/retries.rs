@@ -194,3 +194,15 @@ async fn a_failure_with_nobody_left_to_ask_uses_up_no_budget() {
     assert_eq!(harness.client.call("eth_chainId").await.node(), "second");
     assert_eq!((first.hits(), second.hits()), (41, 1));
 }
+
+/// Scenario 92: without a breaker each third request meets the one that fails, for as long as it does.
+#[tokio::test]
+async fn one_failing_upstream_of_three_is_hidden_by_default() {
+    let nodes = [node("a").await, node("b").await, node("c").await];
+    nodes[0].set_fault(Fault::status(StatusCode::BAD_GATEWAY));
+    let harness = Harness::with_route(settings(), route(1, HOST_NAME), &nodes.each_ref()).await;
+    for nth in 0..600 {
+        let answer = harness.client.call("eth_chainId").await;
+        assert_eq!(answer.status, StatusCode::OK, "request {nth}");
+    }
+}

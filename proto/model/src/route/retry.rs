@@ -37,7 +37,7 @@ impl Retry {
     /// The longest pause when the route does not say.
     pub const DEFAULT_BACKOFF_MAX: Duration = Duration::from_secs(1);
     /// The share of retries when the route does not say, percent.
-    pub const DEFAULT_BUDGET_PERCENT: u32 = 20;
+    pub const DEFAULT_BUDGET_PERCENT: u32 = 100;
     /// The retries per second beside the share when the route does not say.
     pub const DEFAULT_BUDGET_MIN_PER_SECOND: u32 = 10;
     const MAX_BACKOFF_MS: u32 = 60_000;

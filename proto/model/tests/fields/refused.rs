@@ -261,6 +261,7 @@ fn what_a_request_goes_to_at_once_is_bounded() {
         route.broadcast_transactions = 9;
         route.concurrent_requests = 1;
         route.slow_start_ms = 3_600_001;
+        route.hedge_delay_ms = 60_001;
         route.tiers = Some(v1::Tiers {
             overprovisioning_percent: 99,
             return_after_ms: Some(3_600_001),
@@ -270,6 +271,7 @@ fn what_a_request_goes_to_at_once_is_bounded() {
         "broadcast_transactions",
         "concurrent_requests",
         "slow_start_ms",
+        "hedge_delay_ms",
         "tiers.overprovisioning_percent",
         "tiers.return_after_ms",
     ];
@@ -277,6 +279,11 @@ fn what_a_request_goes_to_at_once_is_bounded() {
     for count in [0, 2, 8] {
         assert_eq!(of_route(|route| route.concurrent_requests = count), NONE);
     }
+    let both = of_route(|route| {
+        route.load_balancer = v1::LoadBalancer::Concurrent.into();
+        route.hedge_delay_ms = 1;
+    });
+    assert_eq!(both, ["hedge_delay_ms"]);
 }
 
 #[test]

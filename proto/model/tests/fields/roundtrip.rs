@@ -198,6 +198,11 @@ fn any_route() -> impl Strategy<Value = v1::Route> {
             broadcast_transactions: counts.0,
             concurrent_requests: counts.1,
             slow_start_ms: counts.2,
+            hedge_delay_ms: if load_balancer == v1::LoadBalancer::Concurrent as i32 {
+                0
+            } else {
+                counts.2 % 60_001
+            },
             tiers: answers.0,
             forward_headers: answers.1,
             consistency: answers.2,

@@ -173,6 +173,14 @@ pub const RETRY_BUDGET_EXHAUSTED_TOTAL: Metric<Counter, 1> = Metric::new(
     GATEWAY,
     "Requests answered with an error because the route's budget for retries was used up.",
 );
+/// Attempts beside others that take long.
+pub const HEDGES_TOTAL: Metric<Counter, 1> = Metric::new(
+    "tyrscale_hedges_total",
+    Unit::One,
+    &["route_uuid"],
+    GATEWAY,
+    "Attempts made beside one that had not answered within the route's hedge_delay_ms.",
+);
 /// Attempts in spite of what stands against them.
 pub const FAIL_OPEN_TOTAL: Metric<Counter, 1> = Metric::new(
     "tyrscale_fail_open_total",
@@ -202,6 +210,7 @@ pub(super) const METRICS: &[MetricInfo] = &[
     ROUTE_RACES.info(),
     ROUTE_BROADCASTS.info(),
     RETRIES_TOTAL.info(),
+    HEDGES_TOTAL.info(),
     RETRY_BUDGET_EXHAUSTED_TOTAL.info(),
     FAIL_OPEN_TOTAL.info(),
 ];

@@ -58,6 +58,7 @@ pub fn route_from_wire(message: &v1::Route) -> Result<Route, Vec<Violation>> {
             broadcast_transactions: message.broadcast_transactions,
             concurrent_requests: message.concurrent_requests,
             slow_start_ms: message.slow_start_ms,
+            hedge_delay_ms: message.hedge_delay_ms,
             tiers: message.tiers.map(tiers_from_wire),
             forward_headers,
             consistency: message.consistency.map(consistency_from_wire),

@@ -23,6 +23,7 @@ pub(super) fn to_wire(route: &Route) -> v1::Route {
         broadcast_transactions: route.broadcast_transactions,
         concurrent_requests: route.concurrent_requests,
         slow_start_ms: route.slow_start_ms,
+        hedge_delay_ms: route.hedge_delay_ms,
         tiers: route.tiers.map(tiers),
         forward_headers: texts(&route.forward_headers),
         consistency: route.consistency.map(consistency),
