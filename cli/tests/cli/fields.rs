@@ -34,7 +34,7 @@ fn flags_of_a_route_become_fields_and_can_be_cleared() {
         "route update {ROUTE} --retry-same-upstream 0 --attempt-timeout 2s --limit-client-rps 1.5 \
          --limit-exempt-networks 10.0.0.0/8,::1 --ignore-methods debug_*,trace_* --cors-origins * \
          --slow-start 30s --forward-headers Cookie,authorization --health-check-chain-id=false \
-         --hedge-delay 150ms --health-min-peers 3 --health-wrong-log-indexes exclude --health-min-call-result 65536 \
+         --hedge-delay 150ms --health-min-peers 3 --health-wrong-log-indexes exclude --health-min-call-result-bytes 65536 \
          --rewrite-block-tags --tier-return-after 5s --breaker-failure-percent 50"
     )));
     assert_eq!(route["load_balancer"], "p2c-peak-ewma");

@@ -46,7 +46,7 @@ const SERVED: &str = "served";
 fn process(test: &str, directory: &Path) -> Command {
     let mut command = Command::new(env::current_exe().unwrap());
     command
-        .args(["--exact", test, "--nocapture"])
+        .args(["--exact", test, "--ignored", "--nocapture"])
         .env(DIRECTORY, directory)
         .stderr(Stdio::null());
     command
@@ -58,6 +58,7 @@ async fn bind() -> TcpListener {
 
 /// The process of a control plane; nothing when it is not started as one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a process that other tests start"]
 async fn control_plane() {
     let (Ok(directory), Err(_)) = (env::var(DIRECTORY), env::var(CONTROL_PLANE)) else {
         return;
@@ -79,6 +80,7 @@ async fn control_plane() {
 
 /// The process of a gateway; nothing when it is not started as one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a process that other tests start"]
 async fn gateway() {
     let (Ok(directory), Ok(control_plane)) = (env::var(DIRECTORY), env::var(CONTROL_PLANE)) else {
         return;

@@ -1,6 +1,8 @@
 //! What a scope lets pass of a change.
 #![cfg(test)]
 
+use std::collections::BTreeMap;
+
 use tyrscale_access::Scope;
 use tyrscale_model::{
     ChangeSet, Expectation, Lineage, Notes, Operation, Policy, Resource, ResourceKey, Snapshot, UnixMillis,
@@ -19,7 +21,7 @@ fn team(name: &str) -> Option<v1::ObjectMeta> {
     })
 }
 
-fn labels(team: &str) -> std::collections::BTreeMap<String, String> {
+fn labels(team: &str) -> BTreeMap<String, String> {
     [("team".to_owned(), team.to_owned())].into()
 }
 
@@ -82,7 +84,7 @@ fn at(host: &str, path: &str) -> Target {
     })
 }
 
-fn headers(value: &str) -> std::collections::BTreeMap<String, String> {
+fn headers(value: &str) -> BTreeMap<String, String> {
     [("x-key".to_owned(), value.to_owned())].into()
 }
 
@@ -363,7 +365,7 @@ fn an_rpc_takes_no_value_elsewhere_that_was_set_before() {
     );
     for good in [
         at(evil, headers("another")),
-        at(evil, std::collections::BTreeMap::new()),
+        at(evil, BTreeMap::new()),
         at("https://good.example/other", headers(KEY)),
     ] {
         assert!(refused(&eth(), &before, vec![Wire::Rpc(good)]).is_empty());
@@ -432,4 +434,73 @@ fn an_rpc_takes_no_header_of_its_upstreams_elsewhere_that_was_set_before() {
     };
     let found = refused(&team_a(), &before, vec![Wire::Rpc(moved)]);
     assert_eq!(found, [format!("rpc/{}", id(1))]);
+}
+
+/// An rpc of team a whose URL and headers are as given.
+fn lent(url: &str, values: BTreeMap<String, String>) -> v1::Rpc {
+    v1::Rpc {
+        meta: team("a"),
+        headers: values,
+        ..rpc(1, "eth", url)
+    }
+}
+
+#[test]
+fn a_proxy_of_an_rpc_gets_no_secret_of_others_and_no_key_that_was_set_before() {
+    let through = |rpc: &v1::Rpc, proxy: &str| {
+        Wire::Rpc(v1::Rpc {
+            egress_proxy: proxy.to_owned(),
+            ..rpc.clone()
+        })
+    };
+    let evil = "evil.example:3128";
+    let own = [format!("rpc/{}", id(1))];
+    let plain = lent("http://good.example/", BTreeMap::new());
+    let before = |rpc: &v1::Rpc| {
+        content(vec![
+            network("eth"),
+            secret("shared", None),
+            Wire::Rpc(rpc.clone()),
+        ])
+    };
+    let credentials = format!("user:${{secret:shared}}@{evil}");
+    assert_eq!(
+        refused(&team_a(), &before(&plain), vec![through(&plain, &credentials)]),
+        SHARED
+    );
+    assert!(refused(&team_a(), &before(&plain), vec![through(&plain, evil)]).is_empty());
+    let referring = lent("http://good.example/", headers("${secret:shared}"));
+    assert_eq!(
+        refused(&team_a(), &before(&referring), vec![through(&referring, evil)]),
+        SHARED
+    );
+    let keyed = lent(&format!("http://good.example/v2/{KEY}"), plain.headers.clone());
+    let with_header = lent("http://good.example/", headers(KEY));
+    for rpc in [keyed, with_header] {
+        assert_eq!(refused(&team_a(), &before(&rpc), vec![through(&rpc, evil)]), own);
+    }
+}
+
+#[test]
+fn a_proxy_of_an_upstream_reads_no_key_of_its_rpc() {
+    let keyed = lent(&format!("http://good.example/v2/{KEY}"), BTreeMap::new());
+    let known = v1::Upstream {
+        meta: team("a"),
+        ..upstream(1, 1, Target::RpcId(id(1)))
+    };
+    let before = content(vec![
+        network("eth"),
+        Wire::Rpc(keyed),
+        Wire::Route(v1::Route {
+            meta: team("a"),
+            ..route(1)
+        }),
+        Wire::Upstream(known.clone()),
+    ]);
+    let through = v1::Upstream {
+        proxy_host: "evil.example:3128".to_owned(),
+        ..known
+    };
+    let found = refused(&team_a(), &before, vec![Wire::Upstream(through)]);
+    assert_eq!(found, [format!("upstream/{}", id(1))]);
 }

@@ -82,6 +82,11 @@ async fn chaos(args: &Args) -> anyhow::Result<()> {
     let gone = TempDir::new()?;
     let dir = args.keep.as_deref().unwrap_or_else(|| gone.path());
     std::fs::create_dir_all(dir)?;
+    anyhow::ensure!(
+        std::fs::read_dir(dir)?.next().is_none(),
+        "{} is not empty",
+        dir.display()
+    );
     let mut rng = Rng::with_seed(args.seed);
     let gateways = usize::from(args.gateways);
     let mut cluster = Cluster::start(&args.control_plane, gateways, dir).await?;

@@ -1,8 +1,9 @@
-//! `tyrscale-bench`: what the gateway is measured with.
+//! `tyrscale-bench`: what gateway and control plane are measured with.
 //!
 //! Each subcommand is one process of a measurement, so that the processor time of each can be told apart:
 //! `stub` answers as upstreams do, `load` and `idle` are clients, `gateway` is a gateway without a control plane,
-//! `certificates` makes what TLS needs. `soak` and `discovery` are whole runs of their own. Results are lines of JSON on stdout.
+//! `certificates` makes what TLS needs. `soak`, `discovery`, `swap`, `turnover`, `chaos` and `replicas` are whole runs of
+//! their own. Results are lines of JSON on stdout.
 
 mod certificates;
 mod chaos;

@@ -139,6 +139,7 @@ impl Attempt {
     }
 
     fn took_too_long(&self, now: Instant) {
+        self.endpoint.doubt();
         let (stats, took) = (self.endpoint.stats(), now - self.started);
         stats.failures.fetch_add(1, Ordering::Relaxed);
         stats.latency.record(took);

@@ -263,9 +263,10 @@ impl Endpoint {
         let admission = match self.admit(now) {
             Ok(admission) => admission,
             // Trials alone decide when the breaker closes.
-            Err(_) if fail_open => Admission {
+            Err(_) if fail_open && self.health.take_vouched() => Admission {
                 endpoint: Arc::clone(self),
                 permit: Some(Permit::uncounted()),
+                is_vouched: true,
             },
             Err(_) => return None,
         };
@@ -345,6 +346,7 @@ impl Endpoint {
         Ok(Admission {
             endpoint: Arc::clone(self),
             permit,
+            is_vouched: false,
         })
     }
 }

@@ -74,8 +74,10 @@ impl Receipts {
             return None;
         }
         let (id, method) = (&self.id, method.as_str());
-        let told = format!(r#"{{"method":"{method}","result":{receipts}}}"#);
-        Some(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{told}}}"#).into())
+        Some(
+            format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"method":"{method}","result":{receipts}}}}}"#)
+                .into(),
+        )
     }
 }
 

@@ -66,8 +66,8 @@ pub(crate) struct HealthCheck {
     wrong_log_indexes: Option<Word<v1::WrongLogIndexes>>,
     /// Bytes that an eth_call must be able to return; nobody asks when not given.
     #[arg(
-        long = "health-min-call-result",
-        id = "health_min_call_result",
+        long = "health-min-call-result-bytes",
+        id = "health_min_call_result_bytes",
         value_name = "BYTES"
     )]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use tyrscale_model::{
-    ProxyAddress, Rejection, Resource, ResourceKey, Rpc, Snapshot, Target, Upstream, Violation, ViolationCode,
+    HttpUrl, ProxyAddress, Rejection, Resource, ResourceKey, Rpc, Snapshot, Target, Upstream, Violation,
+    ViolationCode,
 };
 
 use super::{Scope, route_of};
@@ -95,7 +96,9 @@ impl Admission<'_> {
         match resource {
             Resource::Rpc(rpc) => {
                 let known = self.rpc_before(key);
-                if known.is_none_or(|known| (&known.url, &known.headers) != (&rpc.url, &rpc.headers)) {
+                if known.is_none_or(|known| {
+                    place_of_rpc(known) != place_of_rpc(rpc) || known.headers != rpc.headers
+                }) {
                     used.extend(resource.secrets());
                 }
             }
@@ -128,7 +131,11 @@ impl Admission<'_> {
             entry.map(|entry| entry.resource.secrets()).unwrap_or_default()
         };
         match self.after.get(key).map(|entry| &entry.resource) {
-            Some(Resource::Rpc(rpc)) if self.rpc_before(key).is_some_and(|known| known.url != rpc.url) => {
+            Some(Resource::Rpc(rpc))
+                if self
+                    .rpc_before(key)
+                    .is_some_and(|known| place_of_rpc(known) != place_of_rpc(rpc)) =>
+            {
                 self.after.referrers_of(key).flat_map(secrets).collect()
             }
             Some(Resource::Upstream(upstream)) => match &upstream.target {
@@ -151,11 +158,16 @@ impl Admission<'_> {
         };
         match self.after.get(key).map(|entry| &entry.resource) {
             Some(Resource::Rpc(rpc)) => {
-                let place = |rpc: &Rpc| (rpc.url.origin(), rpc.egress_proxy.clone());
-                let moved = self.rpc_before(key).filter(|known| place(known) != place(rpc));
+                let origin = |rpc: &Rpc| (rpc.url.origin(), rpc.egress_proxy.clone());
+                let moved = self.rpc_before(key).filter(|known| origin(known) != origin(rpc));
                 let users = || self.after.referrers_of(key);
                 moved.is_some_and(|known| {
-                    rpc.headers.keep_values_of(&known.headers)
+                    // Another proxy would read what was in the URL before.
+                    let keeps_key = known.egress_proxy != rpc.egress_proxy
+                        && known.url == rpc.url
+                        && rpc.url.masked() != rpc.url.expose();
+                    keeps_key
+                        || rpc.headers.keep_values_of(&known.headers)
                         || users().any(|user| self.upstream_after(user).is_some_and(|it| is_kept(user, it)))
                 })
             }
@@ -166,6 +178,7 @@ impl Admission<'_> {
                 moved.is_some_and(|known| {
                     let keeps_key = match (&known.target, &upstream.target) {
                         (Target::Address(known), Target::Address(address)) => address.keeps_key_of(known),
+                        (_, Target::Rpc(rpc)) if upstream.proxy.is_some() => self.holds_values(&rpc.key()),
                         _ => false,
                     };
                     keeps_key || is_kept(key, upstream)
@@ -173,6 +186,13 @@ impl Admission<'_> {
             }
             _ => false,
         }
+    }
+
+    /// Whether an rpc has values in its URL or headers that are no references to secrets, which another proxy would read.
+    fn holds_values(&self, rpc: &ResourceKey) -> bool {
+        self.rpc_before(rpc).is_some_and(|rpc| {
+            rpc.url.masked() != rpc.url.expose() || rpc.headers.keep_values_of(&rpc.headers)
+        })
     }
 
     fn upstream_after(&self, key: &ResourceKey) -> Option<&Upstream> {
@@ -195,6 +215,11 @@ impl Admission<'_> {
             _ => None,
         }
     }
+}
+
+/// Where requests to an rpc go, and by which way.
+fn place_of_rpc(rpc: &Rpc) -> (&HttpUrl, Option<&ProxyAddress>) {
+    (&rpc.url, rpc.egress_proxy.as_ref())
 }
 
 /// Where requests to an upstream go, paths aside.

@@ -34,7 +34,8 @@ impl Message for v1::Rpc {
         match path.split_once('.') {
             None => take_field!(
                 self, from, path;
-                id, network, provider, visibility, url, collectors, methods, prices, headers
+                id, network, provider, visibility, url, collectors, methods, prices, headers,
+                egress_proxy,
             ),
             Some(("methods", path)) => take_field!(self.methods, from.methods => path; allow, ignore),
             Some(("prices", path)) => {

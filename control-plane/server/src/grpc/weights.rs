@@ -9,6 +9,7 @@ use tyrscale_model::{
     wire,
 };
 use tyrscale_proto::v1;
+use tyrscale_store::StoreError;
 
 use super::{refused, rejected, store_status};
 use crate::{
@@ -35,6 +36,8 @@ pub(crate) async fn set(
         .map_err(|error| match error {
             SetError::Refused(rejection) => rejected(&rejection),
             SetError::TooSoon(_) => Status::resource_exhausted(error.to_string()),
+            // That a call came too soon has the code of a full disk.
+            SetError::Store(full @ StoreError::Full(_)) => Status::unavailable(full.to_string()),
             SetError::Store(error) => store_status(error),
         })?;
     let Outcome {

@@ -142,8 +142,10 @@ const fn is_final(code: Code) -> bool {
 fn unavailable(status: &Status) -> EngineError {
     let reason = format!("etcd: {:?}: {}", status.code(), status.message());
     match status.code() {
-        // Its quota of space is used up.
-        Code::ResourceExhausted => EngineError::Full(reason),
+        // Its quota of space is used up; it says the same of too many requests.
+        Code::ResourceExhausted if status.message().contains("database space exceeded") => {
+            EngineError::Full(reason)
+        }
         _ => EngineError::Unavailable(reason),
     }
 }

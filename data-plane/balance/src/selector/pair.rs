@@ -2,7 +2,8 @@
 //!
 //! Of two random choices the others need not be known, as long as nothing stands against the two: nobody can be
 //! preferred to them. Where something does, the caller looks at all and asks [`Selector::select`], so what a pair is
-//! drawn from are always those that are eligible.
+//! drawn from are always those that are eligible. Whoever may ramp is not for this: a ramp decides who takes part before two
+//! are drawn.
 
 use crate::draws::Draws;
 use crate::facts::Facts;
@@ -39,6 +40,9 @@ impl Selector {
                 && facts.reach == Reach::Yes
                 && facts.ramp.get() >= Share::FULL.get()
         };
+        if !pair.iter().all(is_plain) {
+            return None;
+        }
         let candidates = pair.map(|(position, facts)| {
             let candidate = Candidate {
                 in_flight: facts.in_flight,
@@ -47,9 +51,7 @@ impl Selector {
             };
             (position, candidate)
         });
-        pair.iter()
-            .all(is_plain)
-            .then(|| self.picker.better(candidates))?
+        self.picker.better(candidates)
     }
 }
 
@@ -127,10 +129,6 @@ mod tests {
             Facts { tried: true, ..good },
             Facts {
                 reach: Reach::Unknown,
-                ..good
-            },
-            Facts {
-                ramp: Share::new(0.5),
                 ..good
             },
         ] {

@@ -24,6 +24,8 @@ pub(crate) struct Entry {
 pub(crate) struct Admission {
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) permit: Option<Permit>,
+    /// Whether a probe's word was taken for more than the breaker's.
+    pub(super) is_vouched: bool,
 }
 
 impl Admission {
@@ -33,6 +35,9 @@ impl Admission {
 
     /// The request went well.
     pub(crate) fn succeeded(mut self, now: Instant) {
+        if self.is_vouched {
+            self.endpoint.health.prove();
+        }
         self.settle(|breaker, permit| breaker.on_success(permit, now));
     }
 

@@ -53,27 +53,33 @@ impl Finding {
 
 /// All that was found of one node; of most there is nothing.
 #[derive(Debug, Default)]
-pub(super) struct Findings(AtomicU8);
+pub(super) struct Findings {
+    /// Found twice in a row.
+    found: AtomicU8,
+    /// Found once.
+    suspected: AtomicU8,
+}
 
 impl Findings {
-    /// Notes what a check has found. Returns whether it was otherwise before.
+    /// Notes what a check has found, which counts when it was found twice in a row. Returns whether it was otherwise before.
     pub(super) fn note(&self, finding: Finding, is_so: bool) -> bool {
-        let before = if is_so {
-            self.0.fetch_or(finding.bit(), Ordering::Relaxed)
-        } else {
-            self.0.fetch_and(!finding.bit(), Ordering::Relaxed)
-        };
-        (before & finding.bit() != 0) != is_so
+        let bit = finding.bit();
+        if !is_so {
+            self.suspected.fetch_and(!bit, Ordering::Relaxed);
+            return self.found.fetch_and(!bit, Ordering::Relaxed) & bit != 0;
+        }
+        let is_second = self.suspected.fetch_or(bit, Ordering::Relaxed) & bit != 0;
+        is_second && self.found.fetch_or(bit, Ordering::Relaxed) & bit == 0
     }
 
     /// Whether this was found.
     pub(super) fn has(&self, finding: Finding) -> bool {
-        self.0.load(Ordering::Relaxed) & finding.bit() != 0
+        self.found.load(Ordering::Relaxed) & finding.bit() != 0
     }
 
     /// Whether what was found speaks against asking the node about `subject`; `None`: about anything.
     pub(super) fn speak_against(&self, subject: Option<&Subject<'_>>, rules: Option<&HealthCheck>) -> bool {
-        if self.0.load(Ordering::Relaxed) == 0 {
+        if self.found.load(Ordering::Relaxed) == 0 {
             return false;
         }
         let asks = |methods: &[&str]| {

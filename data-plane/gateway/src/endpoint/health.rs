@@ -1,6 +1,6 @@
 //! Whether an upstream is healthy, by its probes and, where the route says so, by its traffic.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tyrscale_balance::{HealthState, HealthThresholds, HealthTicket, Transition};
@@ -18,13 +18,19 @@ pub(super) struct Health {
     is_on_wrong_chain: AtomicBool,
     /// What the checks beside its health have found.
     pub(super) findings: Findings,
-    /// Whether a probe has found it good since a request last failed there.
-    is_vouched: AtomicBool,
+    /// How many requests a probe vouches for that has found it good since one failed there: none, some trials, or
+    /// [`PROVEN`](Self::PROVEN).
+    vouched: AtomicU8,
     /// Whether clients' requests count too.
     is_passive: bool,
 }
 
 impl Health {
+    /// Requests that one good probe vouches for until one of them goes well: a node may answer probes and nothing else.
+    const TRIALS: u8 = 10;
+    /// One of them went well, and none has failed since.
+    const PROVEN: u8 = u8::MAX;
+
     pub(super) fn new(policy: Option<&HealthCheck>) -> Self {
         let (unhealthy, healthy) = policy.map_or((0, 0), |policy| {
             (policy.unhealthy_threshold, policy.healthy_threshold)
@@ -34,7 +40,7 @@ impl Health {
             is_good: AtomicBool::new(true),
             is_on_wrong_chain: AtomicBool::new(false),
             findings: Findings::default(),
-            is_vouched: AtomicBool::new(false),
+            vouched: AtomicU8::new(0),
             // Only probes bring back who takes no traffic.
             is_passive: policy.is_some_and(|policy| policy.passive),
         }
@@ -55,17 +61,37 @@ impl Health {
 
     /// Whether a probe has found it good since a request last failed there.
     pub(super) fn is_vouched(&self) -> bool {
-        self.is_vouched.load(Ordering::Relaxed)
+        self.vouched.load(Ordering::Relaxed) > 0
+    }
+
+    /// Takes one of the requests that are vouched for; false when there is none left.
+    pub(super) fn take_vouched(&self) -> bool {
+        let take = |left: u8| match left {
+            Self::PROVEN => Some(left),
+            _ => left.checked_sub(1),
+        };
+        self.vouched
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+            .is_ok()
+    }
+
+    /// A request that was vouched for went well.
+    pub(super) fn prove(&self) {
+        self.vouched.store(Self::PROVEN, Ordering::Relaxed);
     }
 
     /// A request failed there.
     pub(super) fn doubt(&self) {
-        self.is_vouched.store(false, Ordering::Relaxed);
+        self.vouched.store(0, Ordering::Relaxed);
     }
 
     /// Counts one probe.
     pub(super) fn observe_probe(&self, good: bool) -> Option<Transition> {
-        self.is_vouched.store(good, Ordering::Relaxed);
+        if good {
+            self.vouched.fetch_max(Self::TRIALS, Ordering::Relaxed);
+        } else {
+            self.doubt();
+        }
         self.change(|state| state.observe(good))
     }
 

@@ -24,7 +24,7 @@ pub(super) async fn race(mut round: Round<'_, '_, '_>, width: usize, place: &Pla
     let asked = asked.map(|(attempt, position)| tell(attempt, position, question, time, place));
     let mut running: FuturesUnordered<_> = asked.collect();
     let told = running.next().await;
-    first_good(&mut round, told, &mut running).await
+    first_good(&mut round, told, &mut running).await.0
 }
 
 /// One of several that are asked beside each other.
@@ -45,12 +45,13 @@ pub(super) async fn tell(
     }
 }
 
-/// Takes the first good one of the answers: what was `told` already, then those still to come.
+/// Takes the first good one of the answers: what was `told` already, then those still to come. Returns the position of the
+/// one that was taken, too.
 pub(super) async fn first_good(
     round: &mut Round<'_, '_, '_>,
     mut told: Option<Told>,
     running: &mut FuturesUnordered<impl Future<Output = Told>>,
-) -> Ending {
+) -> (Ending, Option<usize>) {
     let mut ending = Ending::GoOn;
     while let Some(Told {
         position,
@@ -60,12 +61,12 @@ pub(super) async fn first_good(
     {
         match outcome {
             Ok(reply) => match round.answered(&endpoint, reply) {
-                answered @ Ending::Answered(_) => return answered,
+                answered @ Ending::Answered(_) => return (answered, Some(position)),
                 without => ending = without,
             },
             Err(failure) => ending = round.failed(position, &endpoint, failure, running.is_empty()),
         }
         told = running.next().await;
     }
-    ending
+    (ending, None)
 }

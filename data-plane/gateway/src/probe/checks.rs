@@ -18,7 +18,7 @@ const CALLED: &str = "0x00000000000000000000000000000000f1a7b17e";
 /// What may surround a result, in bytes.
 pub(super) const AROUND: usize = 64 * 1024;
 /// Largest answer with the logs of a block, in bytes.
-pub(super) const MAX_LOGS: usize = 16 * 1024 * 1024;
+pub(super) const MAX_LOGS: usize = 4 * 1024 * 1024;
 
 /// One check, and what it finds out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +75,8 @@ impl Check {
             (Ok(Seen::Number(peers)), Finding::FewPeers) if peers < self.min_peers => {
                 Some(Err(Failure::FewPeers))
             }
+            // One that does not tell of its peers is not judged by them.
+            (Ok(Seen::Nothing(_)), Finding::FewPeers) => Some(Ok(())),
             (Ok(Seen::Number(_) | Seen::Good), _) => Some(Ok(())),
             (Err(why @ Failure::WrongLogIndexes), Finding::WrongLogIndexes)
             | (Err(why @ Failure::SmallCallResults), Finding::SmallCallResults) => Some(Err(why)),
@@ -214,13 +216,13 @@ mod tests {
         };
         assert_eq!(peers.judge(Ok(Seen::Number(2))), Some(Err(Failure::FewPeers)));
         assert_eq!(peers.judge(Ok(Seen::Number(3))), Some(Ok(())));
-        for seen in [
-            Ok(Seen::Nothing(Failure::RpcError)),
-            Err(Failure::Timeout),
-            Err(Failure::Lost),
-        ] {
-            assert_eq!(peers.judge(seen), None);
-            assert_eq!(call.judge(seen), None);
+        let no_method = Ok(Seen::Nothing(Failure::RpcError));
+        assert_eq!(
+            (peers.judge(no_method), call.judge(no_method)),
+            (Some(Ok(())), None)
+        );
+        for seen in [Err(Failure::Timeout), Err(Failure::Lost)] {
+            assert_eq!((peers.judge(seen), call.judge(seen)), (None, None));
         }
     }
 

@@ -138,7 +138,7 @@ impl Route {
 
     /// The choice for a request that was not tried yet and need not wait, where a look at two endpoints is enough.
     fn next_of_two(&self, selector: &Selector, need: &Need<'_, '_>, marks: &mut Marks) -> Option<Next> {
-        if marks.are_touched || self.queue.has_waiting() {
+        if marks.are_touched || self.rules.slow_start.is_some() || self.queue.has_waiting() {
             return None;
         }
         let pair = selector.pair(fastrand::u64(..))?;
@@ -167,9 +167,12 @@ impl Route {
         width: usize,
     ) -> Vec<(Attempt, usize)> {
         let now = need.now.into_std();
-        let facts = self.facts(Some(need.subject), now, |position| {
+        let mut facts = self.facts(Some(need.subject), now, |position| {
             marks.is_tried(position, false)
         });
+        if !need.is_queued && self.queue.has_waiting() {
+            self.leave_slots(&mut facts);
+        }
         let racers = self.turns.load().selector.racers(&facts, &ask(need), width);
         let begun = racers.iter().filter_map(|position| {
             let attempt = self.begin(position, false, need)?;

@@ -20,6 +20,7 @@ use crate::coding::{self, Coding};
 use crate::endpoint::Endpoint;
 use crate::headers;
 use crate::pool::Connection;
+use crate::shedding::Room;
 use crate::transaction;
 
 /// Largest body that is taken off a connection for the sake of the next request on it.
@@ -98,7 +99,9 @@ pub(super) async fn judge(
         reply.body = (looked.is_all && is_told).then(|| AnswerBody::Whole(looked.passed_on()));
         done = discard(connection);
     }
-    put_right(verdict, question, endpoint, &mut reply);
+    if let Err(class) = put_right(verdict, question, endpoint, limits, &mut reply) {
+        return class.into();
+    }
     let outcome = match verdict {
         Verdict::Retry(class) => Err(failure(class, is_own_word, reply)),
         Verdict::Answer | Verdict::Final(_) => Ok(Received {
@@ -159,14 +162,25 @@ fn reading<'l>(fields: &Fields, question: &'l Question<'_>, limits: Limits<'l>) 
 
 /// Makes of an answer what clients want to know: receipts as they ask for them, what a contract reverted with where they
 /// look for it, and the hash of a transaction that the upstream has already.
-fn put_right(verdict: Verdict, question: &Question<'_>, endpoint: &Endpoint, reply: &mut Reply) {
+///
+/// # Errors
+/// The class of an answer that there is no room for.
+fn put_right(
+    verdict: Verdict,
+    question: &Question<'_>,
+    endpoint: &Endpoint,
+    limits: Limits<'_>,
+    reply: &mut Reply,
+) -> Result<(), Class> {
     let body = match (verdict, &reply.body) {
         (Verdict::Answer, Some(AnswerBody::Whole(body))) => {
             let asked = question.receipts.as_ref().zip(endpoint.spec().receipts_method);
             if let Some(told) = asked.and_then(|(receipts, method)| receipts.told(method, body)) {
-                reply.body = Some(AnswerBody::Whole(told));
+                let mut room = Room::new(limits.load);
+                room.cover(told.len())?;
+                reply.body = Some(AnswerBody::Whole(room.hold(told)));
             }
-            return;
+            return Ok(());
         }
         (Verdict::Final(Class::Reverted), Some(AnswerBody::Whole(body))) => revert::normalise(body),
         (Verdict::Final(Class::AlreadyKnown), _) => transaction::accepted(&question.body),
@@ -180,6 +194,7 @@ fn put_right(verdict: Verdict, question: &Question<'_>, endpoint: &Endpoint, rep
     if let Verdict::Final(class) = verdict {
         reply.refusal = (reply.answer != Answer::Result).then_some(class);
     }
+    Ok(())
 }
 
 /// Takes what nobody wants off the connection, so that it can be used again, if that has come already.

@@ -5,10 +5,10 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::json;
 use tokio::time::Instant;
-use tyrscale_model::{Retry, Route};
+use tyrscale_model::{Resource, Retry, Route, Upstream};
 use tyrscale_simnode::{Fault, RpcError, SimNode};
 
-use super::harness::{Harness, bounded, breaker, node, settings};
+use super::harness::{Harness, bounded, breaker, node, route_id, settings, upstream};
 use super::setting::in_order;
 
 const DELAY: Duration = Duration::from_millis(100);
@@ -122,4 +122,33 @@ async fn hedges_are_bounded_by_upstreams_and_budget() {
     let harness = Harness::with_route(settings(), poor, &[&first, &second]).await;
     assert_eq!(harness.client.call("eth_chainId").await.node(), "first");
     assert_eq!(second.hits(), 0);
+}
+
+/// Scenario 92: where nobody can be asked beside it, nothing is paid.
+#[tokio::test]
+async fn a_hedge_that_cannot_be_made_costs_nothing() {
+    let (first, second) = (node("first").await, node("second").await);
+    first.set_latency(2 * DELAY);
+    let poor = Route {
+        retry: Some(Retry {
+            budget_percent: Some(0),
+            budget_min_per_second: Some(1),
+            ..Retry::default()
+        }),
+        ..hedged()
+    };
+    let mut harness = Harness::with_route(settings(), poor, &[&first, &second]).await;
+    let cordoned = |cordoned| {
+        Resource::Upstream(Upstream {
+            cordoned,
+            ..upstream(2, route_id(1), 1.0)
+        })
+    };
+    harness.put([cordoned(true)]);
+    let slow = (0..20).map(|_| harness.client.call("eth_chainId"));
+    for answer in futures_util::future::join_all(slow).await {
+        assert_eq!(answer.node(), "first");
+    }
+    harness.put([cordoned(false)]);
+    assert_eq!(harness.client.call("eth_chainId").await.node(), "second");
 }

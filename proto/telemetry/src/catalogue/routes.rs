@@ -163,7 +163,7 @@ pub const RETRIES_TOTAL: Metric<Counter, 1> = Metric::new(
     Unit::One,
     &["route_uuid"],
     GATEWAY,
-    "Attempts after the first of a request.",
+    "Attempts after the first of a request, but for those made beside another (races, hedges).",
 );
 /// Retries that were not made.
 pub const RETRY_BUDGET_EXHAUSTED_TOTAL: Metric<Counter, 1> = Metric::new(

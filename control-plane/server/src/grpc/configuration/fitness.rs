@@ -5,9 +5,6 @@ use tyrscale_store::Committed;
 
 use crate::fleet::Fleet;
 
-/// How many nodes that lack something are named.
-const NAMED: usize = 10;
-
 /// One warning for each feature of a kind that some node lacks: it stays at what it runs. Nothing when nothing changed.
 pub(super) fn warnings(committed: &Committed, fleet: &Fleet) -> Vec<Violation> {
     if committed.changes.is_empty() {
@@ -15,19 +12,16 @@ pub(super) fn warnings(committed: &Committed, fleet: &Fleet) -> Vec<Violation> {
     }
     let snapshot = &committed.head.snapshot;
     let warning = |(feature, key): (_, &tyrscale_model::ResourceKey)| {
-        let lacking = fleet.lacking(feature, key.kind);
-        let count = lacking.len();
+        // Not which ones, nor which resource: a caller may see less than all.
+        let count = fleet.lacking(feature, key.kind).len();
         if count == 0 {
             return None;
         }
-        let mut names = lacking.into_iter().take(NAMED).collect::<Vec<_>>().join(", ");
-        if count > NAMED {
-            names.push_str(" and others");
-        }
+        let kind = key.kind;
         let message = format!(
-            "needs the feature {feature}, which {count} connected nodes do not understand: they stay at what they run: {names}"
+            "some {kind} needs the feature {feature}, which {count} connected nodes do not understand: they stay at what they run"
         );
-        Some(Violation::new("", ViolationCode::Unsupported, message).of(key.clone()))
+        Some(Violation::new("", ViolationCode::Unsupported, message))
     };
     snapshot.needs().filter_map(warning).collect()
 }
