@@ -91,3 +91,23 @@ impl Findings {
             || self.has(Finding::WrongLogIndexes) && excludes && asks(&WITH_LOGS)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_found_twice_in_a_row_counts_until_it_is_found_otherwise() {
+        let findings = Findings::default();
+        let finding = Finding::SmallCallResults;
+        assert!(!findings.note(finding, true));
+        assert!(!findings.note(finding, false));
+        assert!(!findings.note(finding, true));
+        assert!(!findings.has(finding), "not in a row");
+        assert!(findings.note(finding, true));
+        assert!(findings.has(finding) && !findings.has(Finding::FewPeers));
+        assert!(!findings.note(finding, true), "it is known");
+        assert!(findings.note(finding, false));
+        assert!(!findings.has(finding));
+    }
+}

@@ -116,3 +116,36 @@ impl Health {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(health: &Health) -> usize {
+        (0..100).take_while(|_| health.take_vouched()).count()
+    }
+
+    #[test]
+    fn a_good_probe_vouches_for_some_requests_and_the_first_that_goes_well_for_all() {
+        let health = Health::new(None);
+        assert_eq!(taken(&health), 0, "no probe has seen it");
+        health.observe_probe(true);
+        assert_eq!(taken(&health), 10);
+        assert!(!health.is_vouched());
+        health.observe_probe(true);
+        assert!(health.take_vouched());
+        health.prove();
+        assert_eq!(taken(&health), 100);
+        health.observe_probe(true);
+        assert_eq!(
+            taken(&health),
+            100,
+            "what is proven is not taken back by a good probe"
+        );
+        health.doubt();
+        assert_eq!(taken(&health), 0);
+        health.observe_probe(true);
+        health.observe_probe(false);
+        assert_eq!(taken(&health), 0);
+    }
+}
