@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LIMITS = {
     "a call of a batch of 10": 1.0,
     "1,000 routes more": 0.1,
-    "27 upstreams more": 0.4,
+    "27 upstreams more": 0.5,
     "97 upstreams more by p2c": 0.05,
 }
 P2C = ("--load-balancer", "p2c-peak-ewma")

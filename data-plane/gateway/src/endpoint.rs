@@ -17,7 +17,6 @@ use tyrscale_model::HealthCheck;
 use crate::address::Address;
 use crate::pool::{Pool, Transport};
 use crate::queue::Queue;
-use crate::receipts;
 use crate::subject::Subject;
 
 mod admission;
@@ -248,9 +247,7 @@ impl Endpoint {
         {
             facts.bar = Some(Bar::MethodForbidden);
         }
-        if self.spec.receipts_method.is_none()
-            && subject.is_some_and(|subject| subject.only_method() == Some(receipts::METHOD))
-        {
+        if self.spec.receipts_method.is_none() && subject.is_some_and(Subject::needs_receipts) {
             facts.bar = Some(Bar::MethodForbidden);
         }
         self.learnt.tell(&mut facts, subject, now);

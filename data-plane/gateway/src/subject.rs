@@ -9,12 +9,16 @@ use tyrscale_jsonrpc::{BlockRef as Asked, Call, Method, method};
 
 use std::time::Instant;
 
+use crate::receipts;
+
 /// The methods that a question calls and the blocks it needs.
 #[derive(Debug)]
 pub(crate) struct Subject<'a> {
     calls: SmallVec<[&'a Call<'a>; 1]>,
     /// Each name once.
     methods: SmallVec<[&'a str; 1]>,
+    /// Whether it asks for all receipts of a block, by whichever method an upstream has for that.
+    needs_receipts: bool,
     /// Looked up only for upstreams of which it is known what they have.
     needs: OnceLock<Needs>,
 }
@@ -43,6 +47,7 @@ impl<'a> Subject<'a> {
             methods.dedup();
         }
         Self {
+            needs_receipts: methods.as_slice() == [receipts::METHOD],
             calls,
             methods,
             needs: OnceLock::new(),
@@ -52,6 +57,11 @@ impl<'a> Subject<'a> {
     /// The methods, each once.
     pub(crate) fn methods(&self) -> &[&'a str] {
         &self.methods
+    }
+
+    /// Whether it asks for all receipts of a block, by whichever method an upstream has for that.
+    pub(crate) const fn needs_receipts(&self) -> bool {
+        self.needs_receipts
     }
 
     /// How many calls there are.

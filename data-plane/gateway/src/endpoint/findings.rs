@@ -78,6 +78,7 @@ impl Findings {
     }
 
     /// Whether what was found speaks against asking the node about `subject`; `None`: about anything.
+    #[inline]
     pub(super) fn speak_against(&self, subject: Option<&Subject<'_>>, rules: Option<&HealthCheck>) -> bool {
         if self.found.load(Ordering::Relaxed) == 0 {
             return false;

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use tokio::time::Instant;
 use tyrscale_balance::{Ask, Bar, Choice, Facts, Headroom, Obstacle, OutOfReach, Reach, Selector};
 
-use super::Route;
+use super::{Route, Share};
 use crate::attempt::Attempt;
 use crate::endpoint::Endpoint;
 use crate::shortage::Shortage;
@@ -142,8 +142,11 @@ impl Route {
             return None;
         }
         let pair = selector.pair(fastrand::u64(..))?;
-        let [first, second] =
-            pair.map(|position| self.facts_at(position, Some(need.subject), need.now.into_std()));
+        let facts_at = |position: usize| {
+            let (endpoint, share) = self.endpoints.get(position).zip(self.shares.get(position))?;
+            Some(self.facts_of(endpoint, share, Some(need.subject), need.now.into_std()))
+        };
+        let [first, second] = pair.map(facts_at);
         let position = selector.better([(pair[0], &first?), (pair[1], &second?)])?;
         let attempt = self.begin(position, false, need)?;
         marks.set(position, Mark::Asked);
@@ -247,10 +250,8 @@ impl Route {
     ) {
         all.clear();
         all.reserve(self.endpoints.len());
-        for position in 0..self.endpoints.len() {
-            let Some(mut facts) = self.facts_at(position, subject, now) else {
-                return;
-            };
+        for (position, (endpoint, share)) in self.endpoints.iter().zip(&self.shares).enumerate() {
+            let mut facts = self.facts_of(endpoint, share, subject, now);
             facts.tried = is_tried(position);
             all.push(facts);
         }
@@ -258,13 +259,13 @@ impl Route {
 
     /// The facts of one endpoint, whether or not it was tried.
     #[inline]
-    fn facts_at(
+    fn facts_of(
         &self,
-        position: usize,
+        endpoint: &Endpoint,
+        share: &Share,
         subject: Option<&Subject<'_>>,
         now: std::time::Instant,
-    ) -> Option<Facts> {
-        let (endpoint, share) = self.endpoints.get(position).zip(self.shares.get(position))?;
+    ) -> Facts {
         let mut facts = endpoint.facts(subject, self.rules.slow_start.as_ref(), now);
         if self.selection.strategy.compares_latency() {
             facts.latency = endpoint.latency(now);
@@ -272,7 +273,7 @@ impl Route {
         if share.operator.cordoned {
             facts.bar = Some(Bar::Cordoned);
         }
-        Some(facts)
+        facts
     }
 }
 
