@@ -86,7 +86,7 @@ class Setting:
     def paths(self):
         return [f"/{strategy.lower()}" for strategy in self.routes]
 
-    def all_within(self, low, high, seconds=90):
+    def all_within(self, low, high, seconds=150):
         for strategy in self.routes:
             try:
                 eventually(lambda: low <= self.first_weight(strategy) <= high, seconds=seconds, interval=0.5)
