@@ -196,10 +196,12 @@ impl<'r> Rules<'r> {
         let mut steps = Vec::new();
         for (position, member) in members.iter().enumerate() {
             let step = match member {
-                Ok(call) if call.method == receipts::METHOD => {
-                    Step::Answer(Local::no_receipts("cannot be part of a batch"))
-                }
-                Ok(call) => self.step(call),
+                Ok(call) => match self.step(call) {
+                    Step::Forward | Step::Rewritten(_) if call.method == receipts::METHOD => {
+                        Step::Answer(Local::no_receipts("cannot be part of a batch"))
+                    }
+                    step => step,
+                },
                 Err(invalid) => Step::Answer(Local::invalid(invalid)),
             };
             if step != Step::Forward && steps.is_empty() {

@@ -1,5 +1,6 @@
 //! What a node is asked beside its health, and what is wrong with an answer: how many peers it has, how it numbers
-//! logs, how much a call may return. An answer that says nothing of that changes nothing.
+//! logs, how much a call may return. An answer that says nothing of that changes nothing, but for peers: a node that does not
+//! tell of them is not judged by them.
 
 use std::collections::BTreeMap;
 

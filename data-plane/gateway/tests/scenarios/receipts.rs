@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use serde_json::{Value, json};
-use tyrscale_model::{ReceiptsMethod, Resource, Upstream};
+use tyrscale_model::{ReceiptsMethod, Resource, Route, RouteLimits, Upstream};
 use tyrscale_simnode::{RpcError, SimNode};
 
 use super::harness::{Harness, node, route_id, settings, upstream};
@@ -120,4 +120,25 @@ async fn receipts_that_nobody_gives_are_refused() {
     second.answer("eth_getBlockReceipts", None, Ok(Value::Null));
     let answer = harness.ask(METHOD, &json!(["0x999999"])).await;
     assert_eq!(answer.json()["result"], Value::Null);
+}
+
+/// Scenario I5: refused as it is, such a call of a batch counts towards the rate.
+#[tokio::test]
+async fn receipts_asked_for_in_a_batch_count_towards_the_rate() {
+    let node = node("n").await;
+    let limited = Route {
+        limits: Some(Box::new(RouteLimits {
+            requests_per_second: 0.001,
+            burst: 1,
+            ..RouteLimits::default()
+        })),
+        ..in_order()
+    };
+    let mut harness = Harness::with_route(settings(), limited, &[&node]).await;
+    harness.put([speaks(1, ReceiptsMethod::EthGetBlockReceipts)]);
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": METHOD, "params": ["0x10"]});
+    let answer = harness.client.post(json!([call, call]).to_string()).await.json();
+    let messages = [0, 1].map(|nth: usize| answer[nth]["error"]["message"].clone());
+    assert_eq!(messages[0], "consensus_getReceipts cannot be part of a batch");
+    assert_ne!(messages[1], messages[0], "{answer}");
 }
