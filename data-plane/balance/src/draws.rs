@@ -27,6 +27,14 @@ impl Draws {
         usize::try_from(scaled).unwrap_or(0)
     }
 
+    /// Two different numbers below `bound`, each pair as likely as any other; the same twice where there are no two.
+    pub(crate) fn two_below(&mut self, bound: usize) -> [usize; 2] {
+        let first = self.below(bound);
+        // One of the others: count on from the first, around the end.
+        let others = bound.saturating_sub(1);
+        [first, (first + 1 + self.below(others)) % bound.max(1)]
+    }
+
     /// A number from 0 up to but not including 1.
     #[expect(clippy::cast_precision_loss, reason = "53 bits are what the type holds")]
     pub(crate) const fn unit(&mut self) -> f64 {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 /// Each power of two is cut into this many buckets.
 const STEPS_BITS: u32 = 7;
 const STEPS: usize = 1 << STEPS_BITS;
@@ -67,6 +69,27 @@ fn lower_bound(index: usize) -> u64 {
     let power = (index / STEPS).saturating_sub(1);
     let step = index - power * STEPS;
     (step as u64) << power
+}
+
+/// Quantiles of durations, in milliseconds.
+#[derive(Debug, Serialize)]
+pub(crate) struct Quantiles {
+    pub(crate) count: u64,
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
+    pub(crate) max_ms: f64,
+}
+
+impl From<&Histogram> for Quantiles {
+    fn from(histogram: &Histogram) -> Self {
+        let at = |per_mille| histogram.quantile(per_mille).as_secs_f64() * 1e3;
+        Self {
+            count: histogram.total(),
+            p50_ms: at(500),
+            p99_ms: at(990),
+            max_ms: at(1000),
+        }
+    }
 }
 
 #[cfg(test)]

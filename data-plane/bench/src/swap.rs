@@ -10,7 +10,7 @@ use tyrscale_model::{ResourceKey, Row, Snapshot, View, wire};
 use tyrscale_proto::v1::{self, stream_config_response::Message};
 
 use crate::configuration::{Configuration, Edit, Shape};
-use crate::histogram::Histogram;
+use crate::histogram::{Histogram, Quantiles};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -27,28 +27,8 @@ pub(crate) struct Args {
 #[derive(Debug, Serialize)]
 struct Report {
     resources: usize,
-    whole: Times,
-    one_weight: Times,
-}
-
-#[derive(Debug, Serialize)]
-struct Times {
-    count: u64,
-    p50_ms: f64,
-    p99_ms: f64,
-    max_ms: f64,
-}
-
-impl From<&Histogram> for Times {
-    fn from(took: &Histogram) -> Self {
-        let at = |per_mille| took.quantile(per_mille).as_secs_f64() * 1e3;
-        Self {
-            count: took.total(),
-            p50_ms: at(500),
-            p99_ms: at(990),
-            max_ms: at(1000),
-        }
-    }
+    whole: Quantiles,
+    one_weight: Quantiles,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
@@ -81,8 +61,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     crate::tell(&Report {
         resources: running.len(),
-        whole: Times::from(&whole),
-        one_weight: Times::from(&one),
+        whole: Quantiles::from(&whole),
+        one_weight: Quantiles::from(&one),
     })
 }
 

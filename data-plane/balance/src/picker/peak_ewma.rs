@@ -16,10 +16,7 @@ use crate::peak_ewma::Latency;
 pub(super) fn pick(weights: &[Weight], candidates: &[Candidate], random: u64) -> Option<usize> {
     let count = eligible(weights, candidates).count();
     let mut draws = Draws::new(random);
-    let first = draws.below(count);
-    // One of the others: count on from the first, around the end.
-    let others = count.saturating_sub(1);
-    let second = (first + 1 + draws.below(others)) % count.max(1);
+    let [first, second] = draws.two_below(count);
     let nth = |nth| eligible(weights, candidates).nth(nth);
     let (a, b) = (nth(first)?, nth(second)?);
     Some(better(a, b))

@@ -24,11 +24,7 @@ impl Selector {
         if count < MANY || !self.picker.compares_two() || self.tiers.count() > 1 {
             return None;
         }
-        let mut draws = Draws::new(random);
-        let first = draws.below(count);
-        // One of the others: count on from the first, around the end.
-        let second = (first + 1 + draws.below(count - 1)) % count;
-        Some([first, second])
+        Some(Draws::new(random).two_below(count))
     }
 
     /// The better of a [pair](Self::pair); `None` when something stands against one of them, or would make another

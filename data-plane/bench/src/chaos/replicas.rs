@@ -18,7 +18,7 @@ use super::cluster::{Cluster, Fault};
 use super::oracle::{id, put};
 use super::planes::Planes;
 use super::watched::Watched;
-use crate::histogram::Histogram;
+use crate::histogram::{Histogram, Quantiles};
 
 /// Until everything runs, and until everybody has a change.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -62,24 +62,6 @@ struct Report {
     killed_ms: Vec<f64>,
     /// The same of one that is suspended, noticed by its heartbeats, one each 2 s.
     suspended_ms: Vec<f64>,
-}
-
-#[derive(Debug, Serialize)]
-struct Quantiles {
-    p50_ms: f64,
-    p99_ms: f64,
-    max_ms: f64,
-}
-
-impl From<&Histogram> for Quantiles {
-    fn from(histogram: &Histogram) -> Self {
-        let at = |per_mille| millis(histogram.quantile(per_mille));
-        Self {
-            p50_ms: at(500),
-            p99_ms: at(990),
-            max_ms: at(1000),
-        }
-    }
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {

@@ -49,7 +49,7 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::{super::document::Shape, *};
-    use crate::{discovery::report::Quantiles, histogram::Histogram};
+    use crate::histogram::{Histogram, Quantiles};
 
     fn report(payload: f64, cpu: f64) -> Report {
         let shape = Shape {

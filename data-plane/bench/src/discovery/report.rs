@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{calls::Edit, document::Shape};
-use crate::histogram::Histogram;
+use crate::histogram::Quantiles;
 
 /// Everything.
 #[derive(Debug, Serialize)]
@@ -165,25 +165,4 @@ pub(crate) struct Resumed {
     pub(crate) cpu_ms: f64,
     /// Calls of the API meanwhile.
     pub(crate) calls: Quantiles,
-}
-
-/// Quantiles of durations, in milliseconds.
-#[derive(Debug, Serialize)]
-pub(crate) struct Quantiles {
-    pub(crate) count: u64,
-    pub(crate) p50_ms: f64,
-    pub(crate) p99_ms: f64,
-    pub(crate) max_ms: f64,
-}
-
-impl From<&Histogram> for Quantiles {
-    fn from(histogram: &Histogram) -> Self {
-        let at = |per_mille| histogram.quantile(per_mille).as_secs_f64() * 1e3;
-        Self {
-            count: histogram.total(),
-            p50_ms: at(500),
-            p99_ms: at(990),
-            max_ms: at(1000),
-        }
-    }
 }

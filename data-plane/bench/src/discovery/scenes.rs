@@ -16,12 +16,10 @@ use super::{
     document::{Shape, apply},
     fleet::Fleet,
     plane::{Plane, Usage},
-    report::{
-        Changes, Filled, Quantiles, Reporting, Resumed, Steady, Stopped, Sustained, Synced, Undone, Writes,
-    },
+    report::{Changes, Filled, Reporting, Resumed, Steady, Stopped, Sustained, Synced, Undone, Writes},
     reporting::Reporters,
 };
-use crate::histogram::Histogram;
+use crate::histogram::{Histogram, Quantiles};
 
 /// Writes one after the other.
 const SINGLE_WRITES: u32 = 300;
