@@ -19,6 +19,8 @@ SEEING = {
     "STRATEGY_COST": [],
     "STRATEGY_CUSTOM": ["--expression", "exp(-lag_blocks)"],
 }
+# Heights must be younger than the greatest age whenever a run looks, reports on their way included.
+PROMPT = ["--interval-ms", 1000, "--calls-per-minute", 600]
 QUICK = ["--schedule", "@every 2s", "--window", 10, "--min-samples", 3, "--min-dwell", 6, "--max-age", 5]
 
 
@@ -86,7 +88,7 @@ class Setting:
     def paths(self):
         return [f"/{strategy.lower()}" for strategy in self.routes]
 
-    def all_within(self, low, high, seconds=150):
+    def all_within(self, low, high, seconds=60):
         for strategy in self.routes:
             try:
                 eventually(lambda: low <= self.first_weight(strategy) <= high, seconds=seconds, interval=0.5)
@@ -98,7 +100,7 @@ class Setting:
 def test_a_paused_node_loses_its_weight_and_gets_it_back(stack_of_own_nodes, tmp_path, source):
     stack = stack_of_own_nodes
     setting = Setting(stack)
-    exporter = Follower(tmp_path, stack.control_plane, "exporter", "exporter").start()
+    exporter = Follower(tmp_path, stack.control_plane, "exporter", "exporter", *PROMPT).start()
     prometheus = Prometheus(tmp_path, [stack.gateway.admin, exporter.admin])
     options = []
     if source == "prometheus":
@@ -126,7 +128,7 @@ def test_a_paused_node_loses_its_weight_and_gets_it_back(stack_of_own_nodes, tmp
 def test_another_recommender_takes_over_and_none_makes_a_run_twice(stack_of_own_nodes, tmp_path):
     stack = stack_of_own_nodes
     setting = Setting(stack)
-    exporter = Follower(tmp_path, stack.control_plane, "exporter", "exporter").start()
+    exporter = Follower(tmp_path, stack.control_plane, "exporter", "exporter", *PROMPT).start()
     both = [Follower(tmp_path, stack.control_plane, "recommender", name).start() for name in ("first", "second")]
     route = setting.routes["STRATEGY_HIGHEST_BLOCK"]
 
