@@ -31,6 +31,8 @@ mod revisions;
 mod rollout;
 #[path = "cli/secrets.rs"]
 mod secrets;
+#[path = "cli/selecting.rs"]
+mod selecting;
 #[path = "cli/store.rs"]
 mod store;
 #[path = "cli/traffic.rs"]

@@ -135,10 +135,23 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     pub(crate) async fn start(data_dir: &Path, control_plane: SocketAddr) -> Self {
+        Self::selecting(data_dir, control_plane, &[]).await
+    }
+
+    /// One that serves the routes with these labels alone.
+    pub(crate) async fn selecting(
+        data_dir: &Path,
+        control_plane: SocketAddr,
+        labels: &[(&str, &str)],
+    ) -> Self {
         let ((data, address), (admin, _)) = (bind().await, bind().await);
+        let labels = labels.iter();
         let args = tyrscale_gateway::Args {
             control_planes: vec![format!("http://{control_plane}").parse().unwrap()],
             data_dir: data_dir.to_owned(),
+            select_labels: labels
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
             ..defaults()
         };
         let config = tyrscale_gateway::Config::try_from(args).unwrap();
@@ -157,7 +170,7 @@ impl Gateway {
         self.task.await.unwrap().unwrap();
     }
 
-    fn ask(&self) -> Answer {
+    pub(crate) fn ask(&self) -> Answer {
         ask(self.address, "a.example", "/eth")
     }
 

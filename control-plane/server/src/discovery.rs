@@ -12,6 +12,7 @@ mod hello;
 mod lanes;
 mod needs;
 mod packing;
+mod parts;
 mod resume;
 mod scrub;
 mod session;
@@ -35,7 +36,7 @@ use tyrscale_proto::v1;
 use tyrscale_store::Store;
 
 pub(crate) use self::hello::PROTOCOL;
-use self::{gate::Gate, update::Updates};
+use self::{gate::Gate, parts::Parts, update::Updates};
 use crate::{
     access::Admission, fleet::Fleet, grpc::peer_of, metrics::DiscoveryMetrics, rollout::Rollouts,
     secrets::Vault, weights::Book,
@@ -96,6 +97,7 @@ pub(crate) struct Hub {
     pub(crate) guard: Option<Guard>,
     gate: Gate,
     updates: LaneUpdates,
+    parts: Parts,
 }
 
 /// The updates that streams share, by lane.
@@ -127,6 +129,7 @@ impl Hub {
             guard: None,
             gate: Gate::new(snapshot_room),
             updates: LaneUpdates::default(),
+            parts: Parts::default(),
         }
     }
 

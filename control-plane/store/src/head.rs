@@ -1,15 +1,18 @@
 //! What readers see: the newest durable snapshot, and the history in memory.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     ops::RangeBounds,
     sync::{Arc, LazyLock},
 };
 
 use rpds::RedBlackTreeMapSync;
-use tyrscale_model::{KindHashes, ResourceKey, Revision, Snapshot};
+use tyrscale_model::{ChangeAction, KindHashes, ResourceKey, Revision, Snapshot, UnixMillis};
 
-use crate::log::RevisionSummary;
+use crate::log::{RevisionSummary, Touched};
+
+/// Heads that the history of a part reaches back over.
+const MAX_PART_HISTORY: usize = 1_024;
 
 /// The newest durable state.
 #[derive(Debug, Clone)]
@@ -18,6 +21,50 @@ pub struct Head {
     pub snapshot: Snapshot,
     /// What led to it.
     pub history: History,
+}
+
+impl Head {
+    /// The head of a part of the configuration, whose history begins with it.
+    #[must_use]
+    pub fn of_part(snapshot: Snapshot) -> Self {
+        Self {
+            history: History::new(snapshot.revision(), snapshot.hashes()),
+            snapshot,
+        }
+    }
+
+    /// The head that follows in such a part, where `changed` is what changed in it. Its history reaches back over a bounded
+    /// number of heads.
+    #[must_use]
+    pub fn followed_by(&self, snapshot: Snapshot, changed: Vec<ResourceKey>) -> Self {
+        let mut history = self.history.clone();
+        let touched = |key: ResourceKey| Touched {
+            action: match snapshot.get(&key) {
+                Some(_) => ChangeAction::Updated,
+                None => ChangeAction::Deleted,
+            },
+            key,
+            changes_content: true,
+        };
+        history.push(RevisionSummary {
+            revision: snapshot.revision(),
+            time: UnixMillis(0),
+            actor: String::new(),
+            client: String::new(),
+            request_id: String::new(),
+            message: String::new(),
+            labels: BTreeMap::new(),
+            reverts_to: None,
+            rollout: None,
+            touched: changed.into_iter().map(touched).collect(),
+            hashes: snapshot.hashes(),
+        });
+        let oldest = history.range(..).next().map(|summary| summary.revision);
+        if let Some(oldest) = oldest.filter(|_| history.len() > MAX_PART_HISTORY) {
+            history.compact(oldest);
+        }
+        Self { snapshot, history }
+    }
 }
 
 /// The revisions above the floor, without their contents, which rest in the log.
@@ -124,10 +171,9 @@ impl History {
 
 #[cfg(test)]
 mod tests {
-    use tyrscale_model::{ChangeAction, Kind, UnixMillis};
+    use tyrscale_model::Kind;
 
     use super::*;
-    use crate::log::Touched;
 
     fn summary(revision: u64, id: &str, changes_content: bool) -> RevisionSummary {
         RevisionSummary {

@@ -61,6 +61,16 @@ pub struct Args {
     /// A label that stages of rollouts choose gateways by, as name=value; repeat it for more.
     #[arg(long = "label", env = "TYRSCALE_LABELS", value_name = "NAME=VALUE", value_delimiter = ',', value_parser = label)]
     pub labels: Vec<(String, String)>,
+    /// A label that routes must have for this gateway to serve them, as name=value; repeat it for more, of which they must
+    /// have all. By default it serves all routes.
+    #[arg(
+        long = "select-label",
+        env = "TYRSCALE_SELECT_LABELS",
+        value_name = "NAME=VALUE",
+        value_delimiter = ',',
+        value_parser = label
+    )]
+    pub select_labels: Vec<(String, String)>,
     /// Threads that serve clients; by default one for each core.
     #[arg(long, env = "TYRSCALE_GATEWAY_WORKERS")]
     pub workers: Option<NonZeroUsize>,

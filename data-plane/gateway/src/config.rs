@@ -12,6 +12,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::sync::Semaphore;
 use tyrscale_client::ClientTls;
+use tyrscale_model::{Selection, label_violations};
 
 use crate::args::{Args, TlsConfig, cores};
 use crate::compress::Compress;
@@ -38,6 +39,8 @@ pub struct Config {
     pub zone: String,
     /// Labels that stages of rollouts choose by.
     pub labels: BTreeMap<String, String>,
+    /// The routes it serves.
+    pub selection: Selection,
     /// How TLS is spoken with clients, if it is.
     pub tls: Option<TlsConfig>,
     /// How requests are served.
@@ -169,6 +172,11 @@ pub enum ConfigError {
     /// More labels than the control plane takes.
     #[error("--label may be given at most {MAX_LABELS} times")]
     ManyLabels,
+    /// Labels that no route can have.
+    #[error(
+        "--select-label must be given labels as resources have them, such as team=payments, and not too many"
+    )]
+    SelectLabels,
     /// Certificates without keys, or an address to serve them at without any.
     #[error("--tls-listen needs --tls-cert and --tls-key, as many of the one as of the other")]
     TlsPairs,
@@ -221,6 +229,7 @@ impl TryFrom<Args> for Config {
             group: args.group,
             zone: args.zone,
             labels: args.labels.into_iter().collect(),
+            selection: Selection::of(args.select_labels.into_iter().collect()),
             tls: args.tls.check()?,
             settings,
         })
@@ -264,6 +273,9 @@ impl Args {
         }
         if self.labels.len() > MAX_LABELS {
             return Err(ConfigError::ManyLabels);
+        }
+        if !label_violations(&self.select_labels.iter().cloned().collect()).is_empty() {
+            return Err(ConfigError::SelectLabels);
         }
         if self.node_id.as_deref().is_some_and(|id| !is_node_id(id)) {
             return Err(ConfigError::NodeId);

@@ -13,7 +13,7 @@ use tyrscale_client::{
     ClientError, Consumer, NodeIdentity, NodeRole, SubscriptionConfig, SubscriptionStatus, Timing, Update,
     WeightChange, subscription,
 };
-use tyrscale_model::{Kind, Rejection, Snapshot, View};
+use tyrscale_model::{Kind, Rejection, Selection, Snapshot, View};
 use tyrscale_telemetry::catalogue::{
     CONFIG_UPDATES_TOTAL, CONTROL_PLANE_CONNECTED, GATEWAY_CONFIG_AGE_SECONDS, GATEWAY_WEIGHTS,
     GATEWAY_WEIGHTS_AGE_SECONDS, GATEWAY_WEIGHTS_EXPIRED_TOTAL, GATEWAY_WEIGHTS_REVISION,
@@ -84,8 +84,9 @@ pub async fn run(
         tls: config.control_plane_tls,
         node,
         view: View::of(&VIEW),
+        last_good: Some(config.data_dir.join(last_good(&config.selection))),
+        selection: config.selection,
         weights: true,
-        last_good: Some(config.data_dir.join(LAST_GOOD)),
         timing: Timing::default(),
         max_message_bytes: 0,
     };
@@ -132,6 +133,14 @@ impl Consumer for Follower {
 
     fn weigh(&mut self, changes: &[WeightChange]) {
         self.0.weigh(changes);
+    }
+}
+
+/// The directory of the last good content of a selection: what was selected otherwise is not gone on from.
+fn last_good(selection: &Selection) -> String {
+    match selection.mark() {
+        Some(mark) => format!("{LAST_GOOD}-{mark}"),
+        None => LAST_GOOD.to_owned(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use http::Uri;
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::sync::CancellationToken;
-use tyrscale_model::{Kind, Snapshot, View};
+use tyrscale_model::{Kind, Selection, Snapshot, View};
 use tyrscale_telemetry::{
     AdminState, Check, Metrics, Readiness, Service, TelemetryError, catalogue, serve_admin,
 };
@@ -112,6 +112,7 @@ impl From<FollowerConfig> for SubscriptionConfig {
                 build: config.build,
             },
             view: config.view,
+            selection: Selection::default(),
             weights: false,
             last_good: config.data_dir.map(|directory| directory.join(LAST_GOOD)),
             timing: Timing::default(),

@@ -32,6 +32,7 @@ mod route_key;
 mod rpc;
 mod rules;
 mod secret;
+mod selection;
 mod snapshot;
 mod traffic;
 mod upstream;
@@ -71,6 +72,7 @@ pub use route::{
 pub use route_key::{HostKey, PathKey, RouteKey, RouteKeyRef};
 pub use rpc::{CallPrices, Collector, Rpc, Visibility};
 pub use secret::{Secret, SecretValue};
+pub use selection::Selection;
 pub use snapshot::{AdvanceError, Entry, Etag, Meta, Row, Snapshot, UnixMillis};
 pub use traffic::Traffic;
 pub use upstream::{

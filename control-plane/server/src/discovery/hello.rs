@@ -1,7 +1,7 @@
 //! What a subscriber says of itself, checked.
 
 use tonic::Status;
-use tyrscale_model::{Features, Lane, Version, View, wire};
+use tyrscale_model::{Features, Lane, Selection, Version, View, label_violations, wire};
 use tyrscale_proto::v1;
 
 use super::update::{Format, MAX_MESSAGE, MIN_MESSAGE};
@@ -23,6 +23,8 @@ const MAX_QUARANTINED: usize = 16;
 pub(crate) struct Subscriber {
     pub(crate) node: v1::Node,
     pub(crate) view: View,
+    /// The routes it has to do with.
+    pub(crate) selection: Selection,
     /// The lanes it follows.
     pub(crate) lanes: Vec<Lane>,
     /// What it runs, in each lane.
@@ -56,6 +58,7 @@ pub(crate) fn read(hello: v1::Hello) -> Result<Subscriber, Status> {
     Ok(Subscriber {
         node,
         view: wire::view_from_wire(hello.selector.as_ref()),
+        selection: selection_of(hello.selector.as_ref())?,
         lanes: lanes_of(hello.selector.as_ref()),
         have: hello.have.iter().filter_map(wire::version_from_wire).collect(),
         quarantined: hello
@@ -71,6 +74,16 @@ pub(crate) fn read(hello: v1::Hello) -> Result<Subscriber, Status> {
             terse: hello.features.iter().any(|feature| feature == TERSE),
         },
     })
+}
+
+fn selection_of(selector: Option<&v1::Selector>) -> Result<Selection, Status> {
+    let labels = selector
+        .map(|selector| selector.labels.clone())
+        .unwrap_or_default();
+    match label_violations(&labels).first() {
+        None => Ok(Selection::of(labels)),
+        Some(violation) => Err(Status::invalid_argument(format!("selector.{violation}"))),
+    }
 }
 
 /// The lanes of a selector: the configuration always, recommended weights when they are asked for.
@@ -128,6 +141,14 @@ mod tests {
                 "{bad}"
             );
         }
+        let mut selecting = hello("gw-1");
+        selecting.selector = Some(v1::Selector {
+            labels: [("Not A Label".to_owned(), "x".to_owned())].into(),
+            ..v1::Selector::default()
+        });
+        let refused = read(selecting).unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert!(refused.message().starts_with("selector.labels"), "{refused}");
         let mut long = hello("gw-1");
         long.node.as_mut().unwrap().zone = "z".repeat(MAX_TEXT + 1);
         assert_eq!(read(long).unwrap_err().code(), Code::InvalidArgument);
@@ -137,7 +158,10 @@ mod tests {
     fn the_lane_of_weights_is_followed_by_those_who_ask_for_it() {
         let lanes = |kinds: &[v1::Kind]| {
             let kinds = kinds.iter().map(|kind| i32::from(*kind)).collect();
-            lanes_of(Some(&v1::Selector { kinds }))
+            lanes_of(Some(&v1::Selector {
+                kinds,
+                ..v1::Selector::default()
+            }))
         };
         assert_eq!(lanes_of(None), [Lane::Config]);
         assert_eq!(lanes(&[v1::Kind::Upstream, v1::Kind::Weight]), Lane::ALL);

@@ -170,6 +170,7 @@ mod tests {
         let subscriber = Subscriber {
             node: v1::Node::default(),
             view: View::ALL,
+            selection: tyrscale_model::Selection::default(),
             lanes: Lane::ALL.to_vec(),
             have: Lane::ALL.map(|lane| version(lane, 1)).to_vec(),
             quarantined: Vec::new(),

@@ -50,8 +50,10 @@ pub(crate) async fn serve(hub: Arc<Hub>, mut inbox: Inbox, peer: Subject, outbox
     let ended = match open(&hub, &mut inbox, peer).await {
         Ok(Some((subscriber, membership))) => {
             let id = subscriber.node.id.clone();
-            let stream = Stream::new(&hub, subscriber, membership, outbox.clone());
-            let ended = stream.run(inbox).await;
+            let ended = match Stream::new(&hub, subscriber, membership, outbox.clone()) {
+                Ok(stream) => stream.run(inbox).await,
+                Err(status) => Err(status),
+            };
             let reason = ended.as_ref().err().map(ToString::to_string);
             tracing::info!(node.id = %id, reason, "subscriber left");
             ended
@@ -105,6 +107,12 @@ async fn open(
     Ok(Some((subscriber, membership)))
 }
 
+/// A part of the configuration does not fit together, which a configuration that does never causes.
+fn unfit(rejection: tyrscale_model::Rejection) -> Status {
+    tracing::error!(%rejection, "the selected part of the configuration cannot be made");
+    Status::internal("the selected part of the configuration cannot be made")
+}
+
 struct Stream<'a> {
     hub: &'a Hub,
     subscriber: Subscriber,
@@ -113,7 +121,9 @@ struct Stream<'a> {
     lanes: Lanes,
     targets: watch::Receiver<Arc<Targets>>,
     weights: watch::Receiver<Arc<weights::Head>>,
-    /// What the subscriber is to run, and its version as far as it is seen.
+    /// What the fleet's nodes like this one are to run.
+    whole: Arc<Head>,
+    /// The part of it that the subscriber is to run, and its version as far as it is seen.
     head: (Arc<Head>, Version),
     weights_head: (Arc<weights::Head>, Version),
     /// Why head is not the newest; empty when it is.
@@ -128,13 +138,19 @@ struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
-    fn new(hub: &'a Hub, subscriber: Subscriber, membership: Membership, outbox: Outbox) -> Self {
+    fn new(
+        hub: &'a Hub,
+        subscriber: Subscriber,
+        membership: Membership,
+        outbox: Outbox,
+    ) -> Result<Self, Status> {
         let (mut targets, mut weights) = (hub.rollouts.targets(), hub.weights.subscribe());
         let target = targets.borrow_and_update().of(&subscriber.node);
         let weights_head = Arc::clone(&weights.borrow_and_update());
-        let head_version = target.head.snapshot.version(subscriber.view);
+        let head = hub.parts.of(&target.head, &subscriber.selection).map_err(unfit)?;
+        let head_version = head.snapshot.version(subscriber.view);
         let weights_version = weights_head.weights.version();
-        Self {
+        Ok(Self {
             lanes: Lanes::new(&subscriber, hub.timing.ack_deadline),
             hub,
             subscriber,
@@ -142,29 +158,37 @@ impl<'a> Stream<'a> {
             outbox,
             targets,
             weights,
-            head: (target.head, head_version),
+            whole: target.head,
+            head: (head, head_version),
             weights_head: (weights_head, weights_version),
             held: target.held,
             unable: None,
             room: None,
             line: None,
             ageing: Ageing::new(Instant::now(), hub.timing.stream_age, fastrand::f64()),
-        }
+        })
     }
 
     /// What the subscriber is to run may be another.
-    fn retarget(&mut self) {
+    ///
+    /// # Errors
+    /// An end of the stream when the part that it sees cannot be made.
+    fn retarget(&mut self) -> Result<(), Status> {
         let target = self.targets.borrow_and_update().of(&self.subscriber.node);
         // A version's digest is worked out once for each content, not for each look at it.
-        if !Arc::ptr_eq(&self.head.0, &target.head) {
-            let version = target.head.snapshot.version(self.view());
-            self.head = (target.head, version);
+        if !Arc::ptr_eq(&self.whole, &target.head) {
+            let selection = &self.subscriber.selection;
+            let head = self.hub.parts.of(&target.head, selection).map_err(unfit)?;
+            let version = head.snapshot.version(self.view());
+            self.head = (head, version);
+            self.whole = target.head;
         }
         self.held = target.held;
         let weights = self.weights.borrow_and_update();
         if !Arc::ptr_eq(&self.weights_head.0, &weights) {
             self.weights_head = (Arc::clone(&weights), weights.weights.version());
         }
+        Ok(())
     }
 
     const fn view(&self) -> View {
@@ -216,7 +240,7 @@ impl<'a> Stream<'a> {
         let mut replaced = std::pin::pin!(replaced.cancelled());
         let mut alarm = std::pin::pin!(sleep_until(self.ageing.wake_at()));
         loop {
-            self.retarget();
+            self.retarget()?;
             for lane in Lane::ALL {
                 self.push(lane).await?;
             }

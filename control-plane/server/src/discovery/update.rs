@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use tokio::sync::Mutex;
-use tyrscale_model::{Lineage, Revision, Version, View, wire};
+use tyrscale_model::{Digest, Lineage, Revision, Version, View, wire};
 use tyrscale_proto::v1::{self, stream_config_response::Message};
 
 use super::{
@@ -82,6 +82,8 @@ pub(crate) struct Format {
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Range {
     variant: (View, u64),
+    /// Tells apart who sees different parts of one revision.
+    target: Digest,
     base: Option<Version>,
     format: Format,
 }
@@ -111,6 +113,7 @@ impl Updates {
         let newest = (target.lineage, target.revision);
         let range = Range {
             variant: content.variant(),
+            target: target.digest,
             base,
             format,
         };

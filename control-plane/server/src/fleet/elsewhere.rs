@@ -49,6 +49,7 @@ fn record(status: &v1::NodeStatus) -> Option<(Process, Record)> {
             features: Features::of_words(status.features.iter().map(String::as_str)),
             view: wire::view_from_wire(Some(&v1::Selector {
                 kinds: status.kinds.clone(),
+                ..v1::Selector::default()
             })),
         },
     };

@@ -269,6 +269,7 @@ pub(crate) fn subscribe_as(
             build: "test".to_owned(),
         },
         view: View::ALL,
+        selection: tyrscale_model::Selection::default(),
         weights: false,
         last_good: None,
         timing: Timing::default(),

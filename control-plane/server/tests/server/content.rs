@@ -37,6 +37,7 @@ async fn a_change_outside_a_view_moves_its_revision_without_content() {
     let hello = v1::Hello {
         selector: Some(v1::Selector {
             kinds: vec![v1::Kind::Network.into()],
+            ..v1::Selector::default()
         }),
         ..crate::follower::hello("n", "boot")
     };

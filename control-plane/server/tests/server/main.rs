@@ -31,6 +31,7 @@ mod rollout;
 mod runs;
 mod scopes;
 mod secrets;
+mod selecting;
 mod services;
 mod status;
 mod subscription;

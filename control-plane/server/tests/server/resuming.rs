@@ -333,6 +333,7 @@ async fn a_view_sees_its_kinds_alone() {
     let networks = v1::Hello {
         selector: Some(v1::Selector {
             kinds: vec![v1::Kind::Network.into(), 99],
+            ..v1::Selector::default()
         }),
         ..hello("n", "boot")
     };

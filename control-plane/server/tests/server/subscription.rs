@@ -28,6 +28,7 @@ fn config(plane: &Plane, dir: &Path) -> SubscriptionConfig {
             build: "test".to_owned(),
         },
         view: View::ALL,
+        selection: tyrscale_model::Selection::default(),
         weights: false,
         last_good: Some(dir.to_owned()),
         timing: Timing::default(),

@@ -80,6 +80,7 @@ impl Gateway {
         let hello = v1::Hello {
             selector: Some(v1::Selector {
                 kinds: kinds.iter().map(|kind| i32::from(*kind)).collect(),
+                ..v1::Selector::default()
             }),
             features: vec!["terse".to_owned()],
             have,

@@ -42,6 +42,7 @@ impl Watched {
                     build: "chaos".to_owned(),
                 },
                 view: View::ALL,
+                selection: tyrscale_model::Selection::default(),
                 weights: false,
                 last_good: None,
                 timing: Timing::default(),

@@ -188,6 +188,7 @@ fn hello(id: &str, have: &Have) -> v1::Hello {
         have: have.values().cloned().collect(),
         selector: Some(v1::Selector {
             kinds: kinds.into_iter().map(i32::from).collect(),
+            ..v1::Selector::default()
         }),
         features: vec!["terse".to_owned()],
         codecs: vec![v1::Codec::Zstd.into()],

@@ -25,6 +25,7 @@ pub(crate) fn start(
             build: "tyrscale-bench".to_owned(),
         },
         view: View::ALL,
+        selection: tyrscale_model::Selection::default(),
         weights: false,
         last_good: None,
         timing: Timing::default(),

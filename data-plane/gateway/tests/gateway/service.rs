@@ -120,6 +120,7 @@ impl Running {
             node_id: None,
             group: "default".to_owned(),
             labels: std::collections::BTreeMap::new(),
+            selection: tyrscale_model::Selection::default(),
             zone: String::new(),
             tls: None,
             settings: Settings {

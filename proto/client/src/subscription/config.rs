@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use http::Uri;
-use tyrscale_model::View;
+use tyrscale_model::{Selection, View};
 use tyrscale_proto::v1;
 use tyrscale_tls::ClientTls;
 
@@ -92,9 +92,12 @@ pub struct SubscriptionConfig {
     pub node: NodeIdentity,
     /// Which kinds are wanted. Must hold, with a kind, the kinds its resources name.
     pub view: View,
+    /// Which routes are wanted, and what belongs to them.
+    pub selection: Selection,
     /// Whether recommended weights are followed, too.
     pub weights: bool,
-    /// The directory that keeps the last good content, for this subscription alone; none: nothing is kept.
+    /// The directory that keeps the last good content, for this subscription and its selection alone; none: nothing is
+    /// kept.
     pub last_good: Option<PathBuf>,
     /// Intervals and limits of time.
     pub timing: Timing,

@@ -201,6 +201,7 @@ impl<C: Consumer> Subscriber<C> {
 
     fn selector(&self) -> v1::Selector {
         let mut selector = wire::view_to_wire(self.config.view);
+        selector.labels.clone_from(self.config.selection.labels());
         if self.config.weights {
             selector.kinds.push(v1::Kind::Weight.into());
         }

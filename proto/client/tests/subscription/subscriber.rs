@@ -75,6 +75,7 @@ pub(crate) fn config(endpoints: &[&Uri], last_good: Option<&Path>) -> Subscripti
             build: "test".into(),
         },
         view: VIEW,
+        selection: tyrscale_model::Selection::default(),
         weights: false,
         last_good: last_good.map(Path::to_owned),
         timing: timing(),

@@ -111,6 +111,7 @@ pub fn row_from_wire(message: &v1::DiscoveryResource) -> Option<Row> {
 pub fn view_to_wire(view: View) -> v1::Selector {
     v1::Selector {
         kinds: view.kinds().map(|kind| kind_to_wire(kind).into()).collect(),
+        labels: std::collections::BTreeMap::new(),
     }
 }
 

@@ -1,0 +1,46 @@
+//! Gateways that serve the routes of some labels.
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tyrscale_simnode::{SimNode, SimNodeConfig};
+
+use crate::fleet::{ControlPlane, Gateway, resources};
+
+/// The route and its upstream, labelled with a team.
+fn of_team(node: &SimNode, team: &str) -> Value {
+    let mut resources = resources(node);
+    resources[0]["meta"] = serde_json::json!({"labels": {"team": team}});
+    resources
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_route_is_served_where_its_labels_say() {
+    let (store, first_dir, second_dir) = (
+        TempDir::new().unwrap(),
+        TempDir::new().unwrap(),
+        TempDir::new().unwrap(),
+    );
+    let node = SimNode::start(SimNodeConfig::named("node")).await.unwrap();
+    let control_plane = ControlPlane::start(store.path()).await;
+    let grpc = control_plane.grpc;
+    let a = Gateway::selecting(first_dir.path(), grpc, &[("team", "a")]).await;
+    let b = Gateway::selecting(second_dir.path(), grpc, &[("team", "b")]).await;
+    assert_eq!(control_plane.apply(&of_team(&node, "a")).code, 0);
+    control_plane.settle(2);
+    a.serves_from("node");
+    assert_eq!(b.ask().status, 404);
+
+    // A change of the label moves it.
+    assert_eq!(control_plane.apply(&of_team(&node, "b")).code, 0);
+    control_plane.settle(2);
+    assert_eq!(a.ask().status, 404);
+    b.serves_from("node");
+
+    // Who selects otherwise from now on does not go on from what it ran.
+    a.stop().await;
+    let a = Gateway::selecting(first_dir.path(), grpc, &[("team", "b")]).await;
+    control_plane.settle(2);
+    a.serves_from("node");
+    a.stop().await;
+    b.stop().await;
+}
