@@ -11,7 +11,7 @@ use tyrscale_store::Head;
 
 /// Parts of one selection that are kept: those of the newest heads, for stages of a rollout lead to different ones.
 const KEPT: usize = 8;
-/// Selections that are kept; of further ones each part is made anew.
+/// Selections that are kept. Those that nobody follows any more fall behind, and go first.
 const MAX_SELECTIONS: usize = 64;
 
 /// What was made of the configuration for each selection.
@@ -48,17 +48,30 @@ impl Parts {
             Some(earlier) => after(earlier, whole, selection)?,
             None => Head::of_part(whole.snapshot.selected(selection)?),
         });
-        if made.len() < MAX_SELECTIONS || made.contains_key(selection) {
-            let parts = made.entry(selection.clone()).or_default();
-            parts.push_back(Part {
-                whole: Arc::clone(whole),
-                head: Arc::clone(&head),
-            });
-            if parts.len() > KEPT {
-                parts.pop_front();
-            }
+        if made.len() >= MAX_SELECTIONS && !made.contains_key(selection) {
+            forget_oldest(&mut made);
+        }
+        let parts = made.entry(selection.clone()).or_default();
+        parts.push_back(Part {
+            whole: Arc::clone(whole),
+            head: Arc::clone(&head),
+        });
+        if parts.len() > KEPT {
+            parts.pop_front();
         }
         Ok(head)
+    }
+}
+
+/// Forgets the selection whose newest part is the oldest.
+fn forget_oldest(made: &mut HashMap<Selection, VecDeque<Part>>) {
+    let newest = |parts: &VecDeque<Part>| {
+        let revisions = parts.iter().map(|part| part.whole.snapshot.revision());
+        revisions.max()
+    };
+    let oldest = made.iter().min_by_key(|(_, parts)| newest(parts));
+    if let Some(oldest) = oldest.map(|(selection, _)| selection.clone()) {
+        made.remove(&oldest);
     }
 }
 
@@ -87,4 +100,34 @@ fn after(earlier: &Part, whole: &Head, selection: &Selection) -> Result<Head, Re
     let before = &earlier.head.snapshot;
     let (snapshot, changed) = whole.snapshot.selected_after(before, touched, selection)?;
     Ok(earlier.head.followed_by(snapshot, changed))
+}
+
+#[cfg(test)]
+mod tests {
+    use tyrscale_model::{Lineage, Snapshot};
+
+    use super::*;
+
+    fn selection(team: usize) -> Selection {
+        Selection::of([("team".to_owned(), team.to_string())].into())
+    }
+
+    #[test]
+    fn parts_are_shared_and_bounded_and_all_is_the_head_itself() {
+        let parts = Parts::default();
+        let whole = Arc::new(Head::of_part(Snapshot::empty(Lineage([1; 16]))));
+        let all = parts.of(&whole, &Selection::default()).unwrap();
+        assert!(Arc::ptr_eq(&all, &whole));
+        let first = parts.of(&whole, &selection(0)).unwrap();
+        assert!(Arc::ptr_eq(&first, &parts.of(&whole, &selection(0)).unwrap()));
+        for team in 0..2 * MAX_SELECTIONS {
+            parts.of(&whole, &selection(team)).unwrap();
+        }
+        assert_eq!(parts.made.lock().unwrap().len(), MAX_SELECTIONS);
+        for _ in 0..2 * KEPT {
+            // Another head of the same content.
+            parts.of(&Arc::new(Head::clone(&whole)), &selection(0)).unwrap();
+        }
+        assert_eq!(parts.made.lock().unwrap()[&selection(0)].len(), KEPT);
+    }
 }
