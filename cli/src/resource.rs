@@ -84,10 +84,10 @@ pub(crate) struct Meta {
 }
 
 impl Meta {
-    /// That a resource has this etag.
-    pub(crate) fn of_etag(etag: String) -> Self {
+    /// That a resource has these labels.
+    pub(crate) fn of_labels(labels: BTreeMap<String, String>) -> Self {
         Self {
-            etag,
+            labels,
             ..Self::default()
         }
     }
@@ -188,15 +188,25 @@ pub(crate) fn from_fields<R: Resource>(fields: Map<String, Value>) -> Result<R, 
 }
 
 /// The paths of the fields that are set, but for the id and what only the control plane sets. A health
-/// check's request and an upstream's headers change as a whole.
+/// check's request, headers, labels and annotations change as a whole.
 pub(crate) fn mask<R: Resource>(resource: &R) -> Result<Vec<String>, Failure> {
     let mut paths = Vec::new();
     for (name, value) in given(resource)? {
-        if name != R::ID && name != "meta" {
-            collect_paths(name, &value, &mut paths);
+        match name.as_str() {
+            "meta" => paths.extend(noted(&value).map(str::to_owned)),
+            _ if name != R::ID => collect_paths(name, &value, &mut paths),
+            _ => {}
         }
     }
     Ok(paths)
+}
+
+/// What people note with a resource, in its `meta`.
+fn noted(meta: &Value) -> impl Iterator<Item = &'static str> {
+    let notes = [("labels", "meta.labels"), ("annotations", "meta.annotations")];
+    notes
+        .into_iter()
+        .filter_map(|(name, path)| meta.get(name).map(|_| path))
 }
 
 fn collect_paths(path: String, value: &Value, paths: &mut Vec<String>) {
@@ -233,6 +243,8 @@ mod tests {
             parse("{id: a, cordoned: false, headers: {x-key: v}, limits: {burst: 0}, protocol: auto}");
         let expected = ["cordoned", "headers", "limits.burst", "protocol"];
         assert_eq!(mask(&upstream).unwrap(), expected);
+        let network: Network = parse("{name: a, meta: {labels: {team: b}, modified_by: c}}");
+        assert_eq!(mask(&network).unwrap(), ["meta.labels"]);
     }
 
     #[test]

@@ -16,7 +16,10 @@ pub(crate) use recommendation::RecommendationVerb;
 use clap::Subcommand;
 
 use crate::{
-    Connection, Failure, Output, input, output::say, resource, resource::Resource, transport::Client,
+    Connection, Failure, Output, input,
+    output::say,
+    resource::{self, Meta, Resource},
+    transport::Client,
 };
 
 /// What to do with a kind of resource.
@@ -52,6 +55,9 @@ impl<R: Resource> Verb<R> {
 struct Content<R: Resource> {
     #[command(flatten)]
     flags: R,
+    /// A label as NAME=VALUE; repeat it for more. They replace those there are.
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = input::parse_label)]
+    labels: Vec<(String, String)>,
     /// YAML or JSON file with the resource, fields as in the API; "-" is standard input. Flags win over it.
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
@@ -60,6 +66,9 @@ struct Content<R: Resource> {
 impl<R: Resource> Content<R> {
     fn read(mut self) -> Result<R, Failure> {
         self.flags.complete_flags();
+        if !self.labels.is_empty() {
+            *self.flags.meta_mut() = Some(Meta::of_labels(self.labels.into_iter().collect()));
+        }
         match self.file {
             Some(path) => resource::overlaid(&input::read_one(&path)?, &self.flags),
             None => Ok(self.flags),

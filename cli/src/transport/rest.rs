@@ -127,7 +127,13 @@ impl RestClient {
         refuse(&[
             ("--dry-run", change.dry_run),
             ("--clear", !change.cleared.is_empty()),
-            ("--etag (meta.etag)", resource.meta_mut().is_some()),
+            (
+                "--etag (meta.etag)",
+                resource
+                    .meta_mut()
+                    .as_ref()
+                    .is_some_and(|meta| !meta.etag.is_empty()),
+            ),
         ])?;
         let id = resource.id().unwrap_or_default().to_owned();
         match R::KIND {

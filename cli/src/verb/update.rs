@@ -3,7 +3,7 @@
 use super::{Content, report};
 use crate::{
     Failure, Output,
-    resource::{self, Meta, Resource},
+    resource::{self, Resource},
     transport::{Change, Client},
 };
 
@@ -29,7 +29,7 @@ pub(crate) async fn run<R: Resource>(args: Args<R>, client: &Client, output: Out
     let mut resource = args.content.read()?;
     let id = target::<R>(args.target, resource.id())?;
     if let Some(etag) = args.etag {
-        *resource.meta_mut() = Some(Meta::of_etag(etag));
+        resource.meta_mut().get_or_insert_default().etag = etag;
     }
     let fields = resource::mask(&resource)?;
     if fields.is_empty() && args.clear.is_empty() {

@@ -17,7 +17,7 @@ use tyrscale_simnode::{SimNode, SimNodeConfig};
 
 use crate::harness::{Answer, Ended, ask, eventually, tyrctl, tyrctl_fed};
 
-const ROUTE: &str = "22222222-2222-4222-8222-222222222222";
+pub(crate) const ROUTE: &str = "22222222-2222-4222-8222-222222222222";
 const UPSTREAM: &str = "33333333-3333-4333-8333-333333333333";
 
 pub(crate) struct ControlPlane {

@@ -4,7 +4,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tyrscale_simnode::{SimNode, SimNodeConfig};
 
-use crate::fleet::{ControlPlane, Gateway, resources};
+use crate::fleet::{ControlPlane, Gateway, ROUTE, resources};
 
 /// The route and its upstream, labelled with a team.
 fn of_team(node: &SimNode, team: &str) -> Value {
@@ -31,7 +31,9 @@ async fn a_route_is_served_where_its_labels_say() {
     assert_eq!(b.ask().status, 404);
 
     // A change of the label moves it.
-    assert_eq!(control_plane.apply(&of_team(&node, "b")).code, 0);
+    let moved = control_plane.tyrctl(&["route", "update", ROUTE, "--label", "team=b"]);
+    assert_eq!(moved.code, 0, "{moved:?}");
+    assert_eq!(moved.json()["meta"]["labels"]["team"], "b");
     control_plane.settle(2);
     assert_eq!(a.ask().status, 404);
     b.serves_from("node");

@@ -12,7 +12,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::sync::Semaphore;
 use tyrscale_client::ClientTls;
-use tyrscale_model::{Selection, label_violations};
+use tyrscale_model::{Selection, Violation, label_violations};
 
 use crate::args::{Args, TlsConfig, cores};
 use crate::compress::Compress;
@@ -173,10 +173,8 @@ pub enum ConfigError {
     #[error("--label may be given at most {MAX_LABELS} times")]
     ManyLabels,
     /// Labels that no route can have.
-    #[error(
-        "--select-label must be given labels as resources have them, such as team=payments, and not too many"
-    )]
-    SelectLabels,
+    #[error("--select-label: {0}")]
+    SelectLabels(Violation),
     /// Certificates without keys, or an address to serve them at without any.
     #[error("--tls-listen needs --tls-cert and --tls-key, as many of the one as of the other")]
     TlsPairs,
@@ -274,8 +272,9 @@ impl Args {
         if self.labels.len() > MAX_LABELS {
             return Err(ConfigError::ManyLabels);
         }
-        if !label_violations(&self.select_labels.iter().cloned().collect()).is_empty() {
-            return Err(ConfigError::SelectLabels);
+        let select_labels = self.select_labels.iter().cloned().collect();
+        if let Some(violation) = label_violations(&select_labels).into_iter().next() {
+            return Err(ConfigError::SelectLabels(violation));
         }
         if self.node_id.as_deref().is_some_and(|id| !is_node_id(id)) {
             return Err(ConfigError::NodeId);

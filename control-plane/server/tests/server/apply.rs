@@ -56,6 +56,25 @@ async fn c52_one_invalid_object_of_many_and_nothing_happens() {
     plane.stop().await;
 }
 
+#[tokio::test]
+async fn what_has_no_id_is_named_by_its_place() {
+    let plane = Plane::start().await;
+    let nameless = v1::Upstream {
+        id: String::new(),
+        ..upstream(2, 1, 1.0)
+    };
+    let parts = vec![upsert(network("eth", 1)), upsert(Wire::Upstream(nameless))];
+    let refused = plane.apply(parts).await.unwrap_err();
+    let refusal = rejection::from_status(&refused).unwrap();
+    let fields: Vec<_> = refusal
+        .violations
+        .iter()
+        .map(|broken| broken.field.as_str())
+        .collect();
+    assert_eq!(fields, ["operations[1].id"]);
+    plane.stop().await;
+}
+
 /// Scenario N2.
 #[tokio::test]
 async fn c54_equal_content_makes_no_revision() {

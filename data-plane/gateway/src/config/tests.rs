@@ -184,3 +184,14 @@ fn labels_are_names_with_values() {
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     assert!(matches!(config(&many), Err(ConfigError::ManyLabels)));
 }
+
+#[test]
+fn labels_to_select_by_are_such_as_routes_have() {
+    let selecting = config(&["--select-label", "team=a,site=b"]).unwrap();
+    assert_eq!(selecting.selection.to_string(), "site=b,team=a");
+    let refused = config(&["--select-label", "my team=a"]).unwrap_err().to_string();
+    assert!(
+        refused.starts_with("--select-label: labels: must have names of"),
+        "{refused}"
+    );
+}

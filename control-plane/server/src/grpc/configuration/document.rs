@@ -127,7 +127,13 @@ impl Document {
             Ok(operation) => self.operations.push(operation),
             Err(violations) => {
                 let room = Self::MAX_VIOLATIONS.saturating_sub(self.violations.len());
-                self.violations.extend(violations.into_iter().take(room));
+                let place = format!("operations[{}]", self.received.saturating_sub(1));
+                let placed = violations.into_iter().map(|violation| match violation.resource {
+                    Some(_) => violation,
+                    // What has no id is known by its place.
+                    None => violation.within(&place),
+                });
+                self.violations.extend(placed.take(room));
             }
         }
     }
