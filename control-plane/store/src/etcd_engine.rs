@@ -19,7 +19,7 @@ use std::{fmt, sync::Mutex};
 
 use bytes::Bytes;
 use tyrscale_etcd::{KeyValue, RangeRequest, TxnRequest};
-use tyrscale_model::{ContentDigest, KindHashes, Lineage, Revision};
+use tyrscale_model::{KindHashes, Lineage, Revision};
 
 use self::{
     keys::{EntryRecord, FORMAT, FloorRecord, HeadRecord, Keys, PartRecord, ValueRecord},
@@ -197,7 +197,7 @@ fn create(members: &Members, keys: &Keys) -> Result<(), EngineError> {
     };
     let floor = FloorRecord {
         revision: 0,
-        hashes: hashes_to_record(&ContentDigest::default().hashes()),
+        hashes: hashes_to_record(&KindHashes::of_nothing()),
     };
     let request = TxnRequest {
         compare: vec![keys::written_at(keys.head(), 0)],

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::RangeBounds,
-    sync::{Arc, LazyLock},
+    sync::Arc,
 };
 
 use rpds::RedBlackTreeMapSync;
@@ -135,15 +135,6 @@ impl History {
         self.summaries.range(range).map(|(_, summary)| summary)
     }
 
-    /// The hashes of no content at all.
-    #[must_use]
-    pub fn nothing(&self) -> KindHashes {
-        // Every stream asks at every change, and a digest of nothing costs as much as any other.
-        static NOTHING: LazyLock<KindHashes> =
-            LazyLock::new(|| tyrscale_model::ContentDigest::default().hashes());
-        *NOTHING
-    }
-
     /// The hashes of the content at a revision, from which any view's digest is had; `None` below the floor and
     /// above the head.
     #[must_use]
@@ -191,12 +182,12 @@ mod tests {
                 action: ChangeAction::Updated,
                 changes_content,
             }],
-            hashes: tyrscale_model::ContentDigest::default().hashes(),
+            hashes: KindHashes::of_nothing(),
         }
     }
 
     fn history() -> History {
-        let mut history = History::new(Revision(0), tyrscale_model::ContentDigest::default().hashes());
+        let mut history = History::new(Revision(0), KindHashes::of_nothing());
         for (revision, id) in [(1, "a"), (2, "b"), (3, "a")] {
             history.push(summary(revision, id, true));
         }

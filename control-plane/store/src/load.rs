@@ -1,11 +1,11 @@
 //! Reading what an engine holds, and proving it.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, thread};
 
 use tyrscale_model::{ResourceKey, Revision, Snapshot};
 
 use crate::{
-    engine::{Engine, EngineError},
+    engine::{Engine, EngineError, Loaded},
     head::{Head, History},
     log::{Image, LogRecord, LoggedOperation},
 };
@@ -18,33 +18,65 @@ fn damaged(reason: impl Into<String>) -> EngineError {
 }
 
 /// Reads everything and proves it: the log is dense, each record begins where the one before ended, its end is
-/// what the rows say, and the rows have the hashes that the log ends with.
+/// what the rows say, and the rows have the hashes that the log ends with. The log is read beside the rows' being put
+/// together, which take about as long.
 pub(crate) fn load(engine: &dyn Engine) -> Result<Head, EngineError> {
     let loaded = engine.load()?;
-    let mut history = History::new(loaded.floor, loaded.floor_hashes);
-    let mut snapshot = Snapshot::restore(loaded.lineage, loaded.entries_at, loaded.entries)
-        .map_err(|rejection| damaged(rejection.to_string()))?;
-    let mut chain = Chain::default();
-    let mut next = loaded.floor.next();
-    while next <= loaded.head {
-        let last = Revision(next.0.saturating_add(CHUNK - 1)).min(loaded.head);
-        for record in engine.read_log(next, last)? {
-            if record.revision > loaded.entries_at {
-                snapshot = replay(&snapshot, &record)?;
-            }
-            history.push(record.summary());
-            chain.take(record)?;
-        }
-        next = last.next();
-    }
-    let hashes = history.hashes_at(loaded.head);
-    if snapshot.revision() != loaded.head || hashes != Some(snapshot.hashes()) {
+    let (floor, head) = (loaded.floor, loaded.head);
+    let history = History::new(floor, loaded.floor_hashes);
+    let (snapshot, logged) = thread::scope(|scope| {
+        let log = scope.spawn(|| read_log(engine, history, head));
+        let snapshot = newest(engine, loaded);
+        (snapshot, log.join())
+    });
+    let (history, chain) = logged.map_err(|_| damaged("the log cannot be read"))??;
+    let snapshot = snapshot?;
+    if snapshot.revision() != head || history.hashes_at(head) != Some(snapshot.hashes()) {
         return Err(damaged(
             "the resources are not those of the head: rows are missing or from another revision",
         ));
     }
     chain.ends_at(&snapshot)?;
     Ok(Head { snapshot, history })
+}
+
+/// The resources at the head: the rows, and where these are older, what the log says came after them.
+fn newest(engine: &dyn Engine, loaded: Loaded) -> Result<Snapshot, EngineError> {
+    let mut snapshot = Snapshot::restore(loaded.lineage, loaded.entries_at, loaded.entries)
+        .map_err(|rejection| damaged(rejection.to_string()))?;
+    for (first, last) in chunks(loaded.entries_at, loaded.head) {
+        for record in engine.read_log(first, last)? {
+            snapshot = replay(&snapshot, &record)?;
+        }
+    }
+    Ok(snapshot)
+}
+
+/// What led from the floor to the head, and what it says of the resources.
+fn read_log(
+    engine: &dyn Engine,
+    mut history: History,
+    head: Revision,
+) -> Result<(History, Chain), EngineError> {
+    let mut chain = Chain::default();
+    for (first, last) in chunks(history.floor(), head) {
+        for record in engine.read_log(first, last)? {
+            history.push(record.summary());
+            chain.take(record)?;
+        }
+    }
+    Ok((history, chain))
+}
+
+/// The revisions above `from` up to `to`, as ranges of bounded length.
+fn chunks(from: Revision, to: Revision) -> impl Iterator<Item = (Revision, Revision)> {
+    let mut first = from.next();
+    std::iter::from_fn(move || {
+        let last = Revision(first.0.saturating_add(CHUNK - 1)).min(to);
+        let chunk = (first <= last).then_some((first, last));
+        first = last.next();
+        chunk
+    })
 }
 
 /// The content after a record that follows `before`.
@@ -98,12 +130,19 @@ impl Chain {
         Ok(())
     }
 
-    fn ends_at(&self, snapshot: &Snapshot) -> Result<(), EngineError> {
-        let differs = |(key, last): &(&ResourceKey, &Option<Image>)| {
-            snapshot.get(key).map(|entry| Image::of(entry)) != **last
-        };
-        match self.last.iter().find(differs) {
-            Some((key, _)) => Err(damaged(format!("{key} is not what the log says it is"))),
+    fn ends_at(mut self, snapshot: &Snapshot) -> Result<(), EngineError> {
+        let differs = |key: &ResourceKey| Err(damaged(format!("{key} is not what the log says it is")));
+        for (key, entry) in snapshot.iter() {
+            match self.last.remove(key) {
+                Some(last) if last.as_ref().is_none_or(|image| !image.is_of(entry)) => {
+                    return differs(key);
+                }
+                _ => {}
+            }
+        }
+        // What is left is not there.
+        match self.last.iter().find(|(_, last)| last.is_some()) {
+            Some((key, _)) => differs(key),
             None => Ok(()),
         }
     }

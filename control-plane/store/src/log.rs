@@ -38,6 +38,11 @@ impl Image {
         }
     }
 
+    /// Whether it is the image of this entry.
+    pub(crate) fn is_of(&self, entry: &Entry) -> bool {
+        self.payload == entry.payload && self.meta == entry.meta
+    }
+
     /// The entry of `key`; `None` when the payload is no resource of that key.
     #[must_use]
     pub fn into_entry(self, key: &ResourceKey) -> Option<Entry> {

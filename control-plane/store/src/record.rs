@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use prost::Message;
-use tyrscale_model::{ContentDigest, Kind, KindHashes, Meta, ResourceKey, Revision, UnixMillis};
+use tyrscale_model::{Kind, KindHashes, Meta, ResourceKey, Revision, UnixMillis};
 
 use crate::log::{Image, LoggedOperation};
 
@@ -171,7 +171,7 @@ pub(crate) fn hashes_to_record(hashes: &KindHashes) -> Bytes {
 
 /// Reads what [`hashes_to_record`] made; a kind it does not name had no resources.
 pub(crate) fn hashes_from_record(bytes: &[u8]) -> Option<KindHashes> {
-    let mut hashes = ContentDigest::default().hashes();
+    let mut hashes = KindHashes::of_nothing();
     let (chunks, rest) = bytes.as_chunks::<KIND_HASH>();
     if !rest.is_empty() {
         return None;
@@ -237,8 +237,8 @@ mod tests {
 
     #[test]
     fn hashes_of_a_kind_that_came_later_are_those_of_nothing() {
-        let nothing = ContentDigest::default().hashes();
-        let mut content = ContentDigest::default();
+        let nothing = KindHashes::of_nothing();
+        let mut content = tyrscale_model::ContentDigest::default();
         content.add(Kind::Network, "eth", b"payload");
         let bytes = hashes_to_record(&content.hashes());
         assert_eq!(hashes_from_record(&bytes), Some(content.hashes()));

@@ -69,14 +69,14 @@ impl Retention {
 
 #[cfg(test)]
 mod tests {
-    use tyrscale_model::ContentDigest;
+    use tyrscale_model::KindHashes;
 
     use super::*;
     use crate::log::RevisionSummary;
 
     /// Revisions 1 to `count`, one a second.
     fn history(count: u64) -> History {
-        let hashes = ContentDigest::default().hashes();
+        let hashes = KindHashes::of_nothing();
         let mut history = History::new(Revision(0), hashes);
         for revision in 1..=count {
             history.push(RevisionSummary {

@@ -31,7 +31,7 @@ use crate::{
 pub struct StoreOptions {
     /// How much history is kept.
     pub retention: Retention,
-    /// How much sled may cache, in bytes.
+    /// How much sled may cache, in bytes: little, as the newest content is in memory and what rests is read in passing.
     pub cache_bytes: u64,
     /// What the rules depend on besides the configuration.
     pub policy: Policy,
@@ -41,7 +41,7 @@ impl Default for StoreOptions {
     fn default() -> Self {
         Self {
             retention: Retention::default(),
-            cache_bytes: 64 * 1024 * 1024,
+            cache_bytes: 16 * 1024 * 1024,
             policy: Policy::default(),
         }
     }

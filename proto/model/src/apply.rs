@@ -141,7 +141,8 @@ impl Step<'_> {
         self.kept.insert(key.clone());
         match resource.clone().unmasked(before) {
             Ok(resource) => {
-                found.extend(resource.violations());
+                let payload = resource.payload();
+                found.extend(resource.violations(&payload));
                 found.extend(
                     before
                         .map(|before| resource.change_violations(before))
@@ -149,7 +150,7 @@ impl Step<'_> {
                 );
                 found.extend(self.plugin_violation(&resource));
                 let entry = Entry {
-                    payload: resource.payload(),
+                    payload,
                     meta: self.meta_after(&key, current.as_deref()),
                     resource,
                 };
@@ -260,10 +261,7 @@ impl Step<'_> {
             return Err(self.violations.into());
         }
         let (mut snapshot, touched) = self.draft.finish()?;
-        let changes: Vec<Change> = touched
-            .into_iter()
-            .filter_map(|touched| change_of(touched, &snapshot))
-            .collect();
+        let changes: Vec<Change> = touched.into_iter().filter_map(change_of).collect();
         check_deletions(&changes, limit)?;
         if changes.is_empty() {
             snapshot = before.clone();
@@ -288,9 +286,8 @@ fn stale(current: &Entry, etag: Option<&Etag>) -> Option<Violation> {
     Some(Violation::new("meta.etag", ViolationCode::EtagMismatch, message))
 }
 
-fn change_of(touched: Touched, after: &Snapshot) -> Option<Change> {
-    let entry = after.get(&touched.key).cloned();
-    let action = match (&touched.before, &entry) {
+fn change_of(touched: Touched) -> Option<Change> {
+    let action = match (&touched.before, &touched.after) {
         (None, None) => return None,
         (None, Some(_)) => ChangeAction::Created,
         (Some(_), None) => ChangeAction::Deleted,
@@ -301,6 +298,6 @@ fn change_of(touched: Touched, after: &Snapshot) -> Option<Change> {
         key: touched.key,
         action,
         before: touched.before,
-        entry,
+        entry: touched.after,
     })
 }

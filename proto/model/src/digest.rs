@@ -169,6 +169,13 @@ fn digest_of(lane: Lane, kinds: impl Iterator<Item = (u8, [u8; 32])>) -> Digest 
 pub struct KindHashes(pub [[u8; 32]; Kind::ALL.len()]);
 
 impl KindHashes {
+    /// Those of no content at all. They are worked out once: as sums of any content, they cost a hash of 8 KiB a kind.
+    #[must_use]
+    pub fn of_nothing() -> Self {
+        static NOTHING: LazyLock<KindHashes> = LazyLock::new(|| ContentDigest::default().hashes());
+        *NOTHING
+    }
+
     /// The digest of what `view` sees.
     #[must_use]
     pub fn digest(&self, lane: Lane, view: View) -> Digest {

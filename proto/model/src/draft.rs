@@ -1,20 +1,22 @@
 //! A snapshot being changed: steps are taken one by one, references and uniqueness count when it is finished.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use crate::{Entry, Kind, Resource, ResourceKey, Snapshot, Violation, ViolationCode};
 
-/// A resource that a draft changed: what was there before, if anything.
+/// A resource that a draft changed: what was there before and what is there now, if anything.
 pub(crate) struct Touched {
     pub(crate) key: ResourceKey,
     pub(crate) before: Option<Arc<Entry>>,
+    pub(crate) after: Option<Arc<Entry>>,
 }
 
 /// A snapshot being changed; references and uniqueness are checked when it is finished.
 pub(crate) struct Draft {
     snapshot: Snapshot,
     touched: Vec<Touched>,
-    index: HashSet<ResourceKey>,
+    /// Where each is among those that were touched.
+    places: HashMap<ResourceKey, usize>,
     /// Whether every secret that is referred to must be there.
     holds_secrets: bool,
 }
@@ -24,7 +26,7 @@ impl Draft {
         Self {
             snapshot: snapshot.clone(),
             touched: Vec::new(),
-            index: HashSet::new(),
+            places: HashMap::new(),
             holds_secrets: true,
         }
     }
@@ -42,17 +44,12 @@ impl Draft {
     }
 
     pub(crate) fn is_touched(&self, key: &ResourceKey) -> bool {
-        self.index.contains(key)
+        self.places.contains_key(key)
     }
 
-    fn touch(&mut self, key: &ResourceKey) -> Option<Arc<Entry>> {
+    /// Takes out what is there and notes what is to be there instead; whether anything was.
+    fn touch(&mut self, key: &ResourceKey, after: Option<Arc<Entry>>) -> bool {
         let current = self.snapshot.entries.get(key).cloned();
-        if self.index.insert(key.clone()) {
-            self.touched.push(Touched {
-                key: key.clone(),
-                before: current.clone(),
-            });
-        }
         if let Some(entry) = &current {
             self.snapshot.digest.remove(key.kind, &key.id, &entry.payload);
             self.snapshot.needed.remove(&entry.resource, key.kind);
@@ -60,22 +57,35 @@ impl Draft {
                 self.snapshot.referrers.remove_mut(&(target, key.clone()));
             }
         }
-        current
+        let was_there = current.is_some();
+        let place = self.places.get(key).copied();
+        match place.and_then(|place| self.touched.get_mut(place)) {
+            Some(touched) => touched.after = after,
+            None => {
+                self.places.insert(key.clone(), self.touched.len());
+                self.touched.push(Touched {
+                    key: key.clone(),
+                    before: current,
+                    after,
+                });
+            }
+        }
+        was_there
     }
 
     pub(crate) fn put(&mut self, entry: Entry) {
-        let key = entry.resource.key();
-        self.touch(&key);
+        let (key, entry) = (entry.resource.key(), Arc::new(entry));
+        self.touch(&key, Some(Arc::clone(&entry)));
         self.snapshot.digest.add(key.kind, &key.id, &entry.payload);
         self.snapshot.needed.add(&entry.resource, key.kind);
         for (_, target) in entry.resource.references() {
             self.snapshot.referrers.insert_mut((target, key.clone()), ());
         }
-        self.snapshot.entries.insert_mut(key, Arc::new(entry));
+        self.snapshot.entries.insert_mut(key, entry);
     }
 
     pub(crate) fn remove(&mut self, key: &ResourceKey) {
-        if self.touch(key).is_some() {
+        if self.touch(key, None) {
             self.snapshot.entries.remove_mut(key);
         }
     }
@@ -83,8 +93,8 @@ impl Draft {
     /// The changed snapshot, at the revision it started from, and what was touched in order.
     pub(crate) fn finish(mut self) -> Result<(Snapshot, Vec<Touched>), Vec<Violation>> {
         let mut violations = self.claim_unique_keys();
-        for Touched { key, .. } in &self.touched {
-            match self.snapshot.entries.get(key) {
+        for Touched { key, after, .. } in &self.touched {
+            match after {
                 Some(entry) => violations.extend(self.dangling(key, &entry.resource)),
                 None => violations.extend(self.snapshot.referrers_of(key).map(|referrer| {
                     Violation::new("", ViolationCode::InUse, format!("is used by {referrer}"))
@@ -116,7 +126,7 @@ impl Draft {
 
     fn claim_unique_keys(&mut self) -> Vec<Violation> {
         let unique = &mut self.snapshot.unique;
-        for Touched { key, before } in &self.touched {
+        for Touched { key, before, .. } in &self.touched {
             let held = before.as_ref().and_then(|entry| entry.resource.unique_key());
             if let Some(held) = held
                 && unique.get(&held) == Some(key)
@@ -125,12 +135,8 @@ impl Draft {
             }
         }
         let mut violations = Vec::new();
-        for Touched { key, .. } in &self.touched {
-            let wanted = self
-                .snapshot
-                .entries
-                .get(key)
-                .and_then(|entry| entry.resource.unique_key());
+        for Touched { key, after, .. } in &self.touched {
+            let wanted = after.as_ref().and_then(|entry| entry.resource.unique_key());
             let Some(wanted) = wanted else { continue };
             match unique.get(&wanted) {
                 Some(owner) if owner != key => violations.push(

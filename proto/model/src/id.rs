@@ -24,7 +24,9 @@ macro_rules! uuid_id {
             /// The key of the resource of this id.
             #[must_use]
             pub fn key(&self) -> ResourceKey {
-                ResourceKey::new($kind, self.to_string())
+                let mut buffer = Uuid::encode_buffer();
+                let text: &str = self.0.as_hyphenated().encode_lower(&mut buffer);
+                ResourceKey::new($kind, text)
             }
         }
 

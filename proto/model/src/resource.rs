@@ -113,8 +113,8 @@ impl Resource {
         })
     }
 
-    /// The rules of its fields that the types do not hold already.
-    pub(crate) fn violations(&self) -> Vec<Violation> {
+    /// The rules of its fields that the types do not hold already, and that of the size of its payload.
+    pub(crate) fn violations(&self, payload: &[u8]) -> Vec<Violation> {
         let mut found = match self {
             Self::Route(route) => route.violations(),
             Self::Plugin(plugin) => plugin.violations(),
@@ -124,7 +124,7 @@ impl Resource {
             Self::Secret(secret) => secret.violations(),
             Self::Network(network) => network.violations(),
         };
-        if self.payload().len() > Self::MAX_PAYLOAD {
+        if payload.len() > Self::MAX_PAYLOAD {
             found.push(Violation::new(
                 "",
                 ViolationCode::OutOfRange,

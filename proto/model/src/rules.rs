@@ -13,20 +13,20 @@ pub(crate) struct Rules {
 impl Rules {
     /// Notes a broken rule.
     pub(crate) fn refuse_if(&mut self, broken: bool, field: &str, code: ViolationCode, rule: &str) {
+        self.refuse_with(broken, field, code, || rule.to_owned());
+    }
+
+    /// As [`Rules::refuse_if`], for a rule whose words need not be made unless it is broken: nearly none is.
+    fn refuse_with(&mut self, broken: bool, field: &str, code: ViolationCode, rule: impl Fn() -> String) {
         if broken {
-            self.found.push(Violation::new(field, code, rule));
+            self.found.push(Violation::new(field, code, rule()));
         }
     }
 
     /// A number that must not be above `max`.
     pub(crate) fn at_most<N: PartialOrd + fmt::Display>(&mut self, field: &str, value: N, max: N) {
-        let broken = value > max;
-        self.refuse_if(
-            broken,
-            field,
-            ViolationCode::OutOfRange,
-            &format!("must be {max} or less"),
-        );
+        let rule = || format!("must be {max} or less");
+        self.refuse_with(value > max, field, ViolationCode::OutOfRange, rule);
     }
 
     /// A number whose 0 means a default, so that it is 0 or within `bounds`.
@@ -35,20 +35,20 @@ impl Rules {
         N: PartialOrd + Default + fmt::Display,
     {
         let broken = value != N::default() && !bounds.contains(&value);
-        let rule = format!("must be 0, or {} to {}", bounds.start(), bounds.end());
-        self.refuse_if(broken, field, ViolationCode::OutOfRange, &rule);
+        let rule = || format!("must be 0, or {} to {}", bounds.start(), bounds.end());
+        self.refuse_with(broken, field, ViolationCode::OutOfRange, rule);
     }
 
     /// That `field` is set asks for something else to be set: `wanted`, of which `is_there` tells.
     pub(crate) fn needs(&mut self, field: &str, is_set: bool, wanted: &str, is_there: bool) {
-        let rule = format!("needs {wanted}");
-        self.refuse_if(is_set && !is_there, field, ViolationCode::Invalid, &rule);
+        let rule = || format!("needs {wanted}");
+        self.refuse_with(is_set && !is_there, field, ViolationCode::Invalid, rule);
     }
 
     /// A list of bounded length in which nothing stands twice.
     pub(crate) fn set_of<T: Hash + Eq>(&mut self, field: &str, items: &[T], max: usize) {
-        let rule = format!("must have at most {max} items");
-        self.refuse_if(items.len() > max, field, ViolationCode::OutOfRange, &rule);
+        let rule = || format!("must have at most {max} items");
+        self.refuse_with(items.len() > max, field, ViolationCode::OutOfRange, rule);
         let distinct: HashSet<&T> = items.iter().collect();
         let broken = distinct.len() < items.len();
         self.refuse_if(
@@ -61,8 +61,8 @@ impl Rules {
 
     /// A text of bounded length.
     pub(crate) fn text(&mut self, field: &str, text: &str, max: usize) {
-        let rule = format!("must have at most {max} bytes");
-        self.refuse_if(text.len() > max, field, ViolationCode::OutOfRange, &rule);
+        let rule = || format!("must have at most {max} bytes");
+        self.refuse_with(text.len() > max, field, ViolationCode::OutOfRange, rule);
         let broken = text.chars().any(char::is_control);
         self.refuse_if(
             broken,

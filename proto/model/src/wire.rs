@@ -90,7 +90,7 @@ pub fn decode_payload(kind: Kind, payload: &[u8]) -> Result<Resource, Vec<Violat
     let resource = resource_from_wire(&v1::Resource {
         resource: Some(decoded.map_err(undecodable)?),
     })?;
-    let broken = resource.violations();
+    let broken = resource.violations(payload);
     if broken.is_empty() {
         Ok(resource)
     } else {

@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use prost::Message as _;
 use tokio::time::Instant;
-use tyrscale_model::{Entry, Feature, Features, Row, Snapshot, Version, View, WeightRow, WeightTtl, wire};
+use tyrscale_model::{
+    Entry, Feature, Features, KindHashes, Row, Snapshot, Version, View, WeightRow, WeightTtl, wire,
+};
 use tyrscale_proto::v1;
 use tyrscale_store::Head;
 
@@ -93,7 +95,7 @@ impl Content {
         let difference = |have: &Version| self.difference(have);
         let target = self.target();
         let nothing = || match self {
-            Self::Config { head, view, .. } => head.history.nothing().digest(target.lane, *view),
+            Self::Config { view, .. } => KindHashes::of_nothing().digest(target.lane, *view),
             Self::Weights { head, .. } => head.nothing(),
         };
         question(&Offer {

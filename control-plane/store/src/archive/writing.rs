@@ -7,7 +7,7 @@ use std::{
 };
 
 use prost::Message as _;
-use tyrscale_model::{Revision, UnixMillis};
+use tyrscale_model::{KindHashes, Revision, UnixMillis};
 
 use super::{
     ArchiveError,
@@ -117,7 +117,7 @@ fn write_rows(
 ) -> io::Result<EndRow> {
     let (snapshot, history) = (&head.snapshot, &head.history);
     let floor = history.floor();
-    let floor_hashes = history.hashes_at(floor).unwrap_or_else(|| history.nothing());
+    let floor_hashes = history.hashes_at(floor).unwrap_or_else(KindHashes::of_nothing);
     put(
         rows,
         RowPart::Head(HeadRow {

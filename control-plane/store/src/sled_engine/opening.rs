@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tyrscale_model::{ContentDigest, Revision};
+use tyrscale_model::{KindHashes, Revision};
 
 use super::{
     Open, Writing,
@@ -223,7 +223,7 @@ fn create(dir: &Path, db: &sled::Db, trees: &Trees) -> Result<HeadRecord, StoreE
     let head = HeadRecord {
         format: FORMAT,
         lineage: Bytes::copy_from_slice(lineage.as_bytes()),
-        floor_hashes: hashes_to_record(&ContentDigest::default().hashes()),
+        floor_hashes: hashes_to_record(&KindHashes::of_nothing()),
         ..HeadRecord::default()
     };
     let written = trees.write(&Write::default(), &head).and_then(|()| db.flush());

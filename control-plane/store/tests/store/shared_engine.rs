@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use tyrscale_model::{ContentDigest, Entry, KindHashes, Lineage, Revision, Snapshot};
+use tyrscale_model::{Entry, KindHashes, Lineage, Revision, Snapshot};
 use tyrscale_store::{
     Append, Appended, Document, DocumentWrite, Engine, EngineError, Loaded, LogRecord, Stamp, Table,
 };
@@ -36,7 +36,7 @@ impl SharedEngine {
         let content = Content {
             log: BTreeMap::new(),
             floor: Revision(0),
-            floor_hashes: ContentDigest::default().hashes(),
+            floor_hashes: KindHashes::of_nothing(),
             documents: BTreeMap::new(),
             stamp: 0,
         };
