@@ -1,6 +1,6 @@
 //! `tyrctl status`: which node runs which revision.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use prost_types::Timestamp;
 use serde::Serialize;
@@ -80,6 +80,8 @@ struct Node {
     connected_since: Option<String>,
     last_seen: Option<String>,
     reconnects: u32,
+    /// Labels of the routes that it follows; none: every route.
+    select_labels: BTreeMap<String, String>,
     /// Two processes use this id at once.
     duplicate_id: bool,
     /// Whether what it runs is on its disk.
@@ -281,6 +283,7 @@ impl Node {
             connected_since: message.connected_since.map(time),
             last_seen: message.last_seen.map(time),
             reconnects: message.reconnects,
+            select_labels: message.select_labels,
             duplicate_id: message.duplicate_id,
             persisted: message.persisted,
             warnings: message.warnings,

@@ -29,6 +29,11 @@ async fn a_route_is_served_where_its_labels_say() {
     control_plane.settle(2);
     a.serves_from("node");
     assert_eq!(b.ask().status, 404);
+    let status = control_plane.tyrctl(&["status"]).json();
+    let nodes = status["nodes"].as_array().unwrap().iter();
+    let mut selected: Vec<_> = nodes.map(|node| node["select_labels"]["team"].as_str()).collect();
+    selected.sort_unstable();
+    assert_eq!(selected, [Some("a"), Some("b")]);
 
     // A change of the label moves it.
     let moved = control_plane.tyrctl(&["route", "update", ROUTE, "--label", "team=b"]);

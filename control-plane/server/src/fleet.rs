@@ -15,7 +15,9 @@ use std::{
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tyrscale_model::{Feature, Features, Kind, Lane, Lineage, Revision, UnixMillis, Version, View};
+use tyrscale_model::{
+    Feature, Features, Kind, Lane, Lineage, Revision, Selection, UnixMillis, Version, View,
+};
 use tyrscale_proto::v1;
 
 pub(crate) use membership::Membership;
@@ -45,12 +47,14 @@ pub(crate) struct Progress {
 }
 
 /// What a node takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Abilities {
     /// What it understands beyond the protocol.
     pub(crate) features: Features,
     /// What it follows.
     pub(crate) view: View,
+    /// The routes that it follows.
+    pub(crate) selection: Selection,
 }
 
 impl Default for Abilities {
@@ -59,6 +63,7 @@ impl Default for Abilities {
         Self {
             features: Features::default(),
             view: View::ALL,
+            selection: Selection::default(),
         }
     }
 }
@@ -265,7 +270,7 @@ impl Fleet {
     pub(crate) fn lacking(&self, feature: Feature, kind: Kind) -> Vec<String> {
         let nodes = self.lock();
         let lacks = |record: &Record| {
-            let Abilities { features, view } = record.abilities;
+            let Abilities { features, view, .. } = record.abilities;
             record.session.is_some() && view.contains(kind) && !features.contains(feature)
         };
         let lacking = nodes.all().filter(|(_, record)| lacks(record));

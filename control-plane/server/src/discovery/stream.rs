@@ -93,6 +93,7 @@ async fn open(
     membership.understands(Abilities {
         features: subscriber.features,
         view: subscriber.view,
+        selection: subscriber.selection.clone(),
     });
     for version in &subscriber.quarantined {
         hub.metrics.refused(NackReason::Crashed);

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use tokio_util::sync::CancellationToken;
-use tyrscale_model::{Features, Lane, UnixMillis, wire};
+use tyrscale_model::{Features, Lane, Selection, UnixMillis, wire};
 use tyrscale_proto::v1;
 
 use super::{Abilities, LaneRecord, Notes, Process, Record, Refusal, Session, Standing};
@@ -51,6 +51,7 @@ fn record(status: &v1::NodeStatus) -> Option<(Process, Record)> {
                 kinds: status.kinds.clone(),
                 ..v1::Selector::default()
             })),
+            selection: Selection::of(status.select_labels.clone()),
         },
     };
     Some((process, record))

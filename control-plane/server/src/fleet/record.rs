@@ -163,6 +163,7 @@ impl Record {
             persisted: self.notes.persisted,
             features: self.abilities.features.words(),
             kinds: wire::view_to_wire(self.abilities.view).kinds,
+            select_labels: self.abilities.selection.labels().clone(),
         }
     }
 
