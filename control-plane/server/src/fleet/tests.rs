@@ -68,6 +68,7 @@ fn the_oldest_absent_node_makes_room() {
             notes: Notes::default(),
             lanes: BTreeMap::new(),
             last_seen,
+            abilities: Abilities::default(),
             ..absent
         };
         nodes.records.insert(process, record);
