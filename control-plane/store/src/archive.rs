@@ -50,12 +50,12 @@ pub(crate) struct ArchiveHead {
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     /// It cannot be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {cause}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
+        /// What the system says; told with the path, so no source of its own.
+        cause: std::io::Error,
     },
     /// It is none, or not as it was written.
     #[error("{} is no whole archive: {reason}", path.display())]

@@ -44,9 +44,9 @@ impl Archive {
     /// [`ArchiveError`].
     pub fn read(path: &Path) -> Result<Self, ArchiveError> {
         read(path).map_err(|fault| match fault {
-            Fault::Io(source) => ArchiveError::Io {
+            Fault::Io(cause) => ArchiveError::Io {
                 path: path.to_owned(),
-                source,
+                cause,
             },
             Fault::Damaged(reason) => ArchiveError::Damaged {
                 path: path.to_owned(),

@@ -46,16 +46,16 @@ pub(crate) fn write(
 ) -> Result<Verified, ArchiveError> {
     let unfinished = unfinished(path);
     let written = write_file(&unfinished, engine, (head, note), documents)
-        .map_err(|source| ArchiveError::Io {
+        .map_err(|cause| ArchiveError::Io {
             path: path.to_owned(),
-            source,
+            cause,
         })
         .and_then(|()| Archive::read(&unfinished)?.verify());
     let named = written.and_then(|verified| {
         let named = fs::rename(&unfinished, path).and_then(|()| sync_directory(path));
-        named.map_err(|source| ArchiveError::Io {
+        named.map_err(|cause| ArchiveError::Io {
             path: path.to_owned(),
-            source,
+            cause,
         })?;
         Ok(verified)
     });
