@@ -12,8 +12,8 @@ use tyrscale_proto::v1::{NackReason, SyncState};
 
 use super::resume::{Offer, Resume, resume};
 
-/// Between the starts of two updates to one subscriber.
-const FLOOR: Duration = Duration::from_millis(20);
+/// Between the starts of two updates to one subscriber. A change alone goes at once; of many, each update takes several.
+const FLOOR: Duration = Duration::from_millis(40);
 /// After the second refusal in a row; doubles with each further one.
 const FIRST_BACKOFF: Duration = Duration::from_secs(5);
 /// The longest pause after refusals.

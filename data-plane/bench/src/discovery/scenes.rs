@@ -28,7 +28,7 @@ const WRITES_EACH: u32 = 10;
 /// All have reported once, and as long again is measured.
 const REPORTED: Duration = Duration::from_secs(11);
 /// Before each change: longer than the control plane leaves between two updates of one subscriber.
-const PAUSE: Duration = Duration::from_millis(30);
+const PAUSE: Duration = Duration::from_millis(60);
 /// Numbers of changes that no other part makes: the same again would be none.
 const UNDONE_FROM: u32 = 100_000;
 const STEADY_FROM: u32 = 200_000;
