@@ -247,9 +247,24 @@ impl Session {
     }
 
     fn not_before(&self, is_repair: bool) -> Option<Instant> {
-        let floor = self.started.map(|started| started + FLOOR);
         let refusal = self.refusal.as_ref().map(|refusal| refusal.not_before);
-        if is_repair { None } else { floor.max(refusal) }
+        if is_repair {
+            None
+        } else {
+            self.floor().max(refusal)
+        }
+    }
+
+    /// When the next update may begin at the earliest.
+    fn floor(&self) -> Option<Instant> {
+        self.started.map(|started| started + FLOOR)
+    }
+
+    /// Whether news can wait, since the session looks for it by itself soon: an update is in flight, or the next one is
+    /// about to begin.
+    pub(crate) fn is_settling(&self) -> bool {
+        let is_about_to_begin = self.wake_at.is_some() && self.wake_at == self.floor();
+        self.in_flight.is_some() || is_about_to_begin
     }
 
     /// The update in flight has left: the time to answer begins.
@@ -361,6 +376,7 @@ impl Session {
     pub(crate) const fn hold_back(&mut self, why: &'static str) {
         if self.in_flight.is_none() {
             self.hold(why);
+            self.wake_at = None;
         }
     }
 

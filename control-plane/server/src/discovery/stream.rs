@@ -257,6 +257,7 @@ impl<'a> Stream<'a> {
             if wake_at < alarm.deadline() || alarm.is_elapsed() {
                 alarm.as_mut().reset(wake_at);
             }
+            let [heeds_targets, heeds_weights] = [Lane::Config, Lane::Weights].map(|lane| self.heeds(lane));
             tokio::select! {
                 () = &mut shutdown => return Err(stopping()),
                 () = &mut replaced => return Err(replacement()),
@@ -264,8 +265,8 @@ impl<'a> Stream<'a> {
                     Some(message) => self.take(message)?,
                     None => return Ok(()),
                 },
-                changed = self.targets.changed() => changed.map_err(|_| stopping())?,
-                changed = self.weights.changed() => changed.map_err(|_| stopping())?,
+                changed = self.targets.changed(), if heeds_targets => changed.map_err(|_| stopping())?,
+                changed = self.weights.changed(), if heeds_weights => changed.map_err(|_| stopping())?,
                 room = passed(&mut self.line) => {
                     (self.room, self.line) = (room, None);
                 }
@@ -274,11 +275,17 @@ impl<'a> Stream<'a> {
                     self.age().await?;
                 }
                 _ = heartbeat.tick() => {
+                    self.retarget()?;
                     let beat = self.heartbeat();
                     self.send(beat).await?;
                 }
             }
         }
+    }
+
+    /// Whether to wake for what is new in a lane: at 50 changes a second most come while an update is in flight.
+    fn heeds(&self, lane: Lane) -> bool {
+        !self.lanes.get(lane).is_some_and(Session::is_settling)
     }
 
     fn welcome(&mut self) -> Message {

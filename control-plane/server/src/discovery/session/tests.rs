@@ -203,6 +203,25 @@ fn updates_keep_their_distance() {
 }
 
 #[test]
+fn news_wait_only_for_what_ends_by_itself() {
+    let t0 = Instant::now();
+    let mut session = synced(version(1, 1, 1));
+    assert!(!session.is_settling(), "in sync");
+    let first = session.next_update(&small(version(1, 2, 2)), t0).unwrap();
+    assert!(session.is_settling(), "in flight");
+    session.ack(Some(first.target));
+    assert_eq!(session.next_update(&small(version(1, 3, 3)), t0), None);
+    assert!(session.is_settling(), "about to begin");
+    session.next_update(&small(version(1, 3, 3)), t0 + FLOOR).unwrap();
+    session.nack(first.target.into(), NackReason::Invalid, t0 + FLOOR);
+    assert_eq!(session.next_update(&small(version(1, 3, 3)), t0 + FLOOR), None);
+    assert!(
+        !session.is_settling(),
+        "a newer version may be one that is not refused"
+    );
+}
+
+#[test]
 fn a_wrong_digest_brings_one_snapshot_and_a_second_one_ends_it() {
     let t0 = Instant::now();
     let target = version(1, 2, 2);
