@@ -33,7 +33,7 @@ impl Head {
         }
     }
 
-    /// The head that follows in such a part, where `changed` is what changed in it. Its history reaches back over a bounded
+    /// The head that follows in such a part, where `changed` is what changed of its content. Its history reaches back over a bounded
     /// number of heads.
     #[must_use]
     pub fn followed_by(&self, snapshot: Snapshot, changed: Vec<ResourceKey>) -> Self {
@@ -149,14 +149,22 @@ impl History {
     /// far.
     #[must_use]
     pub fn changed_since(&self, from: Revision) -> Option<BTreeSet<ResourceKey>> {
+        self.since(from, |touched| touched.changes_content)
+    }
+
+    /// The same with those of which nothing changed but what is noted with them: labels say who sees a route.
+    #[must_use]
+    pub fn touched_since(&self, from: Revision) -> Option<BTreeSet<ResourceKey>> {
+        self.since(from, |_| true)
+    }
+
+    fn since(&self, from: Revision, counts: fn(&Touched) -> bool) -> Option<BTreeSet<ResourceKey>> {
         self.hashes_at(from)?;
-        Some(
-            self.range(from.next()..)
-                .flat_map(|summary| &summary.touched)
-                .filter(|touched| touched.changes_content)
-                .map(|touched| touched.key.clone())
-                .collect(),
-        )
+        let touched = self
+            .range(from.next()..)
+            .flat_map(|summary| &summary.touched)
+            .filter(|touched| counts(touched));
+        Some(touched.map(|touched| touched.key.clone()).collect())
     }
 }
 
@@ -213,6 +221,8 @@ mod tests {
         let mut history = history();
         history.push(summary(4, "c", false));
         assert_eq!(ids(&history, 3), Some(vec![]));
+        let touched = history.touched_since(Revision(3)).unwrap();
+        assert_eq!(touched, [ResourceKey::new(Kind::Network, "c")].into());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::sync::Semaphore;
 use tyrscale_client::ClientTls;
-use tyrscale_model::{Selection, Violation, label_violations};
+use tyrscale_model::{Selection, Violation, ViolationCode, label_violations};
 
 use crate::args::{Args, TlsConfig, cores};
 use crate::compress::Compress;
@@ -272,8 +272,12 @@ impl Args {
         if self.labels.len() > MAX_LABELS {
             return Err(ConfigError::ManyLabels);
         }
-        let select_labels = self.select_labels.iter().cloned().collect();
-        if let Some(violation) = label_violations(&select_labels).into_iter().next() {
+        let selected: BTreeMap<_, _> = self.select_labels.iter().cloned().collect();
+        if selected.len() != self.select_labels.len() {
+            let twice = Violation::new("labels", ViolationCode::Invalid, "must each be named once");
+            return Err(ConfigError::SelectLabels(twice));
+        }
+        if let Some(violation) = label_violations(&selected).into_iter().next() {
             return Err(ConfigError::SelectLabels(violation));
         }
         if self.node_id.as_deref().is_some_and(|id| !is_node_id(id)) {

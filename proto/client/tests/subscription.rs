@@ -18,7 +18,7 @@ use std::{fs, time::Duration};
 
 use server::{PATIENCE, ScriptedServer, ScriptedStream, chunk, delta, welcome};
 use subscriber::{LINEAGE, PANICKED, REFUSED, Subscriber, VIEW, config, content, key, network};
-use tyrscale_model::{Digest, Lineage, Row, Snapshot, Version, wire};
+use tyrscale_model::{Digest, Lineage, Row, Selection, Snapshot, Version, wire};
 use tyrscale_proto::v1::{self, NackReason, directive::Directive, stream_config_response::Message};
 
 const OTHER_LINEAGE: Lineage = Lineage([8; 16]);
@@ -442,6 +442,30 @@ async fn a_server_that_takes_another_content_for_ours_is_left() {
     stream.closed().await;
     assert_eq!(server.accept().await.have(), None);
     assert!(subscriber.has_no_update());
+}
+
+#[tokio::test]
+async fn who_selects_takes_nothing_from_a_control_plane_that_would_send_everything() {
+    let (old, new) = (ScriptedServer::start().await, ScriptedServer::start().await);
+    let labels = [("team".to_owned(), "a".to_owned())];
+    let mut config = config(&[&old.uri, &new.uri], None);
+    config.selection = Selection::of(labels.clone().into());
+    let mut subscriber = Subscriber::start(config);
+    let mut stream = old.accept().await;
+    assert_eq!(stream.hello.selector.as_ref().unwrap().labels, labels.into());
+    let rows = [network("a", 1)];
+    let target = version(&content(LINEAGE, 5, &rows));
+    stream.send(welcome(None, PATIENCE)).await;
+    stream.closed().await;
+    let mut stream = new.accept().await;
+    let Message::Welcome(mut welcome) = welcome(None, PATIENCE) else {
+        panic!("no welcome")
+    };
+    welcome.features.push(Selection::FEATURE.to_owned());
+    stream.send(Message::Welcome(welcome)).await;
+    stream.ask_for_ack(snapshot_of(&target, &rows)).await;
+    assert_eq!(subscriber.update().await.version, target);
+    subscriber.stop().await;
 }
 
 /// C108

@@ -73,8 +73,9 @@ impl Draft {
         was_there
     }
 
-    pub(crate) fn put(&mut self, entry: Entry) {
-        let (key, entry) = (entry.resource.key(), Arc::new(entry));
+    pub(crate) fn put(&mut self, entry: impl Into<Arc<Entry>>) {
+        let entry = entry.into();
+        let key = entry.resource.key();
         self.touch(&key, Some(Arc::clone(&entry)));
         self.snapshot.digest.add(key.kind, &key.id, &entry.payload);
         self.snapshot.needed.add(&entry.resource, key.kind);

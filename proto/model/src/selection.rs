@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
+    sync::Arc,
 };
 
 use crate::{Entry, Rejection, Resource, ResourceKey, Snapshot};
@@ -15,6 +15,9 @@ use crate::{Entry, Rejection, Resource, ResourceKey, Snapshot};
 pub struct Selection(BTreeMap<String, String>);
 
 impl Selection {
+    /// The word by which control plane and subscriber tell each other that they know of selections.
+    pub const FEATURE: &'static str = "labels";
+
     /// Routes with all of these labels.
     #[must_use]
     pub const fn of(labels: BTreeMap<String, String>) -> Self {
@@ -36,7 +39,12 @@ impl Selection {
     /// 16 hexadecimal digits that tell it from others; none when it leaves nothing out.
     #[must_use]
     pub fn mark(&self) -> Option<String> {
-        let mut mark = blake3::hash(self.to_string().as_bytes()).to_hex().to_string();
+        let mut hasher = blake3::Hasher::new();
+        for text in self.0.iter().flat_map(|(name, value)| [name, value]) {
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text.as_bytes());
+        }
+        let mut mark = hasher.finalize().to_hex().to_string();
         mark.truncate(16);
         (!self.is_everything()).then_some(mark)
     }
@@ -65,17 +73,6 @@ impl Selection {
     }
 }
 
-/// `name=value`, separated by commas.
-impl fmt::Display for Selection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (nth, (name, value)) in self.0.iter().enumerate() {
-            let comma = if nth > 0 { "," } else { "" };
-            write!(f, "{comma}{name}={value}")?;
-        }
-        Ok(())
-    }
-}
-
 impl Snapshot {
     /// The part of it that is seen, at the same revision.
     ///
@@ -86,12 +83,12 @@ impl Snapshot {
             return Ok(self.clone());
         }
         let seen = self.iter().filter(|(key, _)| selection.sees(self, key));
-        let entries = seen.map(|(_, entry)| Entry::clone(entry)).collect();
+        let entries = seen.map(|(_, entry)| Arc::clone(entry));
         Self::restore(self.lineage(), self.revision(), entries)
     }
 
     /// The same, made from the part `before` of an earlier revision, after which these resources were `touched`. Returns
-    /// what changed in the part, too. The work is that of the change.
+    /// the resources whose content changed in the part, too. The work is that of the change.
     ///
     /// # Errors
     /// As [`Snapshot::selected`].
@@ -101,20 +98,20 @@ impl Snapshot {
         touched: impl IntoIterator<Item = ResourceKey>,
         selection: &Selection,
     ) -> Result<(Self, Vec<ResourceKey>), Rejection> {
-        let mut changes = Vec::new();
+        let (mut contents, mut changed) = (Vec::new(), Vec::new());
         for key in concerned(&[self, before], touched) {
-            let wanted = self.get(&key).filter(|_| selection.sees(self, &key));
-            let is_same = match (wanted, before.get(&key)) {
-                (Some(wanted), Some(known)) => wanted.payload == known.payload && wanted.meta == known.meta,
-                (None, None) => true,
-                _ => false,
-            };
-            if !is_same {
-                changes.push((key, wanted.map(|entry| Entry::clone(entry))));
+            let (known, wanted) = (before.get(&key), self.get(&key));
+            let wanted = wanted.filter(|_| selection.sees(self, &key));
+            if known.map(Arc::as_ptr) == wanted.map(Arc::as_ptr) {
+                continue;
             }
+            // What is noted with it may differ alone.
+            if known.map(|entry| &entry.payload) != wanted.map(|entry| &entry.payload) {
+                changed.push(key.clone());
+            }
+            contents.push((key, wanted.cloned()));
         }
-        let keys = changes.iter().map(|(key, _)| key.clone()).collect();
-        Ok((before.replaced(self.revision(), changes)?, keys))
+        Ok((before.replaced(self.revision(), contents)?, changed))
     }
 }
 

@@ -235,7 +235,11 @@ impl Snapshot {
     ///
     /// # Errors
     /// A [`Rejection`] when the entries do not fit together.
-    pub fn restore(lineage: Lineage, revision: Revision, entries: Vec<Entry>) -> Result<Self, Rejection> {
+    pub fn restore(
+        lineage: Lineage,
+        revision: Revision,
+        entries: impl IntoIterator<Item: Into<Arc<Entry>>>,
+    ) -> Result<Self, Rejection> {
         let mut draft = Draft::of(&Self::empty(lineage));
         for entry in entries {
             draft.put(entry);
@@ -252,7 +256,7 @@ impl Snapshot {
     pub fn replaced(
         &self,
         revision: Revision,
-        contents: impl IntoIterator<Item = (ResourceKey, Option<Entry>)>,
+        contents: impl IntoIterator<Item = (ResourceKey, Option<impl Into<Arc<Entry>>>)>,
     ) -> Result<Self, Rejection> {
         let mut draft = Draft::of(self);
         for (key, entry) in contents {

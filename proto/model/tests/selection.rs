@@ -1,13 +1,13 @@
 //! The parts of a configuration that subscribers see who select routes by labels.
 #![cfg(test)]
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tyrscale_model::{
-    ChangeSet, Expectation, Kind, Lineage, Notes, Operation, Policy, Resource, ResourceKey, Selection,
-    Snapshot, UnixMillis, View, apply, wire,
+    ChangeSet, Expectation, Kind, Lineage, Notes, Operation, PluginType, Policy, Resource, ResourceKey,
+    Selection, Snapshot, UnixMillis, View, apply, wire,
 };
 use tyrscale_proto::v1::{self, resource::Resource as Wire, upstream::Target};
 
@@ -24,19 +24,39 @@ fn labels(team: u8) -> BTreeMap<String, String> {
 enum Step {
     Route(u8, u8),
     Rpc(u8, bool),
-    /// Of a route, at an rpc or an address.
-    Upstream(u8, u8, Option<u8>),
+    /// Of a route, at an rpc or an address, whose headers may hold the secret.
+    Upstream(u8, u8, Option<u8>, bool),
+    /// Of a route.
+    Plugin(u8),
+    /// Of a route.
+    Recommendation(u8),
+    /// A new value.
+    Secret(u8),
     Delete(Kind, u8),
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
-    let kinds = prop_oneof![Just(Kind::Route), Just(Kind::Rpc), Just(Kind::Upstream)];
+    let kinds = prop_oneof![
+        Just(Kind::Route),
+        Just(Kind::Rpc),
+        Just(Kind::Upstream),
+        Just(Kind::Recommendation)
+    ];
+    let upstream = (0u8..6, 0u8..4, proptest::option::of(0u8..3), any::<bool>());
     prop_oneof![
         3 => (0u8..4, 0u8..3).prop_map(|(route, team)| Step::Route(route, team)),
         2 => (0u8..3, any::<bool>()).prop_map(|(rpc, keyed)| Step::Rpc(rpc, keyed)),
-        4 => (0u8..6, 0u8..4, proptest::option::of(0u8..3)).prop_map(|(it, route, rpc)| Step::Upstream(it, route, rpc)),
+        4 => upstream.prop_map(|(it, route, rpc, keyed)| Step::Upstream(it, route, rpc, keyed)),
+        1 => (0u8..4).prop_map(Step::Plugin),
+        1 => (0u8..4).prop_map(Step::Recommendation),
+        1 => any::<u8>().prop_map(Step::Secret),
         1 => (kinds, 0u8..6).prop_map(|(kind, it)| Step::Delete(kind, it)),
     ]
+}
+
+fn key_header(keyed: bool) -> BTreeMap<String, String> {
+    let header = || ("x-key".to_owned(), "${secret:key}".to_owned());
+    keyed.then(header).into_iter().collect()
 }
 
 fn message(step: &Step) -> Option<Wire> {
@@ -59,14 +79,10 @@ fn message(step: &Step) -> Option<Wire> {
             visibility: v1::Visibility::Private.into(),
             url: format!("https://n{number}.example/"),
             collectors: vec![v1::Collector::EthBlockNumber.into()],
-            headers: if *keyed {
-                [("x-key".to_owned(), "${secret:key}".to_owned())].into()
-            } else {
-                BTreeMap::new()
-            },
+            headers: key_header(*keyed),
             ..v1::Rpc::default()
         }),
-        Step::Upstream(number, route, rpc) => Wire::Upstream(v1::Upstream {
+        Step::Upstream(number, route, rpc, keyed) => Wire::Upstream(v1::Upstream {
             id: id(*number),
             route_id: id(*route),
             target: Some(match rpc {
@@ -79,7 +95,28 @@ fn message(step: &Step) -> Option<Wire> {
                 }),
             }),
             weight: 1.0,
+            headers: key_header(*keyed),
             ..v1::Upstream::default()
+        }),
+        Step::Plugin(route) => Wire::Plugin(v1::PluginAttachment {
+            route_id: id(*route),
+            name: "plugin".to_owned(),
+            r#type: v1::PluginType::Middleware.into(),
+            priority: 1,
+            ..v1::PluginAttachment::default()
+        }),
+        Step::Recommendation(route) => Wire::Recommendation(v1::Recommendation {
+            route_id: id(*route),
+            network: "eth".to_owned(),
+            schedule: "@every 1m".to_owned(),
+            strategy: v1::RecommendationStrategy::HighestBlock.into(),
+            mode: v1::RecommendationMode::Propose.into(),
+            ..v1::Recommendation::default()
+        }),
+        Step::Secret(value) => Wire::Secret(v1::Secret {
+            name: "key".to_owned(),
+            sealed: vec![*value].into(),
+            ..v1::Secret::default()
         }),
         Step::Delete(..) => return None,
     })
@@ -120,6 +157,14 @@ fn change_of(step: &Step) -> ChangeSet {
     change_set
 }
 
+/// A plugin is loaded.
+fn policy() -> Policy {
+    let plugin = ("plugin".parse().unwrap(), PluginType::Middleware);
+    Policy {
+        plugins: [plugin].into(),
+    }
+}
+
 /// A network and a secret.
 fn begun() -> Snapshot {
     let mut change_set = ChangeSet::default();
@@ -141,7 +186,7 @@ fn begun() -> Snapshot {
         }),
     );
     let empty = Snapshot::empty(Lineage([7; 16]));
-    apply(&empty, &change_set, &Policy::default(), UnixMillis(0))
+    apply(&empty, &change_set, &policy(), UnixMillis(0))
         .unwrap()
         .snapshot
 }
@@ -166,12 +211,21 @@ fn expected(whole: &Snapshot, team: u8) -> Vec<ResourceKey> {
         })
         .collect();
     let networks = whole.networks().map(tyrscale_model::Network::key);
-    let is_referred = rpcs.iter().any(|rpc| rpc.headers.secrets().next().is_some());
+    let headers = rpcs.iter().map(|rpc| rpc.headers.secrets().count());
+    let own = upstreams
+        .iter()
+        .map(|upstream| upstream.headers.secrets().count());
+    let is_referred = headers.chain(own).any(|secrets| secrets > 0);
+    let plugins = routes.iter().flat_map(|route| whole.plugins_of(route.id));
+    let recommendations = whole.recommendations();
+    let recommendations = recommendations.filter(|it| routes.iter().any(|route| route.id == it.route_id));
     let secret = is_referred.then(|| ResourceKey::new(Kind::Secret, "key"));
     let mut keys: Vec<_> = networks
         .chain(routes.iter().map(|route| route.key()))
         .chain(upstreams.iter().map(|upstream| upstream.key()))
         .chain(rpcs.iter().map(|rpc| rpc.key()))
+        .chain(plugins.map(tyrscale_model::PluginAttachment::key))
+        .chain(recommendations.map(tyrscale_model::Recommendation::key))
         .chain(secret)
         .collect();
     keys.sort();
@@ -189,7 +243,7 @@ proptest! {
         let mut parts = selections.clone().map(|selection| whole.selected(&selection).unwrap());
         let mut touched: Vec<ResourceKey> = Vec::new();
         for (step, is_looked_at) in steps {
-            let Ok(applied) = apply(&whole, &change_of(&step), &Policy::default(), UnixMillis(0)) else {
+            let Ok(applied) = apply(&whole, &change_of(&step), &policy(), UnixMillis(0)) else {
                 continue;
             };
             whole = applied.snapshot;
@@ -204,11 +258,11 @@ proptest! {
                 let seen: Vec<_> = next.iter().map(|(key, _)| key.clone()).collect();
                 prop_assert_eq!(&seen, &expected(&whole, team));
                 for (key, entry) in next.iter() {
-                    prop_assert!(entry.has_content_of(whole.get(key).unwrap()));
+                    prop_assert!(Arc::ptr_eq(entry, whole.get(key).unwrap()), "{key} is not shared");
                 }
                 for key in part.iter().chain(next.iter()).map(|(key, _)| key) {
                     let payload = |of: &Snapshot| of.get(key).map(|entry| entry.payload.clone());
-                    prop_assert!(payload(part) == payload(&next) || changed.contains(key), "{key}");
+                    prop_assert_eq!(payload(part) != payload(&next), changed.contains(key), "{}", key);
                 }
                 *part = next;
             }
@@ -224,7 +278,12 @@ fn selections_are_told_apart_and_everything_is_the_whole() {
     let marks = [0, 1].map(|team| Selection::of(labels(team)).mark().unwrap());
     assert_ne!(marks[0], marks[1]);
     assert_eq!(marks[0].len(), 16);
-    assert_eq!(Selection::of(labels(1)).to_string(), "team=t1");
+    let alike = [vec![("a", "1,b=2")], vec![("a", "1"), ("b", "2")]].map(|labels| {
+        let labels = labels.into_iter();
+        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Selection::of(labels.collect()).mark()
+    });
+    assert_ne!(alike[0], alike[1]);
     let whole = begun();
     let all = whole.selected(&everything).unwrap();
     assert_eq!(all.version(View::ALL), whole.version(View::ALL));

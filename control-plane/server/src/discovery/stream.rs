@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout},
 };
 use tonic::{Status, Streaming};
-use tyrscale_model::{Lane, Version, View, wire};
+use tyrscale_model::{Lane, Selection, Version, View, wire};
 use tyrscale_proto::v1::{self, NackReason, stream_config_request, stream_config_response::Message};
 use tyrscale_store::Head;
 
@@ -32,6 +32,7 @@ use super::{
     hello::{self, PROTOCOL, Subscriber, TERSE},
     lanes::Lanes,
     needs::Needs,
+    parts::Followed,
     resume::{Offer, Resume},
     session::{Session, Update},
 };
@@ -50,7 +51,7 @@ pub(crate) async fn serve(hub: Arc<Hub>, mut inbox: Inbox, peer: Subject, outbox
     let ended = match open(&hub, &mut inbox, peer).await {
         Ok(Some((subscriber, membership))) => {
             let id = subscriber.node.id.clone();
-            let ended = match Stream::new(&hub, subscriber, membership, outbox.clone()) {
+            let ended = match Stream::new(&hub, subscriber, membership, outbox.clone()).await {
                 Ok(stream) => stream.run(inbox).await,
                 Err(status) => Err(status),
             };
@@ -122,6 +123,8 @@ struct Stream<'a> {
     lanes: Lanes,
     targets: watch::Receiver<Arc<Targets>>,
     weights: watch::Receiver<Arc<weights::Head>>,
+    /// What of the configuration it is there for.
+    followed: Arc<Followed>,
     /// What the fleet's nodes like this one are to run.
     whole: Arc<Head>,
     /// The part of it that the subscriber is to run, and its version as far as it is seen.
@@ -139,7 +142,7 @@ struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
-    fn new(
+    async fn new(
         hub: &'a Hub,
         subscriber: Subscriber,
         membership: Membership,
@@ -148,7 +151,9 @@ impl<'a> Stream<'a> {
         let (mut targets, mut weights) = (hub.rollouts.targets(), hub.weights.subscribe());
         let target = targets.borrow_and_update().of(&subscriber.node);
         let weights_head = Arc::clone(&weights.borrow_and_update());
-        let head = hub.parts.of(&target.head, &subscriber.selection).map_err(unfit)?;
+        let followed = hub.parts.follow(&subscriber.selection);
+        let followed = followed.map_err(|full| Status::resource_exhausted(full.to_string()))?;
+        let head = followed.part_of(&target.head).await.map_err(unfit)?;
         let head_version = head.snapshot.version(subscriber.view);
         let weights_version = weights_head.weights.version();
         Ok(Self {
@@ -159,6 +164,7 @@ impl<'a> Stream<'a> {
             outbox,
             targets,
             weights,
+            followed,
             whole: target.head,
             head: (head, head_version),
             weights_head: (weights_head, weights_version),
@@ -174,12 +180,11 @@ impl<'a> Stream<'a> {
     ///
     /// # Errors
     /// An end of the stream when the part that it sees cannot be made.
-    fn retarget(&mut self) -> Result<(), Status> {
+    async fn retarget(&mut self) -> Result<(), Status> {
         let target = self.targets.borrow_and_update().of(&self.subscriber.node);
         // A version's digest is worked out once for each content, not for each look at it.
         if !Arc::ptr_eq(&self.whole, &target.head) {
-            let selection = &self.subscriber.selection;
-            let head = self.hub.parts.of(&target.head, selection).map_err(unfit)?;
+            let head = self.followed.part_of(&target.head).await.map_err(unfit)?;
             let version = head.snapshot.version(self.view());
             self.head = (head, version);
             self.whole = target.head;
@@ -241,7 +246,7 @@ impl<'a> Stream<'a> {
         let mut replaced = std::pin::pin!(replaced.cancelled());
         let mut alarm = std::pin::pin!(sleep_until(self.ageing.wake_at()));
         loop {
-            self.retarget()?;
+            self.retarget().await?;
             for lane in Lane::ALL {
                 self.push(lane).await?;
             }
@@ -292,7 +297,10 @@ impl<'a> Stream<'a> {
         let lanes = self.subscriber.lanes.clone();
         let plans = lanes.into_iter().filter_map(|lane| self.plan(lane)).collect();
         let terse = self.subscriber.format.terse.then(|| TERSE.to_owned());
-        let features = terse.into_iter().chain(self.subscriber.features.words());
+        let selects = !self.subscriber.selection.is_everything();
+        let labels = selects.then(|| Selection::FEATURE.to_owned());
+        let words = self.subscriber.features.words();
+        let features = terse.into_iter().chain(labels).chain(words);
         let timing = &self.hub.timing;
         Message::Welcome(v1::Welcome {
             protocol: PROTOCOL,

@@ -253,6 +253,14 @@ impl Follower {
         self.running = Some(update.target.clone());
     }
 
+    /// Has this content, which it had before it left.
+    pub(crate) fn go_on_from(&mut self, rows: BTreeMap<(i32, String), Vec<u8>>) {
+        for ((kind, id), payload) in &rows {
+            self.digest.add(Kind::from_number(*kind).unwrap(), id, payload);
+        }
+        self.rows = rows;
+    }
+
     fn forget(&mut self, kind: i32, id: &str) {
         if let Some(payload) = self.rows.remove(&(kind, id.to_owned())) {
             self.digest.remove(Kind::from_number(kind).unwrap(), id, &payload);

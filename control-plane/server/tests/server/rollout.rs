@@ -74,7 +74,7 @@ pub(crate) async fn until_state(plane: &Plane, state: RolloutState) -> v1::Rollo
     until_rollout(plane, |rollout| rollout.state() == state).await
 }
 
-async fn control(plane: &Plane, id: u64, action: RolloutAction) -> Result<v1::Rollout, Status> {
+pub(crate) async fn control(plane: &Plane, id: u64, action: RolloutAction) -> Result<v1::Rollout, Status> {
     let mut client = StatusServiceClient::new(plane.channel.clone());
     let request = v1::ControlRolloutRequest {
         id,
@@ -84,7 +84,7 @@ async fn control(plane: &Plane, id: u64, action: RolloutAction) -> Result<v1::Ro
     Ok(answer.into_inner().rollout.unwrap())
 }
 
-async fn freeze(plane: &Plane, frozen: bool) {
+pub(crate) async fn freeze(plane: &Plane, frozen: bool) {
     let mut client = StatusServiceClient::new(plane.channel.clone());
     let request = v1::SetFreezeRequest {
         frozen,

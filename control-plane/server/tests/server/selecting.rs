@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use tyrscale_proto::v1::{self, resource::Resource as Wire};
+use tyrscale_proto::v1::{
+    self, configuration_service_client::ConfigurationServiceClient, resource::Resource as Wire,
+    stream_config_request::Message,
+};
 
 use crate::{
-    follower::{Follower, hello},
+    follower::{Follower, Wire as Stream, hello},
     plane::{Plane, id, network, route, rpc, upstream},
+    rollout::{control, freeze, until_state},
 };
 
 const VALUE: &str = "canary-of-team-b-0123456789";
@@ -174,5 +178,135 @@ async fn who_selects_goes_on_after_a_restart_and_catches_up() {
     assert_eq!(plan.resume(), v1::Resume::Snapshot, "{plan:?}");
     late.follow().await;
     assert_eq!(seen(&late).len(), 4);
+    plane.stop().await;
+}
+
+/// What was seen before and what changed since is all that is needed, whether somebody followed meanwhile or nobody.
+#[tokio::test]
+async fn who_selects_comes_back_to_what_changed_in_its_part() {
+    let plane = two_teams().await;
+    for (nth, is_followed, team) in [(0, false, "c"), (1, true, "d")] {
+        let a = follow(&plane, "of-a", "a").await;
+        let (have, rows) = (a.running.clone(), a.rows.clone());
+        drop(a);
+        let mut other = match is_followed {
+            true => Some(follow(&plane, "other", "a").await),
+            false => None,
+        };
+        let changes = [
+            vec![of_team(1, "b")],
+            vec![of_team(1, "a"), Wire::Upstream(upstream(30 + nth, 1, 1.0))],
+            vec![of_team(2, team)],
+        ];
+        for change in changes {
+            plane.put(change).await;
+            if let Some(other) = &mut other {
+                other.follow().await;
+            }
+        }
+        let (mut a, plan) = Follower::greet(&plane.channel, selecting("of-a", "a", have)).await;
+        assert_eq!(plan.resume(), v1::Resume::Delta, "{plan:?}");
+        a.go_on_from(rows);
+        let update = a.follow().await;
+        assert!(
+            update.upserts.iter().any(|row| row.id == id(30 + nth)),
+            "{update:?}"
+        );
+        assert!(update.removals.is_empty(), "{update:?}");
+    }
+    plane.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_noted_with_a_route_is_no_news_unless_it_is_a_label_that_is_selected() {
+    let plane = two_teams().await;
+    let mut a = follow(&plane, "of-a", "a").await;
+    let Wire::Route(mut noted) = of_team(1, "a") else {
+        panic!("no route")
+    };
+    let meta = noted.meta.get_or_insert_default();
+    meta.labels.insert("other".to_owned(), "label".to_owned());
+    meta.annotations.insert("note".to_owned(), "of people".to_owned());
+    plane.put(vec![Wire::Route(noted)]).await;
+    let update = a.follow().await;
+    assert_eq!((update.upserts.len(), update.removals.len()), (0, 0));
+    plane.stop().await;
+}
+
+#[tokio::test]
+async fn a_rollback_gives_routes_their_labels_again() {
+    let plane = two_teams().await;
+    let mut a = follow(&plane, "of-a", "a").await;
+    let before = a.rows.clone();
+    let moved = plane.put(vec![of_team(1, "b")]).await;
+    a.follow().await;
+    let request = v1::RollbackRequest {
+        revision: moved.revision - 1,
+        ..v1::RollbackRequest::default()
+    };
+    let mut client = ConfigurationServiceClient::new(plane.channel.clone());
+    client.rollback(request).await.unwrap();
+    a.follow().await;
+    assert_eq!(a.rows, before);
+    plane.stop().await;
+}
+
+/// A label says who serves a route: it moves by the stages that are asked of every change, and back when they end badly.
+#[tokio::test]
+async fn a_label_moves_by_stages_and_back_with_them() {
+    let plane = two_teams().await;
+    let stages = "label canary=true 3600s".parse().unwrap();
+    let plane = plane.restart_with(|config| config.rollout = stages).await;
+    let mut hello = selecting("canary", "a", None);
+    hello.node.as_mut().unwrap().labels = [("canary".to_owned(), "true".to_owned())].into();
+    let (mut canary, _) = Follower::greet(&plane.channel, hello).await;
+    canary.follow().await;
+    let mut a = follow(&plane, "of-a", "a").await;
+    let before = canary.rows.clone();
+
+    plane.put(vec![of_team(1, "b")]).await;
+    assert_eq!(canary.follow().await.removals.len(), 2);
+    a.wire.stays_quiet().await;
+    control(&plane, 0, v1::RolloutAction::Abort).await.unwrap();
+    until_state(&plane, v1::RolloutState::Reverted).await;
+    assert_eq!(canary.follow().await.upserts.len(), 2);
+    assert_eq!(canary.rows, before);
+    a.follow().await;
+    assert_eq!(a.rows, before);
+    plane.stop().await;
+}
+
+/// What a frozen fleet runs is made again from the log after a restart, with the labels that routes had.
+#[tokio::test]
+async fn a_frozen_fleet_sees_the_labels_of_before() {
+    let plane = two_teams().await;
+    let mut a = follow(&plane, "of-a", "a").await;
+    freeze(&plane, true).await;
+    plane.put(vec![of_team(1, "b")]).await;
+    a.wire.stays_quiet().await;
+    let plane = plane.restart().await;
+    let (mut again, plan) = Follower::greet(&plane.channel, selecting("of-a", "a", a.running.clone())).await;
+    assert_eq!(plan.resume(), v1::Resume::InSync, "{plan:?}");
+    again.go_on_from(a.rows.clone());
+    let late = follow(&plane, "late", "a").await;
+    assert_eq!(late.rows, a.rows);
+    freeze(&plane, false).await;
+    assert_eq!(again.follow().await.removals.len(), 2);
+    plane.stop().await;
+}
+
+#[tokio::test]
+async fn a_control_plane_says_that_it_selects() {
+    let plane = two_teams().await;
+    for (hello, says_so) in [
+        (selecting("of-a", "a", None), true),
+        (hello("of-all", "boot"), false),
+    ] {
+        let mut stream = Stream::open(&plane.channel).await;
+        stream.say(Message::Hello(hello)).await;
+        let welcome = stream.welcome().await;
+        let labels = tyrscale_model::Selection::FEATURE;
+        assert_eq!(welcome.features.iter().any(|word| word == labels), says_so);
+    }
     plane.stop().await;
 }

@@ -186,12 +186,18 @@ fn labels_are_names_with_values() {
 }
 
 #[test]
-fn labels_to_select_by_are_such_as_routes_have() {
-    let selecting = config(&["--select-label", "team=a,site=b"]).unwrap();
-    assert_eq!(selecting.selection.to_string(), "site=b,team=a");
-    let refused = config(&["--select-label", "my team=a"]).unwrap_err().to_string();
-    assert!(
-        refused.starts_with("--select-label: labels: must have names of"),
-        "{refused}"
-    );
+fn labels_to_select_by_are_such_as_routes_have_and_each_named_once() {
+    let selected = |words: &[&str]| config(words).map(|config| config.selection);
+    assert!(selected(&[]).unwrap().is_everything());
+    let labels = [("team", "a"), ("site", "b")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let wanted = Selection::of(labels.into());
+    assert_eq!(selected(&["--select-label", "team=a,site=b"]).unwrap(), wanted);
+    let refusals = [
+        ("my team=a", "--select-label: labels: must have names of"),
+        ("team=a,team=b", "--select-label: labels: must each be named once"),
+    ];
+    for (bad, why) in refusals {
+        let refused = selected(&["--select-label", bad]).unwrap_err().to_string();
+        assert!(refused.starts_with(why), "{refused}");
+    }
 }

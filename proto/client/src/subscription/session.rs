@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tyrscale_model::{Lane, Version, View, Violation, ViolationCode, wire};
+use tyrscale_model::{Lane, Selection, Version, View, Violation, ViolationCode, wire};
 use tyrscale_proto::v1::{
     self, Resume, StreamConfigResponse, directive::Directive, stream_config_response::Message,
 };
@@ -29,6 +29,8 @@ pub(crate) enum Fault {
     NoNonce,
     #[error("said to be in sync with another content")]
     NotInSync,
+    #[error("knows nothing of labels, and would send what is not selected")]
+    LabelsUnknown,
 }
 
 /// What a message asks for.
@@ -40,6 +42,8 @@ pub(crate) enum Step {
     Welcome {
         heartbeat: Option<Duration>,
         adopt: Vec<Version>,
+        /// Whether it sends no more than what is selected.
+        selects: bool,
     },
     /// The newest version of each lane.
     Heads(Vec<Version>),
@@ -153,7 +157,11 @@ fn read_welcome(welcome: &v1::Welcome) -> Step {
             None => return Step::GiveUp(Fault::NotInSync),
         }
     }
-    Step::Welcome { heartbeat, adopt }
+    Step::Welcome {
+        heartbeat,
+        adopt,
+        selects: welcome.features.iter().any(|word| word == Selection::FEATURE),
+    }
 }
 
 fn read_duration(duration: prost_types::Duration) -> Option<Duration> {

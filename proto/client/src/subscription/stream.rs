@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
-use tyrscale_model::{Feature, Lane, Version, wire};
+use tyrscale_model::{Feature, Lane, Selection, Version, wire};
 use tyrscale_proto::v1::{
     self, StreamConfigRequest, StreamConfigResponse, discovery_service_client::DiscoveryServiceClient,
     stream_config_request::Message,
@@ -148,7 +148,10 @@ impl<C: Consumer> Subscriber<C> {
         let first = inbound.message().await?.ok_or(StreamError::Closed)?;
         let mut session = Session::new(self.config.view, self.config.weights, MAX_UPDATE);
         let (heartbeat, adopt) = match session.receive(first) {
-            Step::Welcome { heartbeat, adopt } => (heartbeat, adopt),
+            Step::Welcome { selects: false, .. } if !self.config.selection.is_everything() => {
+                return Err(Fault::LabelsUnknown.into());
+            }
+            Step::Welcome { heartbeat, adopt, .. } => (heartbeat, adopt),
             Step::GiveUp(fault) => return Err(fault.into()),
             _ => return Err(Fault::NoWelcome.into()),
         };
@@ -330,6 +333,6 @@ impl<C: Consumer> Subscriber<C> {
 /// What this build understands beyond the protocol.
 fn features() -> Vec<String> {
     let meanings = Feature::ALL.map(Feature::as_str);
-    let words = std::iter::once(terse::FEATURE).chain(meanings);
+    let words = [terse::FEATURE, Selection::FEATURE].into_iter().chain(meanings);
     words.map(str::to_owned).collect()
 }

@@ -137,7 +137,7 @@ impl Driver {
     }
 
     fn is_light(&self, from: Revision) -> bool {
-        let keys = self.newest.history.changed_since(from);
+        let keys = self.newest.history.touched_since(from);
         keys.is_some_and(|keys| undo::is_light(&self.released.snapshot, &self.newest.snapshot, &keys))
     }
 }

@@ -1,7 +1,7 @@
 //! How rollouts end before their last stage: reverted or overtaken.
 
 use tokio::time::Instant;
-use tyrscale_model::{ChangeSet, RolloutPolicy};
+use tyrscale_model::{ChangeSet, Restoration, RolloutPolicy};
 use tyrscale_store::{Committed, StoreError};
 
 use super::Driver;
@@ -26,13 +26,15 @@ impl Driver {
         let keys = active
             .head
             .history
-            .changed_since(rollout.base)
+            .touched_since(rollout.base)
             .unwrap_or_default();
         let message = format!("revert rollout {}: {}", rollout.id, rollout.why);
         let reverts_to = Some(rollout.base);
         let plan = move |newest: &_| {
+            let Restoration { operations, notes } = undo::undo(&base, &bad, &keys, newest)?;
             Ok(ChangeSet {
-                operations: undo::undo(&base, &bad, &keys, newest)?,
+                operations,
+                notes,
                 author: AUTHOR.to_owned(),
                 message: message.clone(),
                 reverts_to,
