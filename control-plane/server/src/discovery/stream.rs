@@ -280,7 +280,7 @@ impl<'a> Stream<'a> {
                     self.age().await?;
                 }
                 _ = heartbeat.tick() => {
-                    self.retarget()?;
+                    self.retarget().await?;
                     let beat = self.heartbeat();
                     self.send(beat).await?;
                 }
