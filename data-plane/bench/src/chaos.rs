@@ -5,6 +5,7 @@
 //! gateway must run the revision and digest of an oracle that applied the changes that were acknowledged; and of the
 //! requests that clients sent through the real gateways meanwhile, whose upstreams are well, none may have failed.
 
+mod change;
 mod cluster;
 mod oracle;
 mod planes;
@@ -22,7 +23,9 @@ use fastrand::Rng;
 use serde::Serialize;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
+use tyrscale_model::Selection;
 
+use self::change::{LABEL, TEAMS};
 use self::cluster::{Cluster, Counts};
 use self::oracle::Oracle;
 use self::traffic::Traffic;
@@ -70,6 +73,13 @@ struct Report {
     settled_ms: u128,
 }
 
+/// Every second gateway sees everything, the others the routes of a team.
+fn selection_of(gateway: usize) -> Selection {
+    let team = TEAMS.get(gateway / 2 % TEAMS.len()).filter(|_| gateway % 2 == 1);
+    let labels = team.map(|team| (LABEL.to_owned(), (*team).to_owned()));
+    Selection::of(labels.into_iter().collect())
+}
+
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -82,11 +92,8 @@ async fn chaos(args: &Args) -> anyhow::Result<()> {
     let gone = TempDir::new()?;
     let dir = args.keep.as_deref().unwrap_or_else(|| gone.path());
     std::fs::create_dir_all(dir)?;
-    anyhow::ensure!(
-        std::fs::read_dir(dir)?.next().is_none(),
-        "{} is not empty",
-        dir.display()
-    );
+    let is_empty = std::fs::read_dir(dir)?.next().is_none();
+    ensure!(is_empty, "{} is not empty", dir.display());
     let mut rng = Rng::with_seed(args.seed);
     let gateways = usize::from(args.gateways);
     let mut cluster = Cluster::start(&args.control_plane, gateways, dir).await?;
@@ -96,8 +103,11 @@ async fn chaos(args: &Args) -> anyhow::Result<()> {
     let ports: Vec<u16> = nodes.iter().map(|node| node.addr().port()).collect();
     let mut oracle = Oracle::begin(&planes, rng.fork(), &ports).await?;
     let mut traffic = Traffic::start(&args.gateway, &cluster, REAL, dir).await?;
-    let watched = Watched::start(|gateway| cluster.ways_of(gateway), REAL..gateways, &stop);
-    watched.reach(&oracle.version(), SETTLE).await?;
+    let ways = |gateway| cluster.ways_of(gateway);
+    let watched = Watched::start(ways, selection_of, REAL..gateways, &stop);
+    watched
+        .reach(|selection| oracle.version_of(selection), SETTLE)
+        .await?;
     traffic.serves(SETTLE).await?;
     let asking = traffic.ask(&stop);
     let time = Duration::from_secs(args.seconds);
@@ -105,9 +115,14 @@ async fn chaos(args: &Args) -> anyhow::Result<()> {
     let calm = Instant::now();
     // A last change, so that who lags must move.
     oracle.step(&planes, calm + SETTLE).await?;
-    watched.reach(&oracle.version(), SETTLE).await?;
+    watched
+        .reach(|selection| oracle.version_of(selection), SETTLE)
+        .await?;
+    let parts = watched.selections().map(|selection| oracle.version_of(selection));
+    let parts = parts.chain([Ok(oracle.version_of_programs())]);
+    let versions = parts.collect::<anyhow::Result<Vec<_>>>()?;
     planes
-        .level(&oracle.version(), &oracle.versions(), gateways, SETTLE)
+        .level(&oracle.version(), &versions, gateways, SETTLE)
         .await?;
     let settled_ms = calm.elapsed().as_millis();
     cluster.mend(Duration::MAX).await?;

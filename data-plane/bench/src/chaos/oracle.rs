@@ -5,18 +5,17 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{bail, ensure};
 use fastrand::Rng;
 use tokio::time::timeout;
 use tyrscale_client::ClientError;
 use tyrscale_model::{
-    Address, ChainId, ChangeSet, Expectation, Kind, LoadBalancer, Network, Operation, Policy, Rejection,
-    Resource, ResourceKey, Route, Scheme, Snapshot, Target, UnixMillis, Upstream, Version, View, Weight,
-    apply, wire,
+    Address, Kind, LoadBalancer, Rejection, Resource, Route, Scheme, Selection, Snapshot, Target, Upstream,
+    Version, View, Weight,
 };
-use tyrscale_proto::v1;
 use uuid::Uuid;
 
+use super::change::Change;
 use super::planes::Planes;
 
 /// How long the first answer may take, from nothing.
@@ -27,8 +26,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(100);
 /// Between two changes, at most, in milliseconds.
 const CHANGE_EVERY_MS: u64 = 200;
-/// Networks, and routes besides that of the clients.
-const FEW: u32 = 20;
 /// What the gateway's program runs from.
 const GATEWAY: [Kind; 6] = [
     Kind::Network,
@@ -41,6 +38,8 @@ const GATEWAY: [Kind; 6] = [
 
 pub(crate) struct Oracle {
     snapshot: Snapshot,
+    /// What was there before each change.
+    past: Vec<Snapshot>,
     rng: Rng,
     upstreams: Vec<Upstream>,
     pub(crate) acknowledged: u64,
@@ -52,19 +51,19 @@ impl Oracle {
     pub(crate) async fn begin(planes: &Planes, rng: Rng, nodes: &[u16]) -> anyhow::Result<Self> {
         let (route, upstreams) = of_clients(nodes)?;
         let resources = upstreams.iter().cloned().map(Resource::Upstream);
-        let operations = std::iter::once(Resource::Route(route)).chain(resources);
-        let operations: Vec<_> = operations.map(put).collect();
+        let change = Change::put(std::iter::once(Resource::Route(route)).chain(resources));
         let mut oracle = Self {
             // Its lineage is the store's once that is known.
             snapshot: Snapshot::empty(tyrscale_model::Lineage([0; 16])),
+            past: Vec::new(),
             rng,
             upstreams,
             acknowledged: 0,
             tries: 0,
         };
-        let version = oracle.send(planes, &operations, Instant::now() + BOOT).await?;
+        let version = oracle.send(planes, &change, Instant::now() + BOOT).await?;
         oracle.snapshot = Snapshot::empty(version.lineage);
-        oracle.take(operations, &version)?;
+        oracle.take(&change, &version)?;
         Ok(oracle)
     }
 
@@ -73,9 +72,14 @@ impl Oracle {
         self.snapshot.version(View::ALL)
     }
 
-    /// The same as each kind of gateway sees it: those in this process everything, the programs what they run from.
-    pub(crate) fn versions(&self) -> [Version; 2] {
-        [self.version(), self.snapshot.version(View::of(&GATEWAY))]
+    /// The same of what a selection sees.
+    pub(crate) fn version_of(&self, selection: &Selection) -> anyhow::Result<Version> {
+        Ok(self.snapshot.selected(selection)?.version(View::ALL))
+    }
+
+    /// What the programs are to run.
+    pub(crate) fn version_of_programs(&self) -> Version {
+        self.snapshot.version(View::of(&GATEWAY))
     }
 
     /// Makes one change after the other for so long; the last one may take `patience` more.
@@ -96,36 +100,23 @@ impl Oracle {
 
     /// Makes a change, until `end` at most.
     pub(crate) async fn step(&mut self, planes: &Planes, end: Instant) -> anyhow::Result<()> {
-        let operations = self.think()?;
-        let version = self.send(planes, &operations, end).await?;
-        self.take(operations, &version)
+        let change = Change::any(&mut self.rng, &self.snapshot, &self.upstreams, &self.past)?;
+        let version = self.send(planes, &change, end).await?;
+        self.take(&change, &version)
     }
 
     /// Tries a change on one control plane after the other until one acknowledges it.
-    async fn send(
-        &mut self,
-        planes: &Planes,
-        operations: &[Operation],
-        end: Instant,
-    ) -> anyhow::Result<Version> {
-        let header = v1::ApplyHeader {
-            request_id: Uuid::from_u128(self.rng.u128(..)).to_string(),
-            ..v1::ApplyHeader::default()
-        };
+    async fn send(&mut self, planes: &Planes, change: &Change, end: Instant) -> anyhow::Result<Version> {
+        let request_id = Uuid::from_u128(self.rng.u128(..)).to_string();
         let mut last = None;
         while Instant::now() < end {
             self.tries += 1;
             let which = self.rng.usize(0..planes.count());
-            let sending = async {
-                let client = planes.client(which).await?;
-                let applied = client.apply(header.clone(), operations).await;
-                applied.map_err(anyhow::Error::from)
-            };
+            let sending = async { change.ask(&planes.client(which).await?, &request_id).await };
             match timeout(PATIENCE, sending).await {
-                Ok(Ok(answer)) => {
-                    let version = answer.version.as_ref().and_then(wire::version_from_wire);
+                Ok(Ok(version)) => {
                     self.acknowledged += 1;
-                    return version.context("an answer without version");
+                    return Ok(version);
                 }
                 Ok(Err(error)) if is_final(&error) => return Err(error),
                 Ok(Err(error)) => last = Some(error),
@@ -133,72 +124,19 @@ impl Oracle {
             }
             tokio::time::sleep(PAUSE).await;
         }
-        bail!("no control plane acknowledges {operations:?}; the last one said {last:?}")
+        bail!("no control plane acknowledges {change:?}; the last one said {last:?}")
     }
 
     /// What was acknowledged is so.
-    fn take(&mut self, operations: Vec<Operation>, version: &Version) -> anyhow::Result<()> {
-        let change_set = ChangeSet {
-            operations,
-            ..ChangeSet::default()
-        };
-        let applied = apply(&self.snapshot, &change_set, &Policy::default(), UnixMillis(0))?;
-        self.snapshot = applied.snapshot;
+    fn take(&mut self, change: &Change, version: &Version) -> anyhow::Result<()> {
+        let next = change.after(&self.snapshot, &self.past)?;
+        self.past.push(std::mem::replace(&mut self.snapshot, next));
         let own = self.version();
         ensure!(
             own == *version,
-            "acknowledged as {version:?}, but must be {own:?}"
+            "acknowledged as {version:?}, but must be {own:?} after {change:?}"
         );
         Ok(())
-    }
-
-    fn think(&mut self) -> Result<Vec<Operation>, Rejection> {
-        let number = self.rng.u32(0..FEW);
-        match self.rng.u32(0..10) {
-            0..=3 => {
-                let chain_id = ChainId::try_from(self.rng.u64(1..1_000_000))?;
-                let network = Network {
-                    name: format!("n{number}").parse()?,
-                    blockchain: "ethereum".parse()?,
-                    chain_id,
-                };
-                Ok(vec![put(Resource::Network(network))])
-            }
-            4..=6 => {
-                let Some(mut upstream) = self.rng.choice(&self.upstreams).cloned() else {
-                    return Ok(Vec::new());
-                };
-                upstream.weight = Weight::try_from(f64::from(self.rng.u32(1..=100)))?;
-                Ok(vec![put(Resource::Upstream(upstream))])
-            }
-            _ => self.put_or_delete(number),
-        }
-    }
-
-    /// Puts a route with an upstream, or deletes it if it is there.
-    fn put_or_delete(&mut self, number: u32) -> Result<Vec<Operation>, Rejection> {
-        let route = Route::new(
-            id(3, number).to_string().parse()?,
-            format!("h{number}.example"),
-            "/",
-            LoadBalancer::LeastLoad,
-        );
-        let key: ResourceKey = route.id.key();
-        if self.snapshot.get(&key).is_some() {
-            return Ok(vec![Operation::Delete {
-                key,
-                etag: None,
-                cascade: true,
-            }]);
-        }
-        let address = Address::new(Scheme::Http, "127.0.0.1", 9, &format!("/{}", self.rng.u32(..)))?;
-        let weight = Weight::try_from(1.0)?;
-        let own = id(4, number).to_string().parse()?;
-        let upstream = Upstream::new(own, route.id, Target::Address(address), weight);
-        Ok(vec![
-            put(Resource::Route(route)),
-            put(Resource::Upstream(upstream)),
-        ])
     }
 }
 
@@ -222,16 +160,8 @@ fn of_clients(nodes: &[u16]) -> Result<(Route, Vec<Upstream>), Rejection> {
 
 /// Whether trying again will not help: the change itself is at fault.
 fn is_final(error: &anyhow::Error) -> bool {
-    let client = error.downcast_ref::<ClientError>();
-    matches!(client, Some(ClientError::Rejected { .. }))
-}
-
-pub(super) fn put(resource: Resource) -> Operation {
-    Operation::Upsert {
-        resource,
-        expectation: Expectation::Any,
-        etag: None,
-    }
+    let call = error.downcast_ref::<tonic::Status>().cloned();
+    matches!(call.map(ClientError::from), Some(ClientError::Rejected { .. }))
 }
 
 pub(super) fn id(kind: u128, number: u32) -> Uuid {

@@ -14,8 +14,9 @@ use tyrscale_model::{
 };
 use tyrscale_proto::v1;
 
+use super::change::put;
 use super::cluster::{Cluster, Fault};
-use super::oracle::{id, put};
+use super::oracle::id;
 use super::planes::Planes;
 use super::watched::Watched;
 use crate::histogram::{Histogram, Quantiles};
@@ -82,17 +83,19 @@ async fn measure(args: &Args) -> anyhow::Result<Report> {
     let stop = CancellationToken::new();
     let watched = Watched::start(
         |gateway| planes.urls_from(gateway),
+        |_| tyrscale_model::Selection::default(),
         0..args.gateways.into(),
         &stop,
     );
-    watched.reach(&writer.change(0).await?, LIMIT).await?;
+    let version = writer.change(0).await?;
+    watched.reach(|_| Ok(version), LIMIT).await?;
     let (mut written, mut to_last) = (Histogram::default(), Histogram::default());
     for number in 0..args.changes {
         tokio::time::sleep(PAUSE).await;
         let start = Instant::now();
         let version = writer.change(usize::try_from(number)?).await?;
         written.record(start.elapsed());
-        watched.reach(&version, LIMIT).await?;
+        watched.reach(|_| Ok(version), LIMIT).await?;
         to_last.record(start.elapsed());
     }
     let (mut killed_ms, mut suspended_ms) = (Vec::new(), Vec::new());
@@ -108,7 +111,7 @@ async fn measure(args: &Args) -> anyhow::Result<Report> {
         };
         cluster.befall(fault, Duration::MAX).await?;
         let version = writer.change(which + 1).await?;
-        watched.reach(&version, LIMIT).await?;
+        watched.reach(|_| Ok(version), LIMIT).await?;
         times.push(millis(start.elapsed()));
         cluster.mend(Duration::MAX).await?;
     }

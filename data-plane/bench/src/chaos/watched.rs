@@ -13,23 +13,25 @@ use tokio_util::sync::CancellationToken;
 use tyrscale_client::{
     ClientTls, NodeIdentity, NodeRole, SubscriptionConfig, SubscriptionStatus, Timing, Update,
 };
-use tyrscale_model::{Version, View};
+use tyrscale_model::{Selection, Version, View};
 
 pub(crate) struct Watched {
-    statuses: Vec<watch::Receiver<SubscriptionStatus>>,
+    /// Each with what it selects.
+    gateways: Vec<(Selection, watch::Receiver<SubscriptionStatus>)>,
     backwards: Arc<AtomicU64>,
 }
 
 impl Watched {
-    /// Starts these gateways, with the addresses of control planes that each has.
+    /// Starts these gateways, with the addresses of control planes that each has and what it selects.
     pub(crate) fn start(
         endpoints: impl Fn(usize) -> Vec<String>,
+        selections: impl Fn(usize) -> Selection,
         gateways: Range<usize>,
         stop: &CancellationToken,
     ) -> Self {
         let backwards = Arc::<AtomicU64>::default();
         let start = |gateway: usize| {
-            let endpoints = endpoints(gateway);
+            let (endpoints, selection) = (endpoints(gateway), selections(gateway));
             let config = SubscriptionConfig {
                 endpoints: endpoints.iter().filter_map(|way| way.parse().ok()).collect(),
                 tls: ClientTls::default(),
@@ -42,7 +44,7 @@ impl Watched {
                     build: "chaos".to_owned(),
                 },
                 view: View::ALL,
-                selection: tyrscale_model::Selection::default(),
+                selection: selection.clone(),
                 weights: false,
                 last_good: None,
                 timing: Timing::default(),
@@ -57,30 +59,40 @@ impl Watched {
                 stop.clone(),
             ));
             tokio::spawn(look(seen.clone(), Arc::clone(&backwards)));
-            seen
+            (selection, seen)
         };
         Self {
-            statuses: gateways.map(start).collect(),
+            gateways: gateways.map(start).collect(),
             backwards,
         }
     }
 
-    /// Waits until all run a version.
-    pub(crate) async fn reach(&self, version: &Version, within: Duration) -> anyhow::Result<()> {
+    /// Waits until each runs what it is to run by its selection.
+    pub(crate) async fn reach(
+        &self,
+        version_of: impl Fn(&Selection) -> anyhow::Result<Version>,
+        within: Duration,
+    ) -> anyhow::Result<()> {
         let reaching = async {
-            for status in &self.statuses {
-                let mut status = status.clone();
-                status
-                    .wait_for(|status| status.running.as_ref() == Some(version))
-                    .await?;
+            for (selection, status) in &self.gateways {
+                let (mut status, version) = (status.clone(), version_of(selection)?);
+                status.wait_for(|status| status.running == Some(version)).await?;
             }
             anyhow::Ok(())
         };
         let late = || {
-            let running = self.statuses.iter().map(|status| status.borrow().running);
-            format!("not all run {version:?}: {:?}", running.collect::<Vec<_>>())
+            let gateways = self.gateways.iter();
+            let running = gateways.map(|(selection, status)| {
+                (selection.labels(), version_of(selection), status.borrow().running)
+            });
+            format!("not all run what they are to: {:?}", running.collect::<Vec<_>>())
         };
         timeout(within, reaching).await.with_context(late)?
+    }
+
+    /// What they select.
+    pub(crate) fn selections(&self) -> impl Iterator<Item = &Selection> {
+        self.gateways.iter().map(|(selection, _)| selection)
     }
 
     /// How often one ran a lower revision than before.
