@@ -18,9 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tyrscale_client::{ControlPlane, Credentials};
 use tyrscale_control_plane::ControlPlaneConfig;
 use tyrscale_exporter::{ExporterConfig, Listeners};
-use tyrscale_model::{
-    Collector, Expectation, Network, Operation, Resource, Rpc, UpstreamHeaders, Visibility,
-};
+use tyrscale_model::{Collector, Network, Operation, Resource, Rpc, UpstreamHeaders, Visibility};
 use tyrscale_proto::v1;
 use tyrscale_simnode::{SimNode, SimNodeConfig};
 
@@ -167,12 +165,7 @@ fn resources(nodes: &[SimNode]) -> Vec<Operation> {
         })
     };
     let all = std::iter::once(network).chain((0..RPCS).map(rpc));
-    all.map(|resource| Operation::Upsert {
-        resource,
-        expectation: Expectation::Any,
-        etag: None,
-    })
-    .collect()
+    all.map(Operation::put).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use tyrscale_access::Scope;
 use tyrscale_model::{
-    ChangeSet, Expectation, Lineage, Notes, Operation, Policy, Resource, ResourceKey, Snapshot, UnixMillis,
-    ViolationCode, apply, wire,
+    ChangeSet, Lineage, Notes, Operation, Policy, Resource, ResourceKey, Snapshot, UnixMillis, ViolationCode,
+    apply, wire,
 };
 use tyrscale_proto::v1::{self, resource::Resource as Wire, upstream::Target};
 
@@ -112,11 +112,7 @@ fn puts(messages: impl IntoIterator<Item = Wire>) -> ChangeSet {
             ..Notes::default()
         };
         change_set.notes.insert(resource.key(), notes);
-        change_set.operations.push(Operation::Upsert {
-            resource,
-            expectation: Expectation::Any,
-            etag: None,
-        });
+        change_set.operations.push(Operation::put(resource));
     }
     change_set
 }

@@ -6,8 +6,7 @@ use axum::extract::{Path, State};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tyrscale_model::{
-    Expectation, Kind, Name, Operation, PluginAttachment, PluginPriority, PluginType, Resource, RouteId,
-    Snapshot,
+    Kind, Name, Operation, PluginAttachment, PluginPriority, PluginType, Resource, RouteId, Snapshot,
 };
 use utoipa::ToSchema;
 
@@ -200,11 +199,7 @@ pub(crate) async fn attach(
             description: wish.description.clone(),
             config_json: wish.config.clone(),
         };
-        Ok(vec![Operation::Upsert {
-            resource: Resource::Plugin(attachment),
-            expectation: Expectation::Any,
-            etag: None,
-        }])
+        Ok(vec![Operation::put(Resource::Plugin(attachment))])
     };
     state.commit("attach plugin", plan).await?;
     Ok(done())

@@ -5,8 +5,8 @@ use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde_json::Number;
 use tyrscale_model::{
-    Address, Expectation, HttpUrl, Kind, Operation, ProxyAddress, Resource, ResourceKey, RouteId, Scheme,
-    Snapshot, Target, Upstream, UpstreamId, Violation, Weight,
+    Address, HttpUrl, Kind, Operation, ProxyAddress, Resource, ResourceKey, RouteId, Scheme, Snapshot,
+    Target, Upstream, UpstreamId, Violation, Weight,
 };
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -117,11 +117,7 @@ impl Wish {
             None => Upstream::new(new_id, route_id, target, self.weight),
         };
         upstream.proxy = self.proxy;
-        Ok(Operation::Upsert {
-            resource: Resource::Upstream(upstream),
-            expectation: Expectation::Any,
-            etag: None,
-        })
+        Ok(Operation::put(Resource::Upstream(upstream)))
     }
 }
 

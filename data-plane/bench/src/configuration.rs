@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 use tyrscale_model::{
-    ChainId, ChangeSet, CircuitBreaker, Collector, Expectation, HealthCheck, HealthCheckType, HttpUrl,
-    Lineage, LoadBalancer, Network, Operation, Policy, Rejection, Resource, ResourceKey, Route, RouteId, Rpc,
-    RpcId, Snapshot, Target, UnixMillis, Upstream, UpstreamHeaders, UpstreamId, Violation, Visibility,
-    Weight, apply,
+    ChainId, ChangeSet, CircuitBreaker, Collector, HealthCheck, HealthCheckType, HttpUrl, Lineage,
+    LoadBalancer, Network, Operation, Policy, Rejection, Resource, ResourceKey, Route, RouteId, Rpc, RpcId,
+    Snapshot, Target, UnixMillis, Upstream, UpstreamHeaders, UpstreamId, Violation, Visibility, Weight,
+    apply,
 };
 
 /// Most resources in one change.
@@ -78,7 +78,7 @@ impl Configuration {
         };
         let all = configuration.resources()?;
         for chunk in all.chunks(CHUNK) {
-            let changed = configuration.apply(chunk.iter().cloned().map(upsert).collect())?;
+            let changed = configuration.apply(chunk.iter().cloned().map(Operation::put).collect())?;
             drop(changed);
         }
         Ok(configuration)
@@ -91,7 +91,9 @@ impl Configuration {
     /// Makes an edit; returns what it changed.
     pub(crate) fn edit(&mut self, edit: Edit) -> Result<Vec<ResourceKey>, Rejection> {
         let operation = match edit {
-            Edit::Put { upstream, weight } => upsert(Resource::Upstream(self.upstream(0, upstream, weight)?)),
+            Edit::Put { upstream, weight } => {
+                Operation::put(Resource::Upstream(self.upstream(0, upstream, weight)?))
+            }
             Edit::Remove { upstream } => Operation::Delete {
                 key: upstream_id(0, upstream)?.key(),
                 etag: None,
@@ -100,7 +102,7 @@ impl Configuration {
             Edit::Breaker { failures, timeout_ms } => {
                 self.shape.breaker_failures = failures;
                 self.shape.breaker_timeout_ms = timeout_ms;
-                upsert(Resource::Route(self.route(0)?))
+                Operation::put(Resource::Route(self.route(0)?))
             }
         };
         self.apply(vec![operation])
@@ -186,14 +188,6 @@ fn load_balancer(word: &str) -> Result<LoadBalancer, String> {
 
 fn url(text: &str) -> Result<HttpUrl, Rejection> {
     Ok(text.parse()?)
-}
-
-const fn upsert(resource: Resource) -> Operation {
-    Operation::Upsert {
-        resource,
-        expectation: Expectation::Any,
-        etag: None,
-    }
 }
 
 fn rpc(number: u32, url: &HttpUrl) -> Result<Rpc, Rejection> {

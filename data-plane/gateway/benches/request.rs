@@ -11,8 +11,8 @@ use divan::Bencher;
 use tokio_util::sync::CancellationToken;
 use tyrscale_gateway::{Changed, Gateway, Settings};
 use tyrscale_model::{
-    ChangeSet, Expectation, Lineage, LoadBalancer, Operation, Policy, Resource, Route, Snapshot, Target,
-    UnixMillis, Upstream, View, Weight, apply,
+    ChangeSet, Lineage, LoadBalancer, Operation, Policy, Resource, Route, Snapshot, Target, UnixMillis,
+    Upstream, View, Weight, apply,
 };
 
 const REQUEST: &[u8] =
@@ -84,13 +84,8 @@ fn snapshot(routes: u32, upstream: SocketAddr) -> Option<Snapshot> {
     for chunk in numbers.chunks(500) {
         let resources = chunk.iter().map(|number| resources(*number, upstream));
         let resources: Option<Vec<_>> = resources.collect();
-        let upsert = |resource| Operation::Upsert {
-            resource,
-            expectation: Expectation::Any,
-            etag: None,
-        };
         let change = ChangeSet {
-            operations: resources?.into_iter().flatten().map(upsert).collect(),
+            operations: resources?.into_iter().flatten().map(Operation::put).collect(),
             ..ChangeSet::default()
         };
         snapshot = apply(&snapshot, &change, &Policy::default(), UnixMillis(0))

@@ -187,8 +187,8 @@ fn users_of<'a>(snapshot: &'a Snapshot, rpc: &ResourceKey) -> impl Iterator<Item
 #[cfg(test)]
 mod tests {
     use tyrscale_model::{
-        Address, ChangeSet, Expectation, Lineage, LoadBalancer, Operation, Policy, Resource, Scheme, Target,
-        UnixMillis, Weight, apply,
+        Address, ChangeSet, Lineage, LoadBalancer, Operation, Policy, Resource, Scheme, Target, UnixMillis,
+        Weight, apply,
     };
 
     use super::*;
@@ -213,13 +213,8 @@ mod tests {
     }
 
     fn change(snapshot: &Snapshot, resources: Vec<Resource>) -> (Snapshot, Vec<ResourceKey>) {
-        let upsert = |resource| Operation::Upsert {
-            resource,
-            expectation: Expectation::Any,
-            etag: None,
-        };
         let change_set = ChangeSet {
-            operations: resources.into_iter().map(upsert).collect(),
+            operations: resources.into_iter().map(Operation::put).collect(),
             ..ChangeSet::default()
         };
         let applied = apply(snapshot, &change_set, &Policy::default(), UnixMillis(0)).unwrap();

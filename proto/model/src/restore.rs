@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    Difference, Expectation, Notes, Operation, Rejection, ResourceKey, Snapshot, Violation, ViolationCode,
-    difference,
+    Difference, Notes, Operation, Rejection, ResourceKey, Snapshot, Violation, ViolationCode, difference,
 };
 
 /// What gives resources the content they had.
@@ -54,11 +53,9 @@ pub fn restore(
             });
         }
         if let Some(after) = after {
-            restoration.operations.push(Operation::Upsert {
-                resource: after.resource.clone(),
-                expectation: Expectation::Any,
-                etag: None,
-            });
+            restoration
+                .operations
+                .push(Operation::put(after.resource.clone()));
             let notes = Notes {
                 labels: Some(after.meta.labels.clone()),
                 annotations: Some(after.meta.annotations.clone()),

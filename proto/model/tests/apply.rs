@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use tyrscale_model::{
-    Applied, ChangeAction, ChangeSet, Etag, Expectation, Kind, Lineage, Operation, Policy, Rejection,
-    Resource, ResourceKey, Revision, Row, Snapshot, UnixMillis, View, ViolationCode, apply, wire,
+    Applied, ChangeAction, ChangeSet, Etag, Kind, Lineage, Operation, Policy, Rejection, Resource,
+    ResourceKey, Revision, Row, Snapshot, UnixMillis, View, ViolationCode, apply, wire,
 };
 use tyrscale_proto::v1::{self, resource::Resource as Wire};
 
@@ -79,14 +79,6 @@ fn recommendation(route: u32, network: &str) -> Resource {
     }))
 }
 
-fn put(resource: Resource) -> Operation {
-    Operation::Upsert {
-        resource,
-        expectation: Expectation::Any,
-        etag: None,
-    }
-}
-
 fn delete(kind: Kind, id: impl Into<String>, cascade: bool) -> Operation {
     Operation::Delete {
         key: ResourceKey::new(kind, id.into()),
@@ -126,11 +118,11 @@ fn filled() -> Snapshot {
     after(
         &Snapshot::empty(LINEAGE),
         vec![
-            put(by_rpc(30, 20, 10)),
-            put(upstream(31, 20, address, 50.0)),
-            put(route(20, "a.example", "/eth")),
-            put(rpc(10, "eth", "http://one.example/")),
-            put(network("eth")),
+            Operation::put(by_rpc(30, 20, 10)),
+            Operation::put(upstream(31, 20, address, 50.0)),
+            Operation::put(route(20, "a.example", "/eth")),
+            Operation::put(rpc(10, "eth", "http://one.example/")),
+            Operation::put(network("eth")),
         ],
     )
 }
@@ -139,7 +131,7 @@ fn filled() -> Snapshot {
 fn no_network_is_named_nowhere() {
     let refused = change(
         &Snapshot::empty(LINEAGE),
-        vec![put(network(tyrscale_model::Network::NOWHERE))],
+        vec![Operation::put(network(tyrscale_model::Network::NOWHERE))],
     );
     assert_eq!(
         codes(&refused.unwrap_err()),
@@ -156,7 +148,11 @@ fn references_count_after_the_last_step() {
 
 #[test]
 fn a_dangling_reference_is_refused_by_field() {
-    let refused = change(&Snapshot::empty(LINEAGE), vec![put(by_rpc(30, 20, 10))]).unwrap_err();
+    let refused = change(
+        &Snapshot::empty(LINEAGE),
+        vec![Operation::put(by_rpc(30, 20, 10))],
+    )
+    .unwrap_err();
     let dangling = ViolationCode::ReferenceNotFound;
     assert_eq!(
         codes(&refused),
@@ -172,40 +168,44 @@ fn hosts_and_paths_are_unique_in_their_normal_form() {
         ("a.example", "/eth/"),
         ("a.example", "//%65th"),
     ] {
-        let refused = change(&snapshot, vec![put(route(21, host, path))]).unwrap_err();
+        let refused = change(&snapshot, vec![Operation::put(route(21, host, path))]).unwrap_err();
         assert_eq!(codes(&refused), [("host".into(), ViolationCode::AlreadyExists)]);
         assert_eq!(
             refused.violations[0].conflict,
             Some(ResourceKey::new(Kind::Route, uuid(20)))
         );
     }
-    assert!(change(&snapshot, vec![put(route(21, "a.example", ""))]).is_ok());
+    assert!(change(&snapshot, vec![Operation::put(route(21, "a.example", ""))]).is_ok());
 }
 
 #[test]
 fn two_routes_may_trade_places_in_one_change() {
-    let snapshot = after(&filled(), vec![put(route(21, "b.example", "/"))]);
+    let snapshot = after(&filled(), vec![Operation::put(route(21, "b.example", "/"))]);
     let traded = after(
         &snapshot,
         vec![
-            put(route(20, "b.example", "/")),
-            put(route(21, "a.example", "/eth")),
+            Operation::put(route(20, "b.example", "/")),
+            Operation::put(route(21, "a.example", "/eth")),
         ],
     );
-    assert!(change(&traded, vec![put(route(22, "b.example", "/"))]).is_err());
-    assert!(change(&traded, vec![put(route(22, "c.example", "/"))]).is_ok());
+    assert!(change(&traded, vec![Operation::put(route(22, "b.example", "/"))]).is_err());
+    assert!(change(&traded, vec![Operation::put(route(22, "c.example", "/"))]).is_ok());
 }
 
 #[test]
 fn an_rpc_url_is_unique_in_its_normal_form() {
-    let refused = change(&filled(), vec![put(rpc(11, "eth", "HTTP://One.example:80"))]).unwrap_err();
+    let refused = change(
+        &filled(),
+        vec![Operation::put(rpc(11, "eth", "HTTP://One.example:80"))],
+    )
+    .unwrap_err();
     assert_eq!(codes(&refused), [("url".into(), ViolationCode::AlreadyExists)]);
 }
 
 #[test]
 fn a_freed_name_can_be_taken_again() {
     let freed = after(&filled(), vec![delete(Kind::Route, uuid(20), true)]);
-    assert!(change(&freed, vec![put(route(25, "a.example", "/eth"))]).is_ok());
+    assert!(change(&freed, vec![Operation::put(route(25, "a.example", "/eth"))]).is_ok());
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn without_cascade_what_is_used_stays() {
 
 #[test]
 fn a_recommendation_keeps_its_route_and_network() {
-    let snapshot = after(&filled(), vec![put(recommendation(20, "eth"))]);
+    let snapshot = after(&filled(), vec![Operation::put(recommendation(20, "eth"))]);
     for operation in [
         delete(Kind::Network, "eth", true),
         delete(Kind::Route, uuid(20), true),
@@ -265,9 +265,12 @@ fn a_recommendation_keeps_its_route_and_network() {
 fn a_network_has_one_recommendation() {
     let snapshot = after(
         &filled(),
-        vec![put(recommendation(20, "eth")), put(route(21, "b.example", ""))],
+        vec![
+            Operation::put(recommendation(20, "eth")),
+            Operation::put(route(21, "b.example", "")),
+        ],
     );
-    let refused = change(&snapshot, vec![put(recommendation(21, "eth"))]).unwrap_err();
+    let refused = change(&snapshot, vec![Operation::put(recommendation(21, "eth"))]).unwrap_err();
     assert_eq!(
         codes(&refused),
         [("network".into(), ViolationCode::AlreadyExists)]
@@ -282,7 +285,7 @@ fn an_upstream_moved_off_an_rpc_outlives_it() {
         port: 1,
         path: "/".into(),
     });
-    let moved = after(&filled(), vec![put(upstream(30, 20, address, 1.0))]);
+    let moved = after(&filled(), vec![Operation::put(upstream(30, 20, address, 1.0))]);
     let left = after(&moved, vec![delete(Kind::Rpc, uuid(10), true)]);
     assert!(left.get(&ResourceKey::new(Kind::Upstream, uuid(30))).is_some());
 }
@@ -292,7 +295,10 @@ fn one_bad_step_undoes_none_but_refuses_all() {
     let snapshot = filled();
     let refused = change(
         &snapshot,
-        vec![put(network("polygon")), delete(Kind::Network, "nope", true)],
+        vec![
+            Operation::put(network("polygon")),
+            delete(Kind::Network, "nope", true),
+        ],
     )
     .unwrap_err();
     assert_eq!(codes(&refused), [(String::new(), ViolationCode::NotFound)]);
@@ -322,7 +328,7 @@ fn an_expected_revision_is_held_to() {
     let snapshot = filled();
     let at = |revision| ChangeSet {
         expected_revision: Some(Revision(revision)),
-        operations: vec![put(network("polygon"))],
+        operations: vec![Operation::put(network("polygon"))],
         ..ChangeSet::default()
     };
     let apply_at = |revision| apply(&snapshot, &at(revision), &Policy::default(), UnixMillis(0));
@@ -336,31 +342,34 @@ fn an_expected_revision_is_held_to() {
 #[test]
 fn equal_content_is_no_change() {
     let snapshot = filled();
-    let again = change(&snapshot, vec![put(network("eth"))]).unwrap();
+    let again = change(&snapshot, vec![Operation::put(network("eth"))]).unwrap();
     assert!(again.changes.is_empty());
     assert_eq!(again.snapshot.version(View::ALL), snapshot.version(View::ALL));
-    let there_and_back = vec![delete(Kind::Upstream, uuid(30), true), put(by_rpc(30, 20, 10))];
+    let there_and_back = vec![
+        delete(Kind::Upstream, uuid(30), true),
+        Operation::put(by_rpc(30, 20, 10)),
+    ];
     assert!(change(&snapshot, there_and_back).unwrap().changes.is_empty());
 }
 
 #[test]
 fn what_is_read_masked_can_be_written_back() {
     let secret = "http://user:word@one.example/v2/0123456789abcdefghijkl?key=v";
-    let snapshot = after(&filled(), vec![put(rpc(10, "eth", secret))]);
+    let snapshot = after(&filled(), vec![Operation::put(rpc(10, "eth", secret))]);
     let entry = snapshot.get(&ResourceKey::new(Kind::Rpc, uuid(10))).unwrap();
     let shown = wire::entry_to_wire(entry);
     let Some(Wire::Rpc(shown)) = shown.resource else {
         panic!("an rpc")
     };
     assert!(shown.url.contains("***") && !shown.url.contains("word") && !shown.url.contains("0123"));
-    let again = change(&snapshot, vec![put(model(Wire::Rpc(shown.clone())))]).unwrap();
+    let again = change(&snapshot, vec![Operation::put(model(Wire::Rpc(shown.clone())))]).unwrap();
     assert!(again.changes.is_empty());
 
     let other = v1::Rpc {
         id: uuid(11),
         ..shown
     };
-    let refused = change(&snapshot, vec![put(model(Wire::Rpc(other)))]).unwrap_err();
+    let refused = change(&snapshot, vec![Operation::put(model(Wire::Rpc(other)))]).unwrap_err();
     assert_eq!(codes(&refused), [("url".into(), ViolationCode::Invalid)]);
 }
 
@@ -375,7 +384,7 @@ fn a_plugin_needs_a_gateway_that_loaded_it() {
         config_json: "{}".into(),
         meta: None,
     }));
-    let refused = change(&filled(), vec![put(plugin.clone())]).unwrap_err();
+    let refused = change(&filled(), vec![Operation::put(plugin.clone())]).unwrap_err();
     assert_eq!(
         codes(&refused),
         [("name".into(), ViolationCode::ReferenceNotFound)]
@@ -384,7 +393,7 @@ fn a_plugin_needs_a_gateway_that_loaded_it() {
         plugins: BTreeMap::from([("cache".parse().unwrap(), tyrscale_model::PluginType::Middleware)]),
     };
     let change_set = ChangeSet {
-        operations: vec![put(plugin)],
+        operations: vec![Operation::put(plugin)],
         ..ChangeSet::default()
     };
     let attached = apply(&filled(), &change_set, &policy, UnixMillis(0))
@@ -416,7 +425,7 @@ fn a_probe_cannot_frame_its_own_message() {
         };
         change(
             &filled(),
-            vec![put(model(Wire::Route(v1::Route {
+            vec![Operation::put(model(Wire::Route(v1::Route {
                 path: "/x".into(),
                 ..message
             })))],
@@ -451,20 +460,21 @@ fn every_broken_rule_is_named_at_once() {
 /// One random step over a small world, valid or not.
 fn any_operation() -> impl Strategy<Value = Operation> {
     prop_oneof![
-        (0u32..3).prop_map(|n| put(network(&format!("n{n}")))),
-        (10u32..14, 0u32..3, 0u32..4).prop_map(|(id, n, host)| put(rpc(
+        (0u32..3).prop_map(|n| Operation::put(network(&format!("n{n}")))),
+        (10u32..14, 0u32..3, 0u32..4).prop_map(|(id, n, host)| Operation::put(rpc(
             id,
             &format!("n{n}"),
             &format!("http://h{host}.example/")
         ))),
-        (20u32..23, 0u32..3).prop_map(|(id, host)| put(route(id, &format!("r{host}.example"), ""))),
-        (30u32..36, 20u32..23, 10u32..14, 0.0f64..100.0).prop_map(|(id, r, rpc, w)| put(upstream(
+        (20u32..23, 0u32..3).prop_map(|(id, host)| Operation::put(route(
             id,
-            r,
-            v1::upstream::Target::RpcId(uuid(rpc)),
-            w
+            &format!("r{host}.example"),
+            ""
         ))),
-        (20u32..23, 0u32..3).prop_map(|(r, n)| put(recommendation(r, &format!("n{n}")))),
+        (30u32..36, 20u32..23, 10u32..14, 0.0f64..100.0).prop_map(|(id, r, rpc, w)| Operation::put(
+            upstream(id, r, v1::upstream::Target::RpcId(uuid(rpc)), w)
+        )),
+        (20u32..23, 0u32..3).prop_map(|(r, n)| Operation::put(recommendation(r, &format!("n{n}")))),
         (0u32..3, any::<bool>()).prop_map(|(n, cascade)| delete(Kind::Network, format!("n{n}"), cascade)),
         (10u32..14, any::<bool>()).prop_map(|(id, cascade)| delete(Kind::Rpc, uuid(id), cascade)),
         (20u32..23, any::<bool>()).prop_map(|(id, cascade)| delete(Kind::Route, uuid(id), cascade)),

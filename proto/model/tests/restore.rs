@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use tyrscale_model::{
-    ChangeSet, Expectation, Kind, Lineage, Operation, Ownership, Policy, Resource, ResourceKey, Snapshot,
-    UnixMillis, View, apply, difference, restore, wire,
+    ChangeSet, Kind, Lineage, Operation, Ownership, Policy, Resource, ResourceKey, Snapshot, UnixMillis,
+    View, apply, difference, restore, wire,
 };
 use tyrscale_proto::v1;
 
@@ -35,14 +35,9 @@ fn rpc(number: u8, network: u8) -> Resource {
 
 /// Puts a network or an rpc, or deletes one with what depends on it.
 fn operation() -> impl Strategy<Value = Operation> {
-    let put = |resource| Operation::Upsert {
-        resource,
-        expectation: Expectation::Any,
-        etag: None,
-    };
     prop_oneof![
-        3 => (0..4u8, 1..4u64).prop_map(move |(name, chain_id)| put(network(name, chain_id))),
-        3 => (0..4u8, 0..4u8).prop_map(move |(number, name)| put(rpc(number, name))),
+        3 => (0..4u8, 1..4u64).prop_map(move |(name, chain_id)| Operation::put(network(name, chain_id))),
+        3 => (0..4u8, 0..4u8).prop_map(move |(number, name)| Operation::put(rpc(number, name))),
         1 => (0..4u8, any::<bool>()).prop_map(|(number, is_rpc)| Operation::Delete {
             key: if is_rpc { rpc(number, 0).key() } else { network(number, 1).key() },
             etag: None,
@@ -146,11 +141,7 @@ proptest! {
         kept in proptest::collection::btree_map(0..4u8, 1..4u64, 0..3),
     ) {
         let newest = history.last().unwrap();
-        let put = |(name, chain_id): (u8, u64)| Operation::Upsert {
-            resource: network(name, chain_id),
-            expectation: Expectation::Any,
-            etag: None,
-        };
+        let put = |(name, chain_id): (u8, u64)| Operation::put(network(name, chain_id));
         let document: BTreeSet<_> = kept.keys().map(|name| network(*name, 1).key()).collect();
         let change_set = ChangeSet {
             operations: kept.into_iter().map(put).collect(),

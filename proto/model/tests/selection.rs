@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tyrscale_model::{
-    ChangeSet, Expectation, Kind, Lineage, Notes, Operation, PluginType, Policy, Resource, ResourceKey,
-    Selection, Snapshot, UnixMillis, View, apply, wire,
+    ChangeSet, Kind, Lineage, Notes, Operation, PluginType, Policy, Resource, ResourceKey, Selection,
+    Snapshot, UnixMillis, View, apply, wire,
 };
 use tyrscale_proto::v1::{self, resource::Resource as Wire, upstream::Target};
 
@@ -136,11 +136,7 @@ fn put(change_set: &mut ChangeSet, message: Wire) {
         ..Notes::default()
     };
     change_set.notes.insert(resource.key(), notes);
-    change_set.operations.push(Operation::Upsert {
-        resource,
-        expectation: Expectation::Any,
-        etag: None,
-    });
+    change_set.operations.push(Operation::put(resource));
 }
 
 fn change_of(step: &Step) -> ChangeSet {

@@ -6,8 +6,7 @@ use tokio::net::TcpListener;
 use tonic::{Request, Response, Status, transport::server::TcpIncoming};
 use tyrscale_client::Credentials;
 use tyrscale_model::{
-    ChangeSet, Expectation, Lineage, Operation, Policy, RecommendationStrategy, Rejection, Resource, apply,
-    wire,
+    ChangeSet, Lineage, Operation, Policy, RecommendationStrategy, Rejection, Resource, apply, wire,
 };
 use tyrscale_proto::v1::{
     recommendation_run_service_server::{RecommendationRunService, RecommendationRunServiceServer},
@@ -242,11 +241,7 @@ fn snapshot() -> Snapshot {
         };
         let resource: Result<Resource, Rejection> =
             wire::resource_from_wire(&message).map_err(Rejection::from);
-        Operation::Upsert {
-            resource: resource.unwrap(),
-            expectation: Expectation::Any,
-            etag: None,
-        }
+        Operation::put(resource.unwrap())
     };
     let change_set = ChangeSet {
         operations: messages.into_iter().map(upsert).collect(),

@@ -96,7 +96,7 @@ fn summary(committed: &Committed, dry_run: bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tyrscale_model::{Expectation, Lineage, Notes, Operation, PluginType, wire};
+    use tyrscale_model::{Lineage, Notes, Operation, PluginType, wire};
     use tyrscale_proto::v1::{self, resource::Resource as Wire};
 
     use super::*;
@@ -131,11 +131,7 @@ mod tests {
                 ..Notes::default()
             };
             change_set.notes.insert(resource.key(), notes);
-            change_set.operations.push(Operation::Upsert {
-                resource,
-                expectation: Expectation::Any,
-                etag: None,
-            });
+            change_set.operations.push(Operation::put(resource));
         }
         let policy = Policy {
             plugins: [("cache".parse().unwrap(), PluginType::Middleware)].into(),

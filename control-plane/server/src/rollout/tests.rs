@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::{task::JoinHandle, time::timeout};
-use tyrscale_model::{ChangeSet, Expectation, Operation, Resource, Revision};
+use tyrscale_model::{ChangeSet, Operation, Resource, Revision};
 use tyrscale_store::{Committed, StoreOptions};
 
 use super::*;
@@ -96,11 +96,7 @@ fn network(chain_id: u64) -> ChangeSet {
         chain_id: chain_id.try_into().unwrap(),
     };
     ChangeSet {
-        operations: vec![Operation::Upsert {
-            resource: Resource::Network(network),
-            expectation: Expectation::Any,
-            etag: None,
-        }],
+        operations: vec![Operation::put(Resource::Network(network))],
         ..ChangeSet::default()
     }
 }

@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use tyrscale_model::{
-    Entry, Expectation, Kind, Meta, Notes, Operation, Rejection, Resource, ResourceKey, Restoration,
-    Snapshot, Violation, ViolationCode,
+    Entry, Kind, Meta, Notes, Operation, Rejection, Resource, ResourceKey, Restoration, Snapshot, Violation,
+    ViolationCode,
 };
 
 /// What gives what `bad` changed of `base`, among `keys`, the content and the notes that it has in `base` again. What was
@@ -36,11 +36,7 @@ pub(super) fn undo(
             _ => now.filter(|_| notes.as_ref().is_some_and(|notes| *notes != Notes::default())),
         };
         if let Some(entry) = wanted {
-            restored.operations.push(Operation::Upsert {
-                resource: entry.resource.clone(),
-                expectation: Expectation::Any,
-                etag: None,
-            });
+            restored.operations.push(Operation::put(entry.resource.clone()));
             restored.notes.insert(key.clone(), notes.unwrap_or_default());
         }
     }
@@ -197,11 +193,7 @@ mod tests {
                 ..Notes::default()
             };
             steps.notes.insert(resource.key(), notes);
-            steps.operations.push(Operation::Upsert {
-                resource,
-                expectation: Expectation::Any,
-                etag: None,
-            });
+            steps.operations.push(Operation::put(resource));
         }
         steps
     }

@@ -22,7 +22,7 @@ use tyrscale_control_plane::{
     ControlPlaneConfig, ControlPlaneError, Listeners, run,
     store_command::{StoreReport, StoreVerb},
 };
-use tyrscale_model::{Expectation, Network, Operation, Resource, View, wire};
+use tyrscale_model::{Network, Operation, Resource, View, wire};
 use tyrscale_proto::v1::{self, status_service_client::StatusServiceClient};
 
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
@@ -185,28 +185,24 @@ impl Replica {
             rollout: policy,
             ..Default::default()
         };
-        let operation = Operation::Upsert {
-            resource: Resource::Network(Network {
-                name: name.parse().unwrap(),
-                blockchain: "ethereum".parse().unwrap(),
-                chain_id: chain_id.try_into().unwrap(),
-            }),
-            expectation: Expectation::Any,
-            etag: None,
-        };
+        let operation = Operation::put(Resource::Network(Network {
+            name: name.parse().unwrap(),
+            blockchain: "ethereum".parse().unwrap(),
+            chain_id: chain_id.try_into().unwrap(),
+        }));
         let applied = self.client().await.apply(header, &[operation]).await;
         applied.unwrap().version.unwrap().revision
     }
 
     /// Puts resources.
     pub(crate) async fn apply(&self, resources: Vec<v1::resource::Resource>) {
-        let operations = resources.into_iter().map(|resource| Operation::Upsert {
-            resource: wire::resource_from_wire(&v1::Resource {
-                resource: Some(resource),
-            })
-            .unwrap(),
-            expectation: Expectation::Any,
-            etag: None,
+        let operations = resources.into_iter().map(|resource| {
+            Operation::put(
+                wire::resource_from_wire(&v1::Resource {
+                    resource: Some(resource),
+                })
+                .unwrap(),
+            )
         });
         let operations: Vec<_> = operations.collect();
         let client = self.client().await;

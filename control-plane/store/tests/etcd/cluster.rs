@@ -163,11 +163,7 @@ pub(crate) async fn put(store: &Store, name: &str) -> Result<Committed, StoreErr
     store
         .commit(move |_: &Snapshot| {
             Ok::<_, Rejection>(ChangeSet {
-                operations: vec![Operation::Upsert {
-                    resource: resource.clone(),
-                    expectation: tyrscale_model::Expectation::Any,
-                    etag: None,
-                }],
+                operations: vec![Operation::put(resource.clone())],
                 ..ChangeSet::default()
             })
         })

@@ -45,11 +45,7 @@ async fn c96_of_two_changes_that_expect_the_same_revision_one_wins() {
         move |_: &Snapshot| {
             Ok::<_, Rejection>(ChangeSet {
                 expected_revision: Some(Revision(0)),
-                operations: vec![Operation::Upsert {
-                    resource: network.clone(),
-                    expectation: tyrscale_model::Expectation::Any,
-                    etag: None,
-                }],
+                operations: vec![Operation::put(network.clone())],
                 ..ChangeSet::default()
             })
         }
@@ -156,13 +152,7 @@ async fn one_that_lags_refuses_nothing_that_is_there_and_loses_no_change_back() 
         blockchain: "ethereum".parse().unwrap(),
         chain_id: chain_id.try_into().unwrap(),
     };
-    let put = |chain_id: u64| {
-        change(Operation::Upsert {
-            resource: Resource::Network(network(chain_id)),
-            expectation: tyrscale_model::Expectation::Any,
-            etag: None,
-        })
-    };
+    let put = |chain_id: u64| change(Operation::put(Resource::Network(network(chain_id))));
     let delete = || {
         change(Operation::Delete {
             key: Resource::Network(network(1)).key(),

@@ -7,9 +7,9 @@ use fastrand::Rng;
 use tyrscale_client::ControlPlane;
 use tyrscale_model::wire::{self, Exposure};
 use tyrscale_model::{
-    Address, ChainId, ChangeSet, Expectation, LoadBalancer, Network, Notes, Operation, Policy, Rejection,
-    Resource, ResourceKey, Revision, Route, RouteId, Scheme, Snapshot, Target, UnixMillis, Upstream, Version,
-    Weight, apply, restore,
+    Address, ChainId, ChangeSet, LoadBalancer, Network, Notes, Operation, Policy, Rejection, Resource,
+    ResourceKey, Revision, Route, RouteId, Scheme, Snapshot, Target, UnixMillis, Upstream, Version, Weight,
+    apply, restore,
 };
 use tyrscale_proto::v1::{self, apply_request::Part, resource::Resource as Wire};
 
@@ -38,7 +38,7 @@ impl Change {
     /// Puts these.
     pub(crate) fn put(resources: impl IntoIterator<Item = Resource>) -> Self {
         Self::Apply {
-            operations: resources.into_iter().map(put).collect(),
+            operations: resources.into_iter().map(Operation::put).collect(),
             labels: BTreeMap::new(),
         }
     }
@@ -144,7 +144,7 @@ fn move_route(rng: &mut Rng, snapshot: &Snapshot, number: u32) -> Result<Change,
         return put_or_delete(rng, snapshot, number);
     };
     Ok(Change::Apply {
-        operations: vec![put(Resource::Route(route.clone()))],
+        operations: vec![Operation::put(Resource::Route(route.clone()))],
         labels: [(id.key(), team(rng))].into(),
     })
 }
@@ -174,7 +174,10 @@ fn put_or_delete(rng: &mut Rng, snapshot: &Snapshot, number: u32) -> Result<Chan
     let own = id(4, number).to_string().parse()?;
     let upstream = Upstream::new(own, route.id, Target::Address(address), weight);
     Ok(Change::Apply {
-        operations: vec![put(Resource::Route(route)), put(Resource::Upstream(upstream))],
+        operations: vec![
+            Operation::put(Resource::Route(route)),
+            Operation::put(Resource::Upstream(upstream)),
+        ],
         labels: [(key, team(rng))].into(),
     })
 }
@@ -182,14 +185,6 @@ fn put_or_delete(rng: &mut Rng, snapshot: &Snapshot, number: u32) -> Result<Chan
 fn team(rng: &mut Rng) -> BTreeMap<String, String> {
     let team = rng.choice(TEAMS).unwrap_or_default();
     [(LABEL.to_owned(), team.to_owned())].into()
-}
-
-pub(super) fn put(resource: Resource) -> Operation {
-    Operation::Upsert {
-        resource,
-        expectation: Expectation::Any,
-        etag: None,
-    }
 }
 
 fn parts(

@@ -14,7 +14,6 @@ use tyrscale_model::{
 };
 use tyrscale_proto::v1;
 
-use super::change::put;
 use super::cluster::{Cluster, Fault};
 use super::oracle::id;
 use super::planes::Planes;
@@ -149,8 +148,8 @@ impl<'a> Writer<'a> {
         for number in 0..routes {
             let (route, own) = route(number, upstreams)?;
             self.upstream = self.upstream.take().or_else(|| own.first().cloned());
-            operations.push(put(Resource::Route(route)));
-            operations.extend(own.into_iter().map(Resource::Upstream).map(put));
+            operations.push(Operation::put(Resource::Route(route)));
+            operations.extend(own.into_iter().map(Resource::Upstream).map(Operation::put));
         }
         let end = Instant::now() + LIMIT;
         while let Err(error) = self.apply(0, &operations).await {
@@ -168,7 +167,7 @@ impl<'a> Writer<'a> {
         let mut upstream = self.upstream.clone().context("nothing to change")?;
         self.weight = self.weight % 100 + 1;
         upstream.weight = Weight::try_from(f64::from(self.weight)).map_err(Rejection::from)?;
-        let change = [put(Resource::Upstream(upstream))];
+        let change = [Operation::put(Resource::Upstream(upstream))];
         self.apply(turn % self.planes.count(), &change).await
     }
 

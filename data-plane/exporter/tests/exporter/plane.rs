@@ -14,8 +14,8 @@ use tonic::{
     transport::{Server, server::TcpIncoming},
 };
 use tyrscale_model::{
-    ChainId, ChangeSet, Collector, Expectation, Kind, Lineage, Network, Operation, Policy, Resource, Row,
-    Rpc, RpcId, Secret, Snapshot, UnixMillis, UpstreamHeaders, View, Visibility, apply, wire,
+    ChainId, ChangeSet, Collector, Kind, Lineage, Network, Operation, Policy, Resource, Row, Rpc, RpcId,
+    Secret, Snapshot, UnixMillis, UpstreamHeaders, View, Visibility, apply, wire,
 };
 use tyrscale_proto::v1::{
     self, coordination_service_server as coordination, discovery_service_server as discovery,
@@ -290,11 +290,7 @@ impl Plane {
     }
 
     fn put(&self, resource: Resource) {
-        self.change(Operation::Upsert {
-            resource,
-            expectation: Expectation::Any,
-            etag: None,
-        });
+        self.change(Operation::put(resource));
     }
 
     fn change(&self, operation: Operation) {

@@ -17,9 +17,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tyrscale_gateway::{Changed, Gateway, Settings};
 use tyrscale_model::{
-    ChainId, ChangeSet, CircuitBreaker, Collector, Expectation, HealthCheck, Lineage, LoadBalancer, Network,
-    Operation, PluginType, Policy, Resource, ResourceKey, Route, RouteId, Rpc, RpcId, Snapshot, Target,
-    UnixMillis, Upstream, UpstreamHeaders, UpstreamId, View, Visibility, Weight, apply,
+    ChainId, ChangeSet, CircuitBreaker, Collector, HealthCheck, Lineage, LoadBalancer, Network, Operation,
+    PluginType, Policy, Resource, ResourceKey, Route, RouteId, Rpc, RpcId, Snapshot, Target, UnixMillis,
+    Upstream, UpstreamHeaders, UpstreamId, View, Visibility, Weight, apply,
 };
 use tyrscale_simnode::{SimNode, SimNodeConfig};
 
@@ -188,11 +188,7 @@ impl Harness {
 
     /// Puts resources and waits until the gateway serves from them.
     pub(crate) fn put(&mut self, resources: impl IntoIterator<Item = Resource>) {
-        let upserts = resources.into_iter().map(|resource| Operation::Upsert {
-            resource,
-            expectation: Expectation::Any,
-            etag: None,
-        });
+        let upserts = resources.into_iter().map(Operation::put);
         self.change(upserts.collect());
     }
 

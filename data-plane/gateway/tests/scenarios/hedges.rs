@@ -22,6 +22,18 @@ fn hedged() -> Route {
     }
 }
 
+/// The same, with a budget of so many hedges and retries a second.
+fn poor(per_second: u32) -> Route {
+    Route {
+        retry: Some(Retry {
+            budget_percent: Some(0),
+            budget_min_per_second: Some(per_second),
+            ..Retry::default()
+        }),
+        ..hedged()
+    }
+}
+
 async fn two_hedged() -> (SimNode, SimNode, Harness) {
     let (first, second) = (node("first").await, node("second").await);
     let harness = Harness::with_route(settings(), hedged(), &[&first, &second]).await;
@@ -111,15 +123,7 @@ async fn hedges_are_bounded_by_upstreams_and_budget() {
     assert_eq!(only.hits(), 1);
     let (first, second) = (node("first").await, node("second").await);
     first.set_latency(2 * DELAY);
-    let poor = Route {
-        retry: Some(Retry {
-            budget_percent: Some(0),
-            budget_min_per_second: Some(0),
-            ..Retry::default()
-        }),
-        ..hedged()
-    };
-    let harness = Harness::with_route(settings(), poor, &[&first, &second]).await;
+    let harness = Harness::with_route(settings(), poor(0), &[&first, &second]).await;
     assert_eq!(harness.client.call("eth_chainId").await.node(), "first");
     assert_eq!(second.hits(), 0);
 }
@@ -129,15 +133,7 @@ async fn hedges_are_bounded_by_upstreams_and_budget() {
 async fn a_hedge_that_cannot_be_made_costs_nothing() {
     let (first, second) = (node("first").await, node("second").await);
     first.set_latency(2 * DELAY);
-    let poor = Route {
-        retry: Some(Retry {
-            budget_percent: Some(0),
-            budget_min_per_second: Some(1),
-            ..Retry::default()
-        }),
-        ..hedged()
-    };
-    let mut harness = Harness::with_route(settings(), poor, &[&first, &second]).await;
+    let mut harness = Harness::with_route(settings(), poor(1), &[&first, &second]).await;
     let cordoned = |cordoned| {
         Resource::Upstream(Upstream {
             cordoned,

@@ -41,6 +41,18 @@ pub enum Operation {
     },
 }
 
+impl Operation {
+    /// Puts a resource, whatever was there before.
+    #[must_use]
+    pub const fn put(resource: Resource) -> Self {
+        Self::Upsert {
+            resource,
+            expectation: Expectation::Any,
+            etag: None,
+        }
+    }
+}
+
 /// A change, all or nothing.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ChangeSet {

@@ -8,8 +8,7 @@ mod refused;
 mod roundtrip;
 
 use tyrscale_model::{
-    Applied, ChangeSet, Expectation, Lineage, Operation, Policy, Rejection, Resource, Snapshot, UnixMillis,
-    apply, wire,
+    Applied, ChangeSet, Lineage, Operation, Policy, Rejection, Resource, Snapshot, UnixMillis, apply, wire,
 };
 use tyrscale_proto::v1::{self, resource::Resource as Wire};
 
@@ -85,13 +84,7 @@ fn read(message: Wire) -> Result<Resource, Rejection> {
 
 /// Puts messages one after the other, as one change.
 fn put(snapshot: &Snapshot, messages: Vec<Wire>) -> Result<Applied, Rejection> {
-    let upsert = |message| {
-        Ok(Operation::Upsert {
-            resource: read(message)?,
-            expectation: Expectation::Any,
-            etag: None,
-        })
-    };
+    let upsert = |message| Ok(Operation::put(read(message)?));
     let operations = messages
         .into_iter()
         .map(upsert)

@@ -44,16 +44,14 @@ fn source(dir: &TempDir) -> Source {
 /// Writes a secret as a service would; gives it as it is stored.
 async fn set(store: &Store, vault: &Vault, value: Option<&str>) -> Secret {
     let mut change_set = ChangeSet::default();
-    change_set.operations.push(Operation::Upsert {
-        resource: Resource::Secret(Secret {
+    change_set
+        .operations
+        .push(Operation::put(Resource::Secret(Secret {
             name: "a".parse().unwrap(),
             sealed: Bytes::new(),
             fingerprint: String::new(),
             value: value.map(|value| value.parse().unwrap()),
-        }),
-        expectation: Expectation::Any,
-        etag: None,
-    });
+        })));
     let sealing = vault.clone();
     let plan = move |snapshot: &Snapshot| {
         let mut own = change_set.clone();

@@ -1,8 +1,8 @@
 //! What may be set, for how long it holds, and who may set it.
 
 use tyrscale_model::{
-    Address, ChangeSet, Expectation, LoadBalancer, Operation, Policy, Resource, Route, Scheme, Standing,
-    Target, Upstream, apply,
+    Address, ChangeSet, LoadBalancer, Operation, Policy, Resource, Route, Scheme, Standing, Target, Upstream,
+    apply,
 };
 
 use tyrscale_store::StoreOptions;
@@ -48,12 +48,7 @@ fn changed(snapshot: &Snapshot, operations: Vec<Operation>) -> Snapshot {
 }
 
 fn put(snapshot: &Snapshot, resources: Vec<Resource>) -> Snapshot {
-    let upsert = |resource| Operation::Upsert {
-        resource,
-        expectation: Expectation::Any,
-        etag: None,
-    };
-    changed(snapshot, resources.into_iter().map(upsert).collect())
+    changed(snapshot, resources.into_iter().map(Operation::put).collect())
 }
 
 /// A route with two upstreams of weight 10, at revision 1.
